@@ -1,0 +1,146 @@
+// Package audit is the trail: what happened, written before what grants takes
+// effect, and never in the way of what takes access away (I25).
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// Kind names an event.
+type Kind string
+
+// The kinds of event of this release.
+const (
+	Login          Kind = "login"
+	LoginDenied    Kind = "login_denied"
+	Logout         Kind = "logout"
+	SessionEnded   Kind = "session_ended"
+	SessionChanged Kind = "session_changed"
+	Denied         Kind = "denied"
+	Admin          Kind = "admin"
+	KeyMade        Kind = "key_made"
+)
+
+// Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
+type Event struct {
+	// ID is what a person sees on an error page; it finds this entry.
+	ID       string        `json:"id"`
+	Time     time.Time     `json:"time"`
+	Kind     Kind          `json:"kind"`
+	User     flows.UserKey `json:"user,omitempty"`
+	Name     string        `json:"name,omitempty"`
+	Provider string        `json:"provider,omitempty"`
+	Flow     string        `json:"flow,omitempty"`
+	// Session is the public id.
+	Session string       `json:"session,omitempty"`
+	Reason  flows.Reason `json:"reason,omitempty"`
+	// Rule is the file and line that decided.
+	Rule   string   `json:"rule,omitempty"`
+	Text   string   `json:"text,omitempty"`
+	Method string   `json:"method,omitempty"`
+	Host   string   `json:"host,omitempty"`
+	Path   string   `json:"path,omitempty"`
+	IP     string   `json:"ip,omitempty"`
+	AMR    []string `json:"amr,omitempty"`
+	ACR    string   `json:"acr,omitempty"`
+	// Detail is the operator's error text, for denials.
+	Detail string `json:"detail,omitempty"`
+}
+
+// Sink is a guest `identity.audit.*`. Write returns once the entry is as
+// durable as the sink promises. It may be called concurrently.
+type Sink interface {
+	Write(ctx context.Context, e Event) error
+}
+
+// Receipt proves that an event was written before its effect. Only a Trail makes one.
+type Receipt struct{ id string }
+
+// Valid reports whether a Trail made it.
+func (r Receipt) Valid() bool { return r.id != "" }
+
+// ID is the id of the event.
+func (r Receipt) ID() string { return r.id }
+
+// Trail writes to all sinks. Its queue carries what must not wait.
+type Trail struct {
+	sinks   []Sink
+	queue   chan Event
+	done    chan struct{}
+	dropped atomic.Int64
+	failed  atomic.Int64
+	onError func(error)
+}
+
+// ErrDown says that no entry could be written, so nothing is granted.
+var ErrDown = flows.Refuse(flows.ReasonAuditDown, errors.New("audit trail cannot be written"))
+
+// NewTrail starts a trail; Close ends it. onError hears of failed writes.
+func NewTrail(onError func(error), sinks ...Sink) *Trail {
+	t := &Trail{sinks: sinks, queue: make(chan Event, 4096), done: make(chan struct{}), onError: onError}
+	go t.drain()
+	return t
+}
+
+// Before writes an event and returns the receipt that grants need. Every sink
+// must have taken it (I25).
+func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
+	if e.ID == "" {
+		return Receipt{}, errors.New("audit event without an id")
+	}
+	if err := t.write(ctx, e); err != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", ErrDown, err)
+	}
+	return Receipt{e.ID}, nil
+}
+
+// Note queues an event of something that takes away or refuses; it never
+// blocks. A full queue is counted.
+func (t *Trail) Note(e Event) {
+	defer func() { _ = recover() }() // a request of an old config may note after Close
+	select {
+	case t.queue <- e:
+	default:
+		t.dropped.Add(1)
+	}
+}
+
+// Dropped is how many noted events found the queue full; Failed how many writes failed.
+func (t *Trail) Dropped() int64 { return t.dropped.Load() }
+
+// Failed counts failed writes.
+func (t *Trail) Failed() int64 { return t.failed.Load() }
+
+// Close writes what is queued and ends the trail.
+func (t *Trail) Close() {
+	close(t.queue)
+	<-t.done
+}
+
+func (t *Trail) drain() {
+	defer close(t.done)
+	for e := range t.queue {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		if err := t.write(ctx, e); err != nil && t.onError != nil {
+			t.onError(err)
+		}
+		cancel()
+	}
+}
+
+func (t *Trail) write(ctx context.Context, e Event) error {
+	var errs []error
+	for _, s := range t.sinks {
+		if err := s.Write(ctx, e); err != nil {
+			t.failed.Add(1)
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

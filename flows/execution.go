@@ -1,0 +1,225 @@
+package flows
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Execution is one run of one flow. It is a serialisable value: any node
+// continues it, a test builds it by hand. It moves forward only from where it waits (I28).
+type Execution struct {
+	// ID is random; it names the run on pages and in the audit trail.
+	ID string `json:"id"`
+	// Flow and Digest say what is run; another digest restarts it (I28).
+	Flow   string `json:"flow"`
+	Digest string `json:"digest"`
+	// PC is the next operation of the Program; Wait is set while a person or provider is awaited.
+	PC     int   `json:"pc,omitempty"`
+	Wait   *Wait `json:"wait,omitempty"`
+	Serial int   `json:"serial,omitempty"`
+	// Token must come back with every form of this run (I11).
+	Token string `json:"token"`
+	// Origin is the scheme and host the run belongs to; ReturnTo a path on it.
+	Origin   string `json:"origin"`
+	ReturnTo string `json:"return_to,omitempty"`
+	// Saved says that the return address waits in the browser's session storage under this key (B05).
+	Saved   string  `json:"saved,omitempty"`
+	Request Request `json:"request"`
+	// Provider is the one asked for by ?provider=; only a wish.
+	Provider string `json:"provider,omitempty"`
+	// Attempt counts logins begun in a row without a session (B08).
+	Attempt int       `json:"attempt,omitempty"`
+	Started time.Time `json:"started"`
+	Expires time.Time `json:"expires"`
+
+	User     *User              `json:"user,omitempty"`
+	Evidence []Evidence         `json:"evidence,omitempty"`
+	Readings map[string]Reading `json:"readings,omitempty"`
+	// Grants are what providers handed over with their proofs, for logout and refresh.
+	Grants []Grant `json:"grants,omitempty"`
+	// Inherited says that user and evidence are a session's and nothing was added since.
+	Inherited bool `json:"inherited,omitempty"`
+	// Session is the public id of the session this run stands on; empty without one.
+	Session string `json:"session,omitempty"`
+	// Private is the state of waiting steps, by operation.
+	Private map[int]json.RawMessage `json:"private,omitempty"`
+	// Marks are consumed before anything is granted (I09).
+	Marks []Mark `json:"marks,omitempty"`
+
+	// Env is what the hall lends for this one advance; never serialised.
+	Env Env `json:"-"`
+}
+
+// Wait names the step an Execution waits at and the serial its page carries.
+type Wait struct {
+	Step   int `json:"step"`
+	Serial int `json:"serial"`
+	// Page is shown again as it was; showing it runs nothing (I28). Nil while a provider is awaited.
+	Page *Page `json:"-"`
+}
+
+// Grant is what came with one provider's proof.
+type Grant struct {
+	Provider string    `json:"provider"`
+	Issuer   string    `json:"issuer,omitempty"`
+	SID      string    `json:"sid,omitempty"`
+	Tokens   []byte    `json:"tokens,omitempty"`
+	NotAfter time.Time `json:"not_after,omitzero"`
+}
+
+// Env is what the hall lends an Execution while it advances.
+type Env struct {
+	Now time.Time
+	// CallbackURL is the absolute redirect URI of a provider on this origin.
+	CallbackURL func(provider string) string
+	// Handle makes the sealed state that finds this pending login again (B06).
+	Handle func(provider string, serial int) (string, error)
+	// Request is the request at hand: its headers and address.
+	Request *Request
+	// Device is the id of a known device the browser showed for a user; "" for none (B27).
+	Device func(name string) string
+}
+
+// Facts are what conditions of this run may look at.
+func (x *Execution) Facts() *Facts {
+	r := x.Request
+	if x.Env.Request != nil {
+		r.Header, r.IP, r.Peer, r.Native = x.Env.Request.Header, x.Env.Request.IP, x.Env.Request.Peer, x.Env.Request.Native
+	}
+	return &Facts{Request: &r, User: x.User, Evidence: x.Evidence, Readings: x.Readings, Now: x.Env.Now}
+}
+
+// Keep stores the private state of the step that is about to wait.
+func (x *Execution) Keep(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("keeping step state: %w", err)
+	}
+	if x.Private == nil {
+		x.Private = map[int]json.RawMessage{}
+	}
+	x.Private[x.PC] = b
+	return nil
+}
+
+// Kept reads what Keep stored for the running step; false if nothing was.
+func (x *Execution) Kept(v any) (bool, error) {
+	b, ok := x.Private[x.PC]
+	if !ok {
+		return false, nil
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return false, fmt.Errorf("reading step state: %w", err)
+	}
+	return true, nil
+}
+
+// Adopt takes over a provider's proof. One Execution, one person: another user
+// ends the attempt with user_mismatch (I02).
+func (x *Execution) Adopt(p Proof, provider, realm string) error {
+	key, err := MakeUserKey(realm, p.User.Subject)
+	if err != nil {
+		return Refuse(ReasonInvalidAnswer, err)
+	}
+	if p.User.Name == "" {
+		return Refuse(ReasonNameMissing, fmt.Errorf("provider %s sent no name for subject %s", provider, p.User.Subject))
+	}
+	if x.User != nil && x.User.Key != key {
+		return Refuse(ReasonUserMismatch, fmt.Errorf("this run belongs to %s, provider %s answered %s", x.User.Key, provider, key))
+	}
+	u := p.User
+	u.Key, u.Realm, u.Provider = key, realm, provider
+	if len(p.Evidence) == 0 {
+		return Refuse(ReasonInvalidAnswer, fmt.Errorf("provider %s answered without evidence", provider))
+	}
+	if x.User == nil {
+		x.User = &u
+	} else {
+		x.User = merge(x.User, &u)
+	}
+	for _, e := range p.Evidence {
+		e.User, e.Provider = key, provider
+		x.Evidence = append(x.Evidence, e)
+	}
+	x.Grants = append(x.Grants, Grant{Provider: provider, Issuer: p.Issuer, SID: p.SID, Tokens: p.Tokens, NotAfter: p.NotAfter})
+	x.Marks = append(x.Marks, p.Once...)
+	x.Inherited = false
+	return nil
+}
+
+// merge refreshes what the same person's newer proof says and keeps the rest.
+func merge(old, fresh *User) *User {
+	u := *fresh
+	u.Attributes = make(map[string]any, len(old.Attributes)+len(fresh.Attributes))
+	for k, v := range old.Attributes {
+		u.Attributes[k] = v
+	}
+	for k, v := range fresh.Attributes {
+		u.Attributes[k] = v
+	}
+	if u.Email == "" {
+		u.Email = old.Email
+	}
+	if u.DisplayName == "" {
+		u.DisplayName = old.DisplayName
+	}
+	return &u
+}
+
+// SetAttribute changes one attribute on a copy of the user.
+func (x *Execution) SetAttribute(name string, v any) {
+	if x.User == nil {
+		return
+	}
+	u := *x.User
+	u.Attributes = make(map[string]any, len(x.User.Attributes)+1)
+	for k, old := range x.User.Attributes {
+		u.Attributes[k] = old
+	}
+	u.Attributes[name] = v
+	x.User = &u
+}
+
+// Restart goes back to the first step and keeps only where the person wanted
+// to go: used when the digest changed (I28).
+func (x *Execution) Restart(digest string) {
+	x.Digest, x.PC, x.Wait, x.Private = digest, 0, nil, nil
+	x.User, x.Evidence, x.Readings, x.Grants, x.Marks = nil, nil, nil, nil, nil
+	x.Inherited, x.Session = false, ""
+}
+
+// Input is what came back from the person or a provider. It names the waiting
+// step and its serial; anything else shows the current page and runs nothing (I28).
+type Input struct {
+	Step, Serial int
+	// Values are the fields of a submitted page.
+	Values map[string][]string
+	// Callback is set when a provider sent the browser back.
+	Callback *Callback
+}
+
+// Value returns the single value of a field: "" when it is missing or doubled.
+func (in *Input) Value(name string) string {
+	if v := in.Values[name]; len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+// Callback is a provider's answer, carried by the browser.
+type Callback struct {
+	Provider string
+	// URL is the redirect URI it came to, without a query.
+	URL    string
+	Method string
+	// Values are query or form parameters, duplicates kept: refusing them is the provider's job.
+	Values map[string][]string
+}
+
+// Finished is an Execution that reached the end of its flow. Only the engine
+// makes one, so a session cannot be made from anything less (I27).
+type Finished struct{ x *Execution }
+
+// Execution returns the finished run; nil for a zero Finished, which grants nothing.
+func (f Finished) Execution() *Execution { return f.x }

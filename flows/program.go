@@ -1,0 +1,174 @@
+package flows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Program is a flow made ready to run: its blocks laid out one behind the
+// other, so that a position is one number that serialises.
+type Program struct {
+	Name string
+	// Digest covers everything the flow reaches (I28).
+	Digest string
+	ops    []op
+}
+
+// op is a step, or (with no step) a jump to where a block's container ends.
+type op struct {
+	step  Step
+	entry []int // of a container: where its blocks begin
+	end   int   // of a container: behind all of its blocks; of a jump: where to
+}
+
+// Compile lays out the steps and checks that no condition reads a name that
+// may not have been produced yet (I22).
+func Compile(name, digest string, steps []Step) (*Program, error) {
+	p := &Program{Name: name, Digest: digest}
+	p.lay(steps)
+	if _, err := surely(nil, steps); err != nil {
+		return nil, fmt.Errorf("flow %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// lay writes a block. Every block of a container ends with a jump of its own:
+// so a taken empty block is one jump, and cannot fall into the next block.
+func (p *Program) lay(steps []Step) {
+	for _, s := range steps {
+		at := len(p.ops)
+		p.ops = append(p.ops, op{step: s})
+		c, ok := s.(Container)
+		if !ok {
+			continue
+		}
+		blocks, _ := c.Blocks()
+		entry, jumps := make([]int, len(blocks)), make([]int, len(blocks))
+		for i, b := range blocks {
+			entry[i] = len(p.ops)
+			p.lay(b)
+			jumps[i] = len(p.ops)
+			p.ops = append(p.ops, op{})
+		}
+		p.ops[at].entry, p.ops[at].end = entry, len(p.ops)
+		for _, j := range jumps {
+			p.ops[j].end = len(p.ops)
+		}
+	}
+}
+
+// ErrWrongInput says that input named another step or serial than the one that
+// waits: show the current page, run nothing (I28).
+var ErrWrongInput = errors.New("input is not for the waiting step")
+
+// Advance runs the Execution until it needs the browser, ends or fails. With
+// input it resumes the waiting step, without it goes on from where it is; an
+// Execution that waits is not moved by nil input.
+//
+// Exactly one of three is returned: an outcome for the browser (Ask, Redirect,
+// Post, Deny, Park), a Finished, or an error.
+func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome, *Finished, error) {
+	if x.Flow != p.Name || x.Digest != p.Digest {
+		return nil, nil, fmt.Errorf("execution of %s/%s cannot run on program %s/%s", x.Flow, x.Digest, p.Name, p.Digest)
+	}
+	if x.PC < 0 || x.PC > len(p.ops) {
+		return nil, nil, fmt.Errorf("position %d is outside flow %s", x.PC, p.Name)
+	}
+	m := &move{p: p, x: x}
+	if x.Wait != nil {
+		if in == nil || in.Step != x.Wait.Step || in.Serial != x.Wait.Serial || x.Wait.Step != x.PC {
+			return nil, nil, ErrWrongInput
+		}
+		r, ok := p.ops[x.PC].step.(Resumer)
+		if !ok {
+			return nil, nil, fmt.Errorf("step %d of flow %s waits but cannot resume", x.PC, p.Name)
+		}
+		o, err := r.Resume(ctx, x, *in)
+		if err := m.take(o, err); err != nil {
+			return nil, nil, err
+		}
+	}
+	for m.out == nil && x.PC < len(p.ops) {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		cur := p.ops[x.PC]
+		if cur.step == nil {
+			x.PC = cur.end
+			continue
+		}
+		o, err := cur.step.Enter(ctx, x)
+		if err := m.take(o, err); err != nil {
+			return nil, nil, err
+		}
+	}
+	if m.out != nil {
+		return m.out, nil, nil
+	}
+	if x.User == nil {
+		return nil, nil, fmt.Errorf("flow %s ended without a user", p.Name)
+	}
+	return nil, &Finished{x}, nil
+}
+
+// move interprets one outcome: what the browser must see ends the advance.
+type move struct {
+	p   *Program
+	x   *Execution
+	out Outcome
+}
+
+func (m *move) take(o Outcome, err error) error {
+	if err != nil {
+		return err
+	}
+	if o == nil {
+		return fmt.Errorf("step %d of flow %s answered nothing", m.x.PC, m.p.Name)
+	}
+	m.x.Wait = nil
+	return o.Accept(m)
+}
+
+// wait marks where the Execution waits; every wait has a serial of its own.
+func (m *move) wait(o Outcome, page *Page) error {
+	if _, ok := m.p.ops[m.x.PC].step.(Resumer); !ok {
+		return fmt.Errorf("step %d of flow %s asks but cannot resume", m.x.PC, m.p.Name)
+	}
+	m.x.Serial++
+	m.x.Wait = &Wait{Step: m.x.PC, Serial: m.x.Serial, Page: page}
+	m.out = o
+	return nil
+}
+
+func (m *move) Continue() error {
+	if c := m.p.ops[m.x.PC]; c.entry != nil {
+		return fmt.Errorf("container %d of flow %s must take a block", m.x.PC, m.p.Name)
+	}
+	delete(m.x.Private, m.x.PC)
+	m.x.PC++
+	return nil
+}
+
+func (m *move) Take(block int) error {
+	c := m.p.ops[m.x.PC]
+	switch {
+	case block == -1:
+		m.x.PC = max(c.end, m.x.PC+1)
+	case block >= 0 && block < len(c.entry):
+		m.x.PC = c.entry[block]
+	default:
+		return fmt.Errorf("step %d of flow %s took block %d of %d", m.x.PC, m.p.Name, block, len(c.entry))
+	}
+	return nil
+}
+
+func (m *move) Ask(p Page) error { return m.wait(Ask(p), &p) }
+
+func (m *move) Redirect(url string) error { return m.wait(Redirect(url), nil) }
+
+func (m *move) Post(url string, fields []FormField) error { return m.wait(Post(url, fields), nil) }
+
+func (m *move) Deny(d Denial) error { m.out = Deny(d); return nil }
+
+func (m *move) Park(p Parked) error { m.out = Park(p); return nil }

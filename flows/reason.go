@@ -1,0 +1,80 @@
+package flows
+
+import "errors"
+
+// Reason is a stable code that a person, a program and the audit trail see.
+// It is never built from an error's text.
+type Reason string
+
+// The reasons. Pages translate them by code; add new ones here only.
+const (
+	ReasonLoginRequired    Reason = "login_required"
+	ReasonNotAllowed       Reason = "not_allowed"
+	ReasonConditionError   Reason = "condition_error"
+	ReasonBadCredentials   Reason = "bad_credentials"
+	ReasonTooManyTries     Reason = "too_many_tries"
+	ReasonUserMismatch     Reason = "user_mismatch"
+	ReasonProviderMismatch Reason = "provider_mismatch"
+	ReasonProviderError    Reason = "provider_error"
+	ReasonProviderDown     Reason = "provider_unavailable"
+	ReasonProviderRefused  Reason = "provider_refused"
+	ReasonIssuerChanged    Reason = "issuer_changed"
+	ReasonNameMissing      Reason = "name_missing"
+	ReasonInvalidAnswer    Reason = "invalid_answer"
+	ReasonStaleLogin       Reason = "stale_login"
+	ReasonReplayed         Reason = "replayed"
+	ReasonLoop             Reason = "login_loop"
+	ReasonStoreDown        Reason = "store_unavailable"
+	ReasonAuditDown        Reason = "audit_unavailable"
+	ReasonSessionRotated   Reason = "session_rotated"
+	ReasonHeaderTooLong    Reason = "header_too_long"
+	ReasonBadPath          Reason = "bad_path"
+	ReasonCrossSite        Reason = "cross_site"
+	ReasonInsecure         Reason = "https_required"
+	ReasonAssuranceNotMet  Reason = "assurance_not_met"
+	ReasonRevoked          Reason = "revoked"
+	ReasonTooLarge         Reason = "too_large"
+	ReasonInternal         Reason = "internal"
+)
+
+// Refusal is an error that is the far side's fault and ends the attempt with a
+// reason. Err is for the operator's log, never for the page.
+type Refusal struct {
+	Reason Reason
+	Err    error
+}
+
+func (r *Refusal) Error() string {
+	if r.Err == nil {
+		return string(r.Reason)
+	}
+	return string(r.Reason) + ": " + r.Err.Error()
+}
+
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// Refuse makes a Refusal.
+func Refuse(reason Reason, err error) error { return &Refusal{Reason: reason, Err: err} }
+
+// ReasonOf returns the reason in err's chain, or ReasonInternal.
+func ReasonOf(err error) Reason {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Reason
+	}
+	return ReasonInternal
+}
+
+// The sentinels that callers branch on.
+var (
+	// ErrCredentials: name or password wrong, unknown or locked; deliberately one error for all (B27).
+	ErrCredentials = errors.New("credentials refused")
+	// ErrInvalidGrant: the provider says this login is over; the session ends.
+	ErrInvalidGrant = errors.New("invalid grant")
+	// ErrNotFound: the store answered, and there is nothing.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: somebody was first. For one-time marks this means a replay.
+	ErrExists = errors.New("exists already")
+	// ErrUnavailable: could not ask. Never to be read as "no" (I16).
+	ErrUnavailable = errors.New("unavailable")
+)

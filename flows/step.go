@@ -1,0 +1,249 @@
+package flows
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Step is one line of a flow, a guest `identity.steps.*`. One Step value serves
+// all runs concurrently; what belongs to a run is kept in the Execution.
+type Step interface {
+	Enter(ctx context.Context, x *Execution) (Outcome, error)
+}
+
+// Resumer is a Step that waits for a person or a provider.
+type Resumer interface {
+	Step
+	Resume(ctx context.Context, x *Execution, in Input) (Outcome, error)
+}
+
+// Container is a Step made of blocks; its Enter answers Take(i), or Take(-1) for none.
+type Container interface {
+	Step
+	// Blocks are known after Bind. All is true if Enter never answers Take(-1).
+	Blocks() (blocks [][]Step, all bool)
+}
+
+// Producer is a Step that surely sets names for those behind it: "user",
+// "user.department", "risk" (I22).
+type Producer interface{ Produces() []string }
+
+// Consumer is a Step that reads names: the load fails if one may not be there yet (I22).
+type Consumer interface{ Conditions() []Named }
+
+// Named is something compiled that knows which names it reads and where it was written.
+type Named interface {
+	// Reads are dotted names not guarded by has(): "user.department", "risk.score".
+	Reads() []string
+	Source() string
+}
+
+// Reacher names what a guest's meaning depends on, for the digest: "provider:corp", "flow:x", "policy:y" (I28).
+type Reacher interface{ Reaches() []string }
+
+// Sourced is a guest that knows the file and line it was written at.
+type Sourced interface{ SourceLine() string }
+
+// Binder is called once on every guest after all of them are loaded: names are
+// resolved here, and a typo fails the load.
+type Binder interface{ Bind(Registry) error }
+
+// Registry is what a guest may reach, by configured name.
+type Registry interface {
+	// Provider returns a configured provider; the error lists those that exist.
+	Provider(name string) (*Provider, error)
+	// Providers returns all of them in the order they were written.
+	Providers() []*Provider
+	// Flow returns the steps of another flow, bound; an error names a cycle.
+	Flow(name string) ([]Step, error)
+	// Condition compiles a condition, or finds a named policy.
+	Condition(ConditionRef) (Condition, error)
+	// Expression compiles a CEL expression of any type.
+	Expression(cel, source string) (Expression, error)
+	// Vault is the guest's own sealed key space.
+	Vault(space string) Vault
+	// Budgets count wrong answers.
+	Budgets() *Budgets
+	Now() time.Time
+	// Outbound is the one HTTP client: time-outs, size caps, no cross-host redirects.
+	// hosts are those the operator wrote in this guest's config: trusted as written.
+	Outbound(hosts ...string) *http.Client
+}
+
+// ConditionRef is a condition as configured: a named policy or CEL, never both.
+type ConditionRef struct {
+	Policy string `json:"policy,omitempty"`
+	CEL    string `json:"cel,omitempty"`
+	// Source is the file and line it was written at.
+	Source string `json:"source,omitempty"`
+}
+
+// Condition is a compiled condition. An error denies, everywhere (I22).
+type Condition interface {
+	Named
+	Holds(f *Facts) (bool, error)
+}
+
+// Expression is a compiled CEL expression.
+type Expression interface {
+	Named
+	Value(f *Facts) (any, error)
+}
+
+// ProviderOptions are what every provider takes, whatever its type. A provider
+// guest embeds them.
+type ProviderOptions struct {
+	// Realm under which subjects are kept; default: the provider's name. Providers
+	// of one realm vouch for the same people.
+	Realm string `json:"realm,omitempty"`
+	// Scope limits which names and addresses it may assert: @contoso.com …
+	Scope []string `json:"scope,omitempty"`
+	// Hidden: only as fallback or by ?provider=.
+	Hidden bool `json:"hidden,omitempty"`
+	// Trust lists attributes taken without further proof; only "email" exists.
+	Trust []string `json:"trust,omitempty"`
+	// Formerly are names this provider had before (I05).
+	Formerly []string `json:"formerly,omitempty"`
+	// Was are issuers this provider had before (I05).
+	Was []string `json:"was,omitempty"`
+	// SingleLogout: end the login at the provider too; default on.
+	SingleLogout *bool `json:"single_logout,omitempty"`
+	// Title is the text on the chooser's button; default: the name.
+	Title string `json:"title,omitempty"`
+}
+
+// Options gives the hall and the front door access to the embedded options.
+func (o *ProviderOptions) Options() *ProviderOptions { return o }
+
+// Trusts reports whether an attribute is taken without further proof.
+func (o *ProviderOptions) Trusts(what string) bool {
+	for _, t := range o.Trust {
+		if t == what {
+			return true
+		}
+	}
+	return false
+}
+
+// ProviderGuest is what every provider guest is: it embeds ProviderOptions.
+type ProviderGuest interface{ Options() *ProviderOptions }
+
+// Provider is a configured provider: a guest and its name.
+type Provider struct {
+	Name  string
+	Type  string
+	Guest ProviderGuest
+}
+
+// Realm is where its subjects live.
+func (p *Provider) Realm() string {
+	if r := p.Guest.Options().Realm; r != "" {
+		return r
+	}
+	return p.Name
+}
+
+// Title is what a person reads on a button.
+func (p *Provider) Title() string {
+	if t := p.Guest.Options().Title; t != "" {
+		return t
+	}
+	return p.Name
+}
+
+// Redirector is a provider that the browser is sent to (OIDC, SAML).
+type Redirector interface {
+	// Begin answers a Redirect or Post outcome and private state that Finish gets
+	// back. An unreachable provider is Refuse(ReasonProviderDown, …).
+	Begin(ctx context.Context, s Start) (Outcome, []byte, error)
+	// Handle finds the state parameter: unverified, only to find the pending login.
+	// Missing or doubled is an error.
+	Handle(c Callback) (string, error)
+	// Finish verifies the answer against the private state. Every error is a Refusal.
+	Finish(ctx context.Context, c Callback, private []byte) (Proof, error)
+}
+
+// Start is what a login begins with.
+type Start struct {
+	// CallbackURL is the redirect URI; Handle the opaque state to send and get back.
+	CallbackURL, Handle string
+	// ACR and MaxAge (-1: none) are asked for; Fresh asks for credentials again.
+	ACR       []string
+	MaxAge    time.Duration
+	Fresh     bool
+	LoginHint string
+}
+
+// PasswordVerifier is a provider that checks a name and a password (local, LDAP).
+type PasswordVerifier interface {
+	// VerifyPassword answers ErrCredentials for unknown, locked and wrong alike, after
+	// the same work. The budget was taken before the call (I08).
+	VerifyPassword(ctx context.Context, name, password string) (Proof, error)
+}
+
+// Refresher renews a login from its tokens: ErrInvalidGrant ends the session, another error means later.
+type Refresher interface {
+	Refresh(ctx context.Context, tokens []byte) (Proof, error)
+}
+
+// Ender ends the login at the provider, after ours ended.
+type Ender interface {
+	// LogoutRequest answers a Redirect or Post, or nil when the provider has no such thing.
+	// state comes back at postLogout.
+	LogoutRequest(ctx context.Context, g Grant, postLogout, state string) (Outcome, error)
+}
+
+// BackchannelLogout is a provider that can tell us that a login ended (OIDC Back-Channel Logout 1.0).
+type BackchannelLogout interface {
+	// VerifyLogout verifies a logout token (§2.6). Every error is a Refusal.
+	VerifyLogout(ctx context.Context, token string) (LogoutClaim, error)
+}
+
+// LogoutClaim says whose sessions end: one sid, or all of a subject.
+type LogoutClaim struct {
+	Subject, SID string
+	IssuedAt     time.Time
+	// Once is consumed before anything ends (jti).
+	Once Mark
+}
+
+// Health is what a provider says of itself.
+type Health interface {
+	// Health answers nil when the provider can be used now.
+	Health() error
+}
+
+// HeaderWriter takes what a dialect wants to send. Names go out in exactly the
+// case they are given, values are encoded, capped and never contain CR, LF or NUL.
+type HeaderWriter interface {
+	// Set writes one header from zero or more values under the rules of o. No
+	// value: o.Missing decides. An error means the request is refused (too long).
+	Set(name string, values []string, o HeaderOptions) error
+}
+
+// HeaderOptions say how values become one header. The zero value is the default of the contract:
+// joined by ",", a separator inside a value percent-encoded, `encode auto`, `missing omit`, 4096 bytes.
+type HeaderOptions struct {
+	Join string `json:"join,omitempty"`
+	// Encode is auto, raw, percent, base64, rfc2047, latin1 or ascii.
+	Encode string `json:"encode,omitempty"`
+	// Missing is omit, empty or a literal text.
+	Missing string `json:"missing,omitempty"`
+	// Max is the longest value in bytes; longer is refused, never cut. Default 4096.
+	Max int `json:"max,omitempty"`
+	// Quote wraps every value of a list; Escape precedes a separator inside a value instead of percent-encoding it.
+	Quote  string `json:"quote,omitempty"`
+	Escape string `json:"escape,omitempty"`
+}
+
+// Dialect is a guest `identity.headers.*`: the headers one kind of old system expects.
+type Dialect interface {
+	// Owned are the names it may ever send, in wire case; "Prefix*" owns a family. All
+	// are stripped from every request of every site, whether sent or not.
+	Owned() []string
+	// PerRequest are those of Owned that differ from request to request; the others are built once per session.
+	PerRequest() []string
+	// Headers writes them. Facts.User is never nil.
+	Headers(f *Facts, w HeaderWriter) error
+}

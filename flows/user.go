@@ -1,0 +1,79 @@
+package flows
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// UserKey is `<realm>:<subject>`, the key of everything that is stored about a
+// person. It never contains what somebody typed (I04).
+type UserKey string
+
+// User is the person as a flow knows them. A User is never changed after the
+// Execution adopted it; `set` works on a copy.
+type User struct {
+	Key         UserKey `json:"key,omitempty"`
+	Realm       string  `json:"realm,omitempty"`
+	Provider    string  `json:"provider,omitempty"`
+	Subject     string  `json:"subject,omitempty"`
+	Name        string  `json:"name,omitempty"`
+	DisplayName string  `json:"display_name,omitempty"`
+	// Email is filled only if somebody vouched for it (I06).
+	Email  string   `json:"email,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// Attributes are everything else, by name: string, bool, float64, []any or map[string]any.
+	Attributes map[string]any `json:"attributes,omitempty"`
+	// Claims are the raw claims the provider sent.
+	Claims map[string]any `json:"claims,omitempty"`
+}
+
+// Attribute returns the value of a name as policies and headers see it, and
+// whether there is one. Reserved names come first; an empty reserved value is missing.
+func (u *User) Attribute(name string) (any, bool) {
+	if u == nil {
+		return nil, false
+	}
+	str := func(s string) (any, bool) { return s, s != "" }
+	switch name {
+	case "key":
+		return str(string(u.Key))
+	case "realm":
+		return str(u.Realm)
+	case "provider":
+		return str(u.Provider)
+	case "subject":
+		return str(u.Subject)
+	case "name":
+		return str(u.Name)
+	case "display_name":
+		return str(u.DisplayName)
+	case "email":
+		return str(u.Email)
+	case "groups":
+		return u.Groups, len(u.Groups) > 0
+	}
+	v, ok := u.Attributes[name]
+	return v, ok && v != nil
+}
+
+// ReservedAttributes are the names of a User that no claim mapping and no
+// `set` may overwrite by accident: they have a meaning of their own.
+var ReservedAttributes = []string{"key", "realm", "provider", "subject", "name", "display_name", "email", "groups", "claims"}
+
+var validName = regexp.MustCompile(`^[a-z0-9_-]+$`)
+
+// ValidName reports whether s may name a provider, a realm, a flow or a policy (I04).
+func ValidName(s string) bool { return validName.MatchString(s) }
+
+// MakeUserKey joins realm and subject (I04). The realm cannot contain a colon,
+// so the first colon always ends it and two people never share a key.
+func MakeUserKey(realm, subject string) (UserKey, error) {
+	if !ValidName(realm) {
+		return "", fmt.Errorf("realm %q must match [a-z0-9_-]+", realm)
+	}
+	if subject == "" || strings.ContainsRune(subject, 0) {
+		return "", fmt.Errorf("realm %s: empty or malformed subject", realm)
+	}
+	return UserKey(realm + ":" + subject), nil
+}

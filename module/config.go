@@ -1,0 +1,154 @@
+package module
+
+import (
+	"encoding/json"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// Config is the JSON of `apps.identity`.
+type Config struct {
+	// Who vouches for people, by name.
+	ProvidersRaw map[string]json.RawMessage `json:"providers,omitempty" caddy:"namespace=identity.providers inline_key=type"`
+	// The order providers are offered in; default: by name.
+	ProviderOrder []string `json:"provider_order,omitempty"`
+	// Named conditions, by name.
+	Policies map[string]*Policy `json:"policies,omitempty"`
+	// Flows, by name.
+	Flows map[string]*Flow `json:"flows,omitempty"`
+	// Session limits and the cookie.
+	Session *SessionConfig `json:"session,omitempty"`
+	// Cluster keys: the first seals, all open. Placeholders are resolved when the
+	// config is loaded. Default: one key, made once in Caddy's storage.
+	Keys []string `json:"keys,omitempty"`
+	// Where sessions are kept; default: file.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=identity.stores inline_key=backend"`
+	// What the gateway's own pages look like.
+	Pages *PagesConfig `json:"pages,omitempty"`
+	// Where the trail is written; default: log.
+	AuditRaw []json.RawMessage `json:"audit,omitempty" caddy:"namespace=identity.audit inline_key=sink"`
+}
+
+// Policy is a named condition. In JSON it may also be just the CEL text.
+type Policy struct {
+	CEL string `json:"cel"`
+	// Source is the file and line it was written at.
+	Source string `json:"source,omitempty"`
+}
+
+// UnmarshalJSON accepts a bare string, too.
+func (p *Policy) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, &p.CEL)
+	}
+	type plain Policy
+	return json.Unmarshal(b, (*plain)(p))
+}
+
+// Flow is a list of steps.
+type Flow struct {
+	StepsRaw []json.RawMessage `json:"steps,omitempty" caddy:"namespace=identity.steps inline_key=step"`
+	// Source is the file and line it was written at.
+	Source string `json:"source,omitempty"`
+}
+
+// SessionConfig limits sessions. A zero duration means the default.
+type SessionConfig struct {
+	// Idle ends a session that was not used for this long; default 30m.
+	Idle caddy.Duration `json:"idle,omitempty"`
+	// Lifetime ends a session this long after login; default 12h.
+	Lifetime caddy.Duration `json:"lifetime,omitempty"`
+	// Cookie is the name after the prefix; default "sallyport".
+	Cookie string `json:"cookie,omitempty"`
+	// Domain shares the session with all hosts below it (and warns).
+	Domain string `json:"domain,omitempty"`
+	// InsecureHTTP allows plain http off loopback (and warns).
+	InsecureHTTP bool `json:"insecure_http,omitempty"`
+}
+
+// PagesConfig changes the look of the gateway's own pages.
+type PagesConfig struct {
+	// Title stands above every page; default "Sign in".
+	Title string `json:"title,omitempty"`
+	// Logo is an image file (svg, png, jpeg, webp), read when the config is loaded.
+	Logo string `json:"logo,omitempty"`
+	// Accent is a CSS hex colour.
+	Accent string `json:"accent,omitempty"`
+	// Templates is a directory whose *.html files replace the embedded ones.
+	Templates string `json:"templates,omitempty"`
+	// Languages offered; default en.
+	Languages []string `json:"languages,omitempty"`
+}
+
+// ProtectConfig is the JSON of the handler `protect`.
+type ProtectConfig struct {
+	// Base makes this only the base of a site: strip, cookies, strict paths, /.identity/*.
+	Base bool `json:"base,omitempty"`
+	// Off is written for `protect off`: base and nothing else.
+	Off bool `json:"off,omitempty"`
+	// Flow is the flow that a session must have finished.
+	Flow string `json:"flow,omitempty"`
+	// Rules hold together; their order never matters.
+	Rules []*RuleConfig `json:"rules,omitempty"`
+	// Headers the application gets: dialects and single headers.
+	Headers []*HeaderConfig `json:"headers,omitempty"`
+	// Unauthenticated is auto, redirect or 401; default auto.
+	Unauthenticated string `json:"unauthenticated,omitempty"`
+	// StrictPaths is on unless set to false.
+	StrictPaths *bool `json:"strict_paths,omitempty"`
+	// RemoteUser is the template of {http.auth.user.id}; default {user.name}.
+	RemoteUser string `json:"remote_user,omitempty"`
+	// Logout are the application's own logout addresses.
+	Logout []*LogoutConfig `json:"logout,omitempty"`
+	// Session limits for this protect only.
+	Session *RouteSessionConfig `json:"session,omitempty"`
+	// URL is the public scheme and host when TLS ends in front of us.
+	URL string `json:"url,omitempty"`
+	// Source is the file and line it was written at.
+	Source string `json:"source,omitempty"`
+}
+
+// RuleConfig is one public, optional or require line.
+type RuleConfig struct {
+	// Do is public, optional or require.
+	Do string `json:"do"`
+	// Match are Caddy matcher sets; none matches every request.
+	MatchRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
+	// Policy or CEL is the condition of a require.
+	Policy string `json:"policy,omitempty"`
+	CEL    string `json:"cel,omitempty"`
+	// Text is shown to a person who is refused.
+	Text string `json:"text,omitempty"`
+	// Source is the file and line it was written at.
+	Source string `json:"source,omitempty"`
+}
+
+// HeaderConfig is a dialect with its options, or one header of the operator's own.
+type HeaderConfig struct {
+	// DialectRaw is a dialect guest, inline key `dialect`.
+	DialectRaw json.RawMessage `json:"dialect,omitempty" caddy:"namespace=identity.headers inline_key=name"`
+	// Name is sent in exactly this case; Value is a template of {user.*} names.
+	Name  string `json:"name,omitempty"`
+	Value string `json:"value,omitempty"`
+	flows.HeaderOptions
+	// Source is the file and line it was written at.
+	Source string `json:"source,omitempty"`
+}
+
+// LogoutConfig is an application's own logout address.
+type LogoutConfig struct {
+	MatchRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
+	// Pass lets the application answer first.
+	Pass bool `json:"pass,omitempty"`
+}
+
+// RouteSessionConfig limits a session on one route; requests of this protect count only.
+type RouteSessionConfig struct {
+	Idle     caddy.Duration `json:"idle,omitempty"`
+	Lifetime caddy.Duration `json:"lifetime,omitempty"`
+	// PassiveRaw matches requests that are not activity, such as polling.
+	PassiveRaw caddyhttp.RawMatcherSets `json:"passive,omitempty" caddy:"namespace=http.matchers"`
+}
