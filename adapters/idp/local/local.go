@@ -1,0 +1,201 @@
+// Package local vouches for people from a list in the config: for demos and for
+// breaking the glass when every other provider is down.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+func init() {
+	caddy.RegisterModule(Provider{})
+}
+
+// issuer is what logins of every local provider are bound to (I05).
+const issuer = "local"
+
+// The longest name and password that are looked at; longer ones are wrong.
+const (
+	maxName     = 256
+	maxPassword = 1024
+)
+
+// Provider vouches for the people in its config by name and password.
+type Provider struct {
+	// The people. At least one.
+	Users []*User `json:"users,omitempty"`
+	flows.ProviderOptions
+
+	accounts map[string]account
+	dummy    hash // what unknown names are checked against
+	gate     *gate
+	now      func() time.Time
+}
+
+// User is one person. The operator vouches for all of it, the address too.
+type User struct {
+	// The name to sign in with, compared byte by byte; it is also the subject, so
+	// a renamed user is another person.
+	Name string `json:"name"`
+	// What `caddy hash-password` printed: bcrypt ($2a$, $2b$, $2y$; cost at most 15;
+	// passwords over 72 bytes are wrong) or argon2id ($argon2id$v=19$…; at most 1 GiB).
+	// A placeholder, {file./abs/path} or {env.X}, is resolved when the config is loaded.
+	Hash string `json:"hash"`
+	// The name to show; default: none.
+	DisplayName string `json:"display_name,omitempty"`
+	// The e-mail address; default: none.
+	Email string `json:"email,omitempty"`
+	// The groups; default: none.
+	Groups []string `json:"groups,omitempty"`
+	// Everything else, by name: strings, booleans, numbers, lists, objects.
+	Attributes map[string]any `json:"attributes,omitempty"`
+}
+
+type account struct {
+	user *User
+	hash hash
+}
+
+// CaddyModule returns the Caddy module information.
+func (Provider) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "identity.providers.local",
+		New: func() caddy.Module { return new(Provider) },
+	}
+}
+
+// Provision resolves the placeholders and reads the hashes.
+func (p *Provider) Provision(caddy.Context) error {
+	p.gate = hashing
+	p.accounts = make(map[string]account, len(p.Users))
+	repl := caddy.NewReplacer()
+	var hashes []hash
+	for i, u := range p.Users {
+		if u == nil {
+			return fmt.Errorf("user %d is null", i)
+		}
+		if err := u.check(); err != nil {
+			return err
+		}
+		if _, ok := p.accounts[u.Name]; ok {
+			return fmt.Errorf("user '%s' is there twice", u.Name)
+		}
+		text, err := repl.ReplaceOrErr(u.Hash, true, true)
+		if err != nil {
+			return fmt.Errorf("user '%s': hash: %w", u.Name, err)
+		}
+		h, err := parseHash(text)
+		if err != nil {
+			return fmt.Errorf("user '%s': %w", u.Name, err)
+		}
+		p.accounts[u.Name] = account{u, h}
+		hashes = append(hashes, h)
+	}
+	if len(hashes) > 0 {
+		p.dummy = mostUsed(hashes).dummy()
+	}
+	return nil
+}
+
+// Validate refuses a provider that nobody could ever use.
+func (p *Provider) Validate() error {
+	if len(p.accounts) == 0 {
+		return errors.New("a local provider needs at least one user")
+	}
+	return nil
+}
+
+// Bind takes the clock.
+func (p *Provider) Bind(r flows.Registry) error {
+	p.now = r.Now
+	return nil
+}
+
+// VerifyPassword answers flows.ErrCredentials for unknown and wrong alike. Each
+// call costs one hash: of the user's own, or of a dummy, so that neither the
+// answer nor its time tells which names exist (B27, M4). Too many callers at
+// once are refused with provider_unavailable, which says nothing of the password.
+func (p *Provider) VerifyPassword(ctx context.Context, name, password string) (flows.Proof, error) {
+	a, known := p.accounts[name]
+	if !known {
+		a.hash = p.dummy
+	}
+	if a.hash == nil || p.now == nil {
+		return flows.Proof{}, errors.New("local provider was not bound")
+	}
+	possible := password != "" && len(password) <= maxPassword
+	same := false
+	err := p.gate.do(ctx, func() { same = a.hash.matches(password[:min(len(password), maxPassword)]) })
+	if err != nil {
+		return flows.Proof{}, flows.Refuse(flows.ReasonProviderDown, err)
+	}
+	if !known || !possible || !same {
+		return flows.Proof{}, flows.ErrCredentials
+	}
+	return flows.Proof{
+		User:     a.user.person(),
+		Evidence: []flows.Evidence{{Method: "password", AMR: []string{"pwd"}, At: p.now()}},
+		Issuer:   issuer,
+	}, nil
+}
+
+// person copies what the config says, so that no run can change it for another.
+func (u *User) person() flows.User {
+	return flows.User{
+		Subject:     u.Name,
+		Name:        u.Name,
+		DisplayName: u.DisplayName,
+		Email:       u.Email,
+		Groups:      slices.Clone(u.Groups),
+		Attributes:  maps.Clone(u.Attributes),
+	}
+}
+
+var attributeName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+
+func (u *User) check() error {
+	switch {
+	case u.Name == "":
+		return errors.New("a user without a name")
+	case len(u.Name) > maxName:
+		return fmt.Errorf("user '%.20s…': names have at most %d bytes", u.Name, maxName)
+	case !utf8.ValidString(u.Name) || strings.ContainsFunc(u.Name, unicode.IsControl) || strings.TrimSpace(u.Name) != u.Name:
+		return fmt.Errorf("user %q: names are UTF-8 without control characters and without blanks around them", u.Name)
+	case u.Hash == "":
+		return fmt.Errorf("user '%s': hash is empty; `caddy hash-password` makes one", u.Name)
+	}
+	for name, v := range u.Attributes {
+		switch {
+		case slices.Contains(flows.ReservedAttributes, name):
+			return fmt.Errorf("user '%s': attribute '%s' is reserved", u.Name, name)
+		case !attributeName.MatchString(name):
+			return fmt.Errorf("user '%s': attribute '%s' must match %s", u.Name, name, attributeName)
+		case v == nil:
+			return fmt.Errorf("user '%s': attribute '%s' is null", u.Name, name)
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner      = (*Provider)(nil)
+	_ caddy.Validator        = (*Provider)(nil)
+	_ caddyfile.Unmarshaler  = (*Provider)(nil)
+	_ flows.Binder           = (*Provider)(nil)
+	_ flows.ProviderGuest    = (*Provider)(nil)
+	_ flows.PasswordVerifier = (*Provider)(nil)
+)
