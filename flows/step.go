@@ -235,6 +235,9 @@ type HeaderOptions struct {
 	// Quote wraps every value of a list; Escape precedes a separator inside a value instead of percent-encoding it.
 	Quote  string `json:"quote,omitempty"`
 	Escape string `json:"escape,omitempty"`
+	// Single says that the value is no list, such as a DN: a separator inside it means
+	// nothing. Set by who writes the header, never configured.
+	Single bool `json:"-"`
 }
 
 // Dialect is a guest `identity.headers.*`: the headers one kind of old system expects.

@@ -1,0 +1,200 @@
+package flows
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// HeaderEncodings are the values of `encode`.
+var HeaderEncodings = []string{"auto", "raw", "percent", "base64", "rfc2047", "latin1", "ascii"}
+
+// HeaderOptionWords are the words of a block of header options.
+var HeaderOptionWords = []string{"join", "encode", "missing", "max", "quote", "escape"}
+
+// LongestHeader is the highest `max` that may be configured, in bytes.
+const LongestHeader = 64 << 10
+
+// SetOption sets one option from a configuration line: its word and its
+// arguments. known is false if the word is none of HeaderOptionWords.
+func (o *HeaderOptions) SetOption(word string, args []string) (known bool, err error) {
+	if !slices.Contains(HeaderOptionWords, word) {
+		return false, nil
+	}
+	if len(args) != 1 {
+		return true, fmt.Errorf("%s takes exactly one argument, got %d", word, len(args))
+	}
+	arg := args[0]
+	if arg == "" {
+		return true, fmt.Errorf("%s must not be empty", word)
+	}
+	switch word {
+	case "join":
+		o.Join = arg
+	case "encode":
+		o.Encode = arg
+	case "missing":
+		o.Missing = arg
+	case "quote":
+		o.Quote = arg
+	case "escape":
+		o.Escape = arg
+	case "max":
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return true, fmt.Errorf("max must be a number of bytes, got %q", arg)
+		}
+		if n < 1 {
+			return true, fmt.Errorf("max must be at least 1, got %d", n)
+		}
+		o.Max = n
+	}
+	return true, o.Validate()
+}
+
+// Validate refuses options that would make two lists of values look alike.
+func (o *HeaderOptions) Validate() error {
+	if o.Encode != "" && !slices.Contains(HeaderEncodings, o.Encode) {
+		return fmt.Errorf("unknown encoding %q; there are: %s", o.Encode, strings.Join(HeaderEncodings, ", "))
+	}
+	if o.Max < 0 || o.Max > LongestHeader {
+		return fmt.Errorf("max must be between 1 and %d bytes, got %d", LongestHeader, o.Max)
+	}
+	for _, m := range []struct{ word, text string }{{"join", o.Join}, {"quote", o.Quote}, {"escape", o.Escape}} {
+		if err := markError(m.text, o.Encode); err != nil {
+			return fmt.Errorf("%s %q: %w", m.word, m.text, err)
+		}
+	}
+	if strings.ContainsFunc(o.Missing, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fmt.Errorf("missing %q holds a control character", o.Missing)
+	}
+	join := o.Join
+	if join == "" {
+		join = ","
+	}
+	switch {
+	case o.Quote != "" && strings.ContainsAny(o.Quote, join):
+		return fmt.Errorf("quote %q and join %q share a character", o.Quote, join)
+	case o.Escape != "" && strings.ContainsAny(o.Escape, join+o.Quote):
+		return fmt.Errorf("escape %q shares a character with join %q or quote %q", o.Escape, join, o.Quote)
+	case len(o.Escape) > 1:
+		return fmt.Errorf("escape %q must be one character", o.Escape)
+	}
+	return nil
+}
+
+// markError says why a text cannot separate, wrap or escape values: what an
+// encoding writes must never be mistaken for a mark.
+func markError(mark, encode string) error {
+	taken := "%"
+	switch encode {
+	case "base64":
+		taken = "%+/="
+	case "rfc2047":
+		taken = "%+/=? "
+	}
+	if len(mark) > 8 {
+		return fmt.Errorf("longer than 8 characters")
+	}
+	for i := range len(mark) {
+		switch c := mark[i]; {
+		case c < ' ' || c > '~':
+			return fmt.Errorf("only printable ASCII can be a mark")
+		case c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+			return fmt.Errorf("a letter or digit cannot be a mark")
+		case strings.IndexByte(taken, c) >= 0:
+			return fmt.Errorf("%q is used by the encoding itself", c)
+		}
+	}
+	return nil
+}
+
+// ForLogin returns the options for a header that names a person to an
+// application: `encode ascii` loses what is not ASCII, and two people would
+// look alike (I06), so such a name is percent-encoded instead.
+func (o HeaderOptions) ForLogin(name string) HeaderOptions {
+	o.Single = true
+	if o.Encode == "ascii" && strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
+		o.Encode = "auto"
+	}
+	return o
+}
+
+// Chooser is a HeaderWriter that takes only some names for now. A dialect may
+// ask before it computes a value, but it need not.
+type Chooser interface{ Wants(name string) bool }
+
+// Wants reports whether a writer takes a name; one that is no Chooser takes all.
+func Wants(w HeaderWriter, name string) bool {
+	c, ok := w.(Chooser)
+	return !ok || c.Wants(name)
+}
+
+// Strings turns any attribute into the values of a header (B22): text, bools
+// and numbers (never with an exponent) as they are, the members of a list each
+// by itself, anything nested as compact JSON. Nothing and empty text are no
+// value. list says that it was a list, however many members it had.
+func Strings(v any) (values []string, list bool) {
+	switch v := v.(type) {
+	case nil:
+		return nil, false
+	case []string:
+		for _, s := range v {
+			if s != "" {
+				values = append(values, s)
+			}
+		}
+		return values, true
+	case []any:
+		for _, e := range v {
+			if s := text(e); s != "" {
+				values = append(values, s)
+			}
+		}
+		return values, true
+	}
+	if s := text(v); s != "" {
+		return []string{s}, false
+	}
+	return nil, false
+}
+
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case UserKey:
+		return string(v)
+	case bool:
+		return strconv.FormatBool(v)
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return ""
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case int:
+		return strconv.Itoa(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case uint64:
+		return strconv.FormatUint(v, 10)
+	case json.Number:
+		if f, err := v.Float64(); err == nil && strings.ContainsAny(v.String(), "eE") {
+			return text(f)
+		}
+		return v.String()
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(v) != nil {
+		return ""
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

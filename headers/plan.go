@@ -1,0 +1,214 @@
+package headers
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// Plan is what one `protect` sends: its dialects and the operator's own
+// headers, checked once when the configuration is loaded. It is safe for
+// concurrent use.
+type Plan struct {
+	sources []source
+	late    bool
+}
+
+type source struct {
+	dialect flows.Dialect
+	owned   *Stripper
+	// late are the alias classes that are written anew for each request.
+	late []string
+	// covered are classes that an own header of the operator writes instead.
+	covered []string
+}
+
+// NewPlan checks that nothing is sent twice: of two headers in one alias class
+// an application may read either. An operator's own header wins over a
+// dialect's, wherever it was written; everything else is an error.
+func NewPlan(dialects ...flows.Dialect) (*Plan, error) {
+	p := &Plan{}
+	var own []string
+	sent := map[string]string{}
+	for _, d := range dialects {
+		if o, ok := d.(*OwnHeader); ok {
+			if inClass(own, o.Name) {
+				return nil, fmt.Errorf("header %s is written twice", o.Name)
+			}
+			own = append(own, Fold(o.Name))
+		}
+	}
+	for _, d := range dialects {
+		s := source{dialect: d, owned: NewStripper(d.Owned())}
+		if _, ok := d.(*OwnHeader); !ok {
+			s.covered = own
+			if err := once(sent, d.Owned()); err != nil {
+				return nil, err
+			}
+		}
+		for _, n := range d.Owned() {
+			if err := ValidateOwned(n); err != nil {
+				return nil, err
+			}
+		}
+		for _, n := range d.PerRequest() {
+			if !s.owned.Owns(n) {
+				return nil, fmt.Errorf("header %s changes per request but is not among the owned ones", n)
+			}
+			s.late, p.late = append(s.late, Fold(n)), true
+		}
+		p.sources = append(p.sources, s)
+	}
+	return p, nil
+}
+
+func once(sent map[string]string, names []string) error {
+	mine := map[string]bool{}
+	for _, n := range names {
+		f := Fold(n)
+		if other, ok := sent[f]; ok && !mine[f] {
+			return fmt.Errorf("two dialects send %s and %s, which many applications cannot tell apart", other, n)
+		}
+		sent[f], mine[f] = n, true
+	}
+	return nil
+}
+
+// Owned are the names and families that must be stripped from every request of
+// every site.
+func (p *Plan) Owned() []string {
+	var names []string
+	for _, s := range p.sources {
+		names = append(names, s.dialect.Owned()...)
+	}
+	return names
+}
+
+// Build evaluates what stays the same for a session on this route. An error is
+// a refusal: the request must not go on without its headers.
+func (p *Plan) Build(f *flows.Facts) (Prebuilt, error) {
+	w := &Writer{}
+	if err := p.write(f, w, false); err != nil {
+		return Prebuilt{}, err
+	}
+	return Prebuilt{w.fields}, nil
+}
+
+// Inject writes a session's headers and those of this very request into h,
+// which must have been cleaned. After an error nothing was written.
+func (p *Plan) Inject(h http.Header, pre Prebuilt, f *flows.Facts) error {
+	if !p.late {
+		pre.Inject(h)
+		return nil
+	}
+	w := &Writer{}
+	if err := p.write(f, w, true); err != nil {
+		return err
+	}
+	inject(h, pre.fields, w.fields)
+	return nil
+}
+
+// PerRequest reports whether anything is evaluated anew for each request; if
+// not, Prebuilt.Inject is all there is to do.
+func (p *Plan) PerRequest() bool { return p.late }
+
+func (p *Plan) write(f *flows.Facts, w *Writer, late bool) error {
+	for i := range p.sources {
+		s := &p.sources[i]
+		if late && len(s.late) == 0 {
+			continue
+		}
+		w.from, w.late = s, late
+		if err := s.dialect.Headers(f, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Field is one header as it goes out.
+type Field struct{ Name, Value string }
+
+// Prebuilt is a session's headers for one route. It is immutable and shared by
+// all requests of the session; its zero value has no headers.
+type Prebuilt struct{ fields []Field }
+
+// Fields lists the headers, for explain and tests.
+func (p Prebuilt) Fields() []Field { return slices.Clone(p.fields) }
+
+// Size is the memory a Prebuilt holds, in bytes, roughly.
+func (p Prebuilt) Size() int {
+	n := 0
+	for _, f := range p.fields {
+		n += len(f.Value) + 32
+	}
+	return n
+}
+
+// Inject writes the headers into h with one allocation.
+func (p Prebuilt) Inject(h http.Header) { inject(h, p.fields, nil) }
+
+// inject writes raw map keys: http.Header.Set would send SM_USER as Sm_user.
+// The values of one request share one array, but never that of another
+// request: handlers behind us edit values in place.
+func inject(h http.Header, a, b []Field) {
+	vals := make([]string, len(a)+len(b))
+	for i, f := range a {
+		vals[i] = f.Value
+		h[f.Name] = vals[i : i+1 : i+1]
+	}
+	rest := vals[len(a):]
+	for i, f := range b {
+		rest[i] = f.Value
+		h[f.Name] = rest[i : i+1 : i+1]
+	}
+}
+
+// Writer is the HeaderWriter of the gateway. It takes from a dialect only what
+// the dialect owns, because only that is stripped from requests.
+type Writer struct {
+	fields []Field
+	from   *source
+	late   bool
+}
+
+// Wants lets a dialect skip what is not asked for now.
+func (w *Writer) Wants(name string) bool {
+	if w.from == nil {
+		return true
+	}
+	return inClass(w.from.late, name) == w.late && !inClass(w.from.covered, name)
+}
+
+// Set encodes one header and keeps it. A later header of the same alias class
+// replaces an earlier one.
+func (w *Writer) Set(name string, values []string, o flows.HeaderOptions) error {
+	if !isToken(name) || w.from != nil && !w.from.owned.Owns(name) {
+		return fmt.Errorf("header %q: the dialect writes it but does not own it", name)
+	}
+	if !w.Wants(name) {
+		return nil
+	}
+	value, present, err := Encode(name, values, o)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(w.fields, func(f Field) bool { return sameClass(f.Name, name) })
+	switch {
+	case i < 0 && present:
+		w.fields = append(w.fields, Field{name, value})
+	case i >= 0 && present:
+		w.fields[i] = Field{name, value}
+	case i >= 0:
+		w.fields = slices.Delete(w.fields, i, i+1)
+	}
+	return nil
+}
+
+var (
+	_ flows.HeaderWriter = (*Writer)(nil)
+	_ flows.Chooser      = (*Writer)(nil)
+)

@@ -1,0 +1,229 @@
+package headers
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// Placeholders are what a template may name, as an error lists them.
+const Placeholders = "{user.<attribute>}, {user.claims.<path>}, {session.id}, {auth.method}, {auth.acr}, {auth.amr}, {auth.age}, {auth.provider}"
+
+// Template is the value of a header as an operator wrote it, parsed once when
+// the configuration is loaded. What a claim holds is data: it is never looked
+// at for placeholders again (P14).
+type Template struct {
+	parts []part
+}
+
+// part is a literal, or a name when lookup is set.
+type part struct {
+	text   string
+	lookup func(*flows.Facts) any
+	late   bool
+}
+
+// ParseTemplate reads text with {placeholders}; `\{` and `\}` are braces. An
+// unknown placeholder is an error that lists those that exist.
+func ParseTemplate(s string) (*Template, error) {
+	t := &Template{}
+	var lit strings.Builder
+	flush := func() {
+		if lit.Len() > 0 {
+			t.parts = append(t.parts, part{text: lit.String()})
+			lit.Reset()
+		}
+	}
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && i+1 < len(s) && (s[i+1] == '{' || s[i+1] == '}'):
+			i++
+			lit.WriteByte(s[i])
+		case c == '{':
+			end := strings.IndexAny(s[i+1:], "{}")
+			if end < 0 || s[i+1+end] == '{' {
+				return nil, fmt.Errorf("%q: a { is not closed; write \\{ for a brace", s)
+			}
+			p, err := placeholder(s[i+1 : i+1+end])
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", s, err)
+			}
+			flush()
+			t.parts = append(t.parts, p)
+			i += 1 + end
+		case c == '}':
+			return nil, fmt.Errorf("%q: a } without a {; write \\} for a brace", s)
+		case c < ' ' || c == 0x7f:
+			return nil, fmt.Errorf("%q holds a control character", s)
+		default:
+			lit.WriteByte(c)
+		}
+	}
+	flush()
+	if len(t.parts) == 0 {
+		return nil, fmt.Errorf("empty template")
+	}
+	return t, nil
+}
+
+// PerRequest reports whether the value changes from request to request.
+func (t *Template) PerRequest() bool {
+	for _, p := range t.parts {
+		if p.late {
+			return true
+		}
+	}
+	return false
+}
+
+// Values evaluates the template. A placeholder that stands alone keeps its
+// list; mixed with text every placeholder must have a value, or there is none,
+// and a list among the text is joined by join, its members encoded so that one
+// never reads as two.
+func (t *Template) Values(f *flows.Facts, join string) (values []string, list bool) {
+	if len(t.parts) == 1 && t.parts[0].lookup != nil {
+		return flows.Strings(t.parts[0].lookup(f))
+	}
+	var b strings.Builder
+	for _, p := range t.parts {
+		if p.lookup == nil {
+			b.WriteString(p.text)
+			continue
+		}
+		v, list := flows.Strings(p.lookup(f))
+		if len(v) == 0 {
+			return nil, false
+		}
+		if !list {
+			b.WriteString(v[0])
+			continue
+		}
+		o := flows.HeaderOptions{Join: join}
+		b.WriteString(newEncoder(&o, false).list(v, flows.LongestHeader))
+	}
+	return []string{b.String()}, false
+}
+
+func placeholder(name string) (part, error) {
+	root, rest, dotted := strings.Cut(name, ".")
+	p := part{text: name}
+	switch {
+	case dotted && rest == "":
+	case root == "user" && dotted:
+		p.lookup = userLookup(rest)
+	case name == "session.id":
+		p.lookup = func(f *flows.Facts) any {
+			if f.Session == nil {
+				return nil
+			}
+			return f.Session.ID
+		}
+	case name == "auth.age":
+		p.late, p.lookup = true, authAge
+	case root == "auth":
+		p.lookup = authLookups[rest]
+	}
+	if p.lookup == nil {
+		return part{}, fmt.Errorf("unknown placeholder {%s}; there are: %s", name, Placeholders)
+	}
+	return p, nil
+}
+
+func userLookup(path string) func(*flows.Facts) any {
+	if claim, ok := strings.CutPrefix(path, "claims."); ok {
+		return func(f *flows.Facts) any {
+			if f.User == nil {
+				return nil
+			}
+			return walk(f.User.Claims, claim)
+		}
+	}
+	return func(f *flows.Facts) any {
+		if v, ok := f.User.Attribute(path); ok {
+			return v
+		}
+		if f.User == nil || !strings.Contains(path, ".") {
+			return nil
+		}
+		return walk(f.User.Attributes, path)
+	}
+}
+
+// walk follows a dotted path through nested maps. Names may hold dots
+// themselves (https://example.com/roles): the longest that exists wins.
+func walk(m map[string]any, path string) any {
+	if v, ok := m[path]; ok {
+		return v
+	}
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] != '.' {
+			continue
+		}
+		if inner, ok := m[path[:i]].(map[string]any); ok {
+			if v := walk(inner, path[i+1:]); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// authLookups read the evidence. Trust in a device is no evidence about a
+// person and never shows here (I03).
+var authLookups = map[string]func(*flows.Facts) any{
+	"method": func(f *flows.Facts) any {
+		if e := newest(f); e != nil {
+			return e.Method
+		}
+		return nil
+	},
+	"provider": func(f *flows.Facts) any {
+		if e := newest(f); e != nil {
+			return e.Provider
+		}
+		return nil
+	},
+	"acr": func(f *flows.Facts) any {
+		var acr string
+		var at time.Time
+		for _, e := range f.Evidence {
+			if e.Kind != flows.DeviceTrust && e.ACR != "" && !e.At.Before(at) {
+				acr, at = e.ACR, e.At
+			}
+		}
+		return acr
+	},
+	"amr": func(f *flows.Facts) any {
+		amr, seen := []string{}, map[string]bool{}
+		for _, e := range f.Evidence {
+			for _, a := range e.AMR {
+				if e.Kind != flows.DeviceTrust && !seen[a] {
+					seen[a], amr = true, append(amr, a)
+				}
+			}
+		}
+		return amr
+	},
+}
+
+// authAge is the age in seconds of the newest evidence.
+func authAge(f *flows.Facts) any {
+	e := newest(f)
+	if e == nil {
+		return nil
+	}
+	return strconv.Itoa(int(max(f.Now.Sub(e.At), 0) / time.Second))
+}
+
+func newest(f *flows.Facts) *flows.Evidence {
+	var n *flows.Evidence
+	for i := range f.Evidence {
+		if e := &f.Evidence[i]; e.Kind != flows.DeviceTrust && (n == nil || !e.At.Before(n.At)) {
+			n = e
+		}
+	}
+	return n
+}
