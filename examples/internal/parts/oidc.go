@@ -1,0 +1,68 @@
+package parts
+
+import (
+	_ "embed"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// oidcProviderVersion is what .ci/parts.sh installs.
+const oidcProviderVersion = "9.13.3"
+
+//go:embed oidc-provider.mjs
+var oidcProviderScript []byte
+
+// OIDCProvider is a certified OpenID provider (npm oidc-provider) in memory.
+// Its people are alice (alicepw; groups admins, staff; mail verified) and bob
+// (bobpw; group staff; mail not verified); its client is gw with the secret
+// gw-secret.
+type OIDCProvider struct {
+	*Process
+	Issuer string
+	// Client and Secret are registered for the redirect URIs.
+	Client, Secret string
+}
+
+// OIDC starts one provider with this name for these redirect URIs; the origins
+// of the redirect URIs may be returned to after logout at /.identity/logout.
+func OIDC(t testing.TB, name string, redirects ...string) *OIDCProvider {
+	t.Helper()
+	return OIDCAt(t, Port(t), name, redirects...)
+}
+
+// OIDCAt is OIDC on a port that the caller chose by [Port].
+func OIDCAt(t testing.TB, port int, name string, redirects ...string) *OIDCProvider {
+	t.Helper()
+	node := Need(t, "node")
+	modules := filepath.Dir(filepath.Dir(filepath.Dir(Need(t, "oidc-provider"))))
+	// The script stands beside node_modules, because that is where node looks for imports.
+	dir := filepath.Join(modules, "run")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.CreateTemp(dir, "op-*.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(script.Name()) })
+	if _, err := script.Write(oidcProviderScript); err != nil {
+		t.Fatal(err)
+	}
+	if err := script.Close(); err != nil {
+		t.Fatal(err)
+	}
+	op := &OIDCProvider{Issuer: "http://" + Addr(port), Client: "gw", Secret: "gw-secret"}
+	cmd := exec.Command(node, script.Name())
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "NODE_NO_WARNINGS=1",
+		"LISTEN=" + Addr(port), "ISSUER=" + op.Issuer, "NAME=" + name,
+		"REDIRECTS=" + strings.Join(redirects, " "),
+	}
+	op.Process = Start(t, "oidc-provider-"+name, cmd)
+	op.AwaitHTTP(op.Issuer+"/.well-known/openid-configuration", 30*time.Second)
+	return op
+}
