@@ -1,0 +1,231 @@
+package pages
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+// frame is the template around every page; the others define its "main".
+const frame = "layout.html"
+
+// file is the template a kind of page is drawn with.
+func file(k Kind) string {
+	switch k {
+	case KindAsk:
+		return "ask.html"
+	case KindConfirmLogout:
+		return "confirm_logout.html"
+	case KindPost:
+		return "post.html"
+	case KindLongAddress:
+		return "long_address.html"
+	case KindResume:
+		return "resume.html"
+	}
+	return "message.html"
+}
+
+// loadTemplates parses the embedded files, each replaced by the one of the same
+// name in dir, if there is one.
+func loadTemplates(dir string) (map[string]*template.Template, error) {
+	entries, err := templateFiles.ReadDir("templates")
+	if err != nil {
+		return nil, err
+	}
+	sources := map[string]string{}
+	for _, e := range entries {
+		b, err := templateFiles.ReadFile("templates/" + e.Name())
+		if err != nil {
+			return nil, err
+		}
+		sources[e.Name()] = string(b)
+	}
+	if err := override(sources, dir); err != nil {
+		return nil, err
+	}
+	sets := map[string]*template.Template{}
+	for name, source := range sources {
+		if name == frame {
+			continue
+		}
+		t, err := template.New(frame).Parse(sources[frame])
+		if err != nil {
+			return nil, fmt.Errorf("page template: %w", err)
+		}
+		if _, err := t.New(name).Parse(source); err != nil {
+			return nil, fmt.Errorf("page template: %w", err)
+		}
+		sets[name] = t
+	}
+	return sets, nil
+}
+
+func override(sources map[string]string, dir string) error {
+	if dir == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("page templates: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasSuffix(name, ".html") || strings.HasPrefix(name, ".") {
+			continue
+		}
+		if _, ok := sources[name]; !ok {
+			var known []string
+			for k := range sources {
+				known = append(known, k)
+			}
+			slices.Sort(known)
+			return fmt.Errorf("page templates: no page is called '%s'; there are: %s", name, strings.Join(known, ", "))
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return fmt.Errorf("page templates: %w", err)
+		}
+		sources[name] = string(b)
+	}
+	return nil
+}
+
+// Data is what a template sees. Everything is plain text and escaped where it
+// is written, but for Logo and Style, which come from the operator's config.
+type Data struct {
+	Lang, Title, Heading, Nonce string
+	Logo                        template.URL
+	Style                       template.CSS
+	Kind, Reason                string
+	// Sentence says what happened; Text is the operator's own words.
+	Sentence, Text string
+	// Reference is the audit id, Account who is signed in, Retry when to try again, as whole phrases.
+	Reference, ID, Account, User, Retry string
+	Link, LinkLabel                     string
+	// Top: the link leaves the frame.
+	Top                      bool
+	Action, Token            string
+	Step, Serial             int
+	Fields                   []flows.FormField
+	Key                      string
+	Problem, Wait            string
+	Inputs, Choices          []Input
+	Submit, SubmitLabel, Or  string
+	NoScript, ContinueButton string
+}
+
+// Input is one widget as a template sees it.
+type Input struct {
+	// Type is field, secret, choice or note.
+	Type, ID, Name, Value, Label, Detail, Autocomplete string
+	Autofocus                                          bool
+}
+
+func (s *Set) render(lang, nonce string, v *View) ([]byte, error) {
+	kind := v.kind()
+	t := s.templates[file(kind)]
+	if t == nil {
+		return nil, fmt.Errorf("no template for page %s", kind)
+	}
+	c := s.texts[lang]
+	seen := *v
+	seen.Kind = kind
+	d := s.data(c, &seen)
+	d.Lang, d.Nonce = lang, nonce
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, frame, d); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func (s *Set) data(c catalogue, v *View) *Data {
+	d := &Data{
+		Title: s.title, Heading: c.heading(v), Logo: s.logo, Style: s.style,
+		Kind: string(v.Kind), Reason: string(v.Reason), Sentence: c.sentence(v), Text: v.Text,
+		ID: v.ID, User: v.User, Link: safeLink(v.Link), LinkLabel: c.link(v), Top: v.Kind == KindLoginRequired,
+		Action: safeLink(v.Action), Token: v.Token, Step: v.Step, Serial: v.Serial,
+		Fields: v.Fields, Key: v.Key, Or: c["label.or"], NoScript: c["body.noscript"], ContinueButton: c["label.continue"],
+	}
+	if v.ID != "" {
+		d.Reference = c["label.reference"]
+	}
+	if v.User != "" {
+		d.Account = c["label.signed_in_as"]
+	}
+	if v.RetryAfter > 0 {
+		d.Retry = seconds(c, "body.retry", v.RetryAfter)
+	}
+	if v.Kind == KindConfirmLogout {
+		d.Submit, d.SubmitLabel = "sign_out", c.label("sign_out")
+	}
+	if v.Kind == KindAsk && v.Page != nil {
+		c.widgets(d, v.Page)
+	}
+	return d
+}
+
+func (c catalogue) widgets(d *Data, p *flows.Page) {
+	d.Problem = c.problem(p)
+	if p.Wait > 0 {
+		d.Wait = seconds(c, "body.retry", p.Wait)
+	}
+	if p.Submit != "" {
+		d.Submit, d.SubmitLabel = p.Submit, c.label(p.Submit)
+	}
+	for i, w := range p.Widgets {
+		id := "w" + strconv.Itoa(i)
+		switch w := w.(type) {
+		case flows.Field:
+			d.Inputs = append(d.Inputs, Input{Type: "field", ID: id, Name: w.Name, Value: w.Value, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus})
+		case flows.Secret:
+			d.Inputs = append(d.Inputs, Input{Type: "secret", ID: id, Name: w.Name, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus})
+		case flows.Choice:
+			d.Choices = append(d.Choices, Input{Type: "choice", ID: id, Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail})
+		case flows.Note:
+			if text := c.note(w); text != "" {
+				d.Inputs = append(d.Inputs, Input{Type: "note", ID: id, Label: text})
+			}
+		}
+	}
+}
+
+func seconds(c catalogue, code string, n int) string {
+	if n == 1 {
+		code += "_one"
+	}
+	return strings.ReplaceAll(c[code], "{n}", strconv.Itoa(n))
+}
+
+// safeLink passes paths of this host and http(s) addresses; everything else,
+// `javascript:` and `//host` among it, becomes "" (B7).
+func safeLink(s string) string {
+	// Browsers read a backslash as a slash and drop tabs and line breaks.
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
+		return ""
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return ""
+	}
+	switch {
+	case u.Scheme == "" && u.Host == "" && strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//"):
+		return s
+	case (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil:
+		return s
+	}
+	return ""
+}

@@ -1,0 +1,109 @@
+package pages
+
+import "github.com/sallyport-gateway/sallyport/flows"
+
+// Kind names a page.
+type Kind string
+
+// The kinds of page.
+const (
+	// KindAsk shows View.Page, a form that answers a waiting step.
+	KindAsk Kind = "ask"
+	// KindError says that something went wrong: Reason, ID, perhaps Link.
+	KindError Kind = "error"
+	// KindDenied says that the person is known but may not go here.
+	KindDenied Kind = "denied"
+	// KindSignedOut says that the session ended. It does not log in by itself.
+	KindSignedOut Kind = "signed_out"
+	// KindStale says that a login page was too old; Link begins a new one (B07).
+	KindStale Kind = "stale"
+	// KindConfirmLogout asks before a logout that another site may have started;
+	// a form that posts Token to Action.
+	KindConfirmLogout Kind = "confirm_logout"
+	// KindStartAgain says that what was sent could not be kept: sign in by Link, then send again (I21).
+	KindStartAgain Kind = "start_again"
+	// KindLongAddress puts the address of this page, with its fragment, into the
+	// browser's session storage under Key and goes on to Link (B05, B10).
+	KindLongAddress Kind = "long_address"
+	// KindResume takes the address under Key out of session storage and goes there
+	// if it is of this origin; else to Link.
+	KindResume Kind = "resume"
+	// KindPost sends Fields to Action on another site, by a button or by itself.
+	KindPost Kind = "post"
+	// KindLoginRequired is for a frame without a session: Link opens the login in
+	// the whole window. The only page that may be framed: it shows nothing of
+	// anybody and its link does no more than any link on any site could do.
+	KindLoginRequired Kind = "login_required"
+)
+
+// View is one page as data. Every text in it may be hostile.
+type View struct {
+	// Kind; KindAsk when empty and Page is set, else KindError.
+	Kind Kind
+	// Page is what a waiting step asks (KindAsk).
+	Page *flows.Page
+	// Action is the form's address: a path here, or an http(s) URL for KindPost.
+	Action string
+	// Token, Step and Serial travel as hidden fields of the same names.
+	Token        string
+	Step, Serial int
+	// Fields are the hidden fields of KindPost.
+	Fields []flows.FormField
+	// FormAction are origins ("https://idp.example"), or the scheme "https:", that a
+	// form may lead to besides our own: Chromium applies form-action to the
+	// redirects behind a POST as well, so a chooser needs its providers here, and
+	// "https:" where a provider sends people on to hosts nobody can list.
+	FormAction []string
+	// Reason is translated; empty shows the kind's own sentence only.
+	Reason flows.Reason
+	// Text is the operator's own words, shown as they are.
+	Text string
+	// ID is the audit id, shown as the reference.
+	ID string
+	// Link is a path here or an http(s) URL, LinkLabel the code of its label; each
+	// kind has a default label.
+	Link, LinkLabel string
+	// RetryAfter is in seconds: shown, and sent as Retry-After; 0 for none.
+	RetryAfter int
+	// User is the name of who is signed in.
+	User string
+	// Key names the address in session storage (KindLongAddress, KindResume).
+	Key string
+}
+
+func (v *View) kind() Kind {
+	switch {
+	case v.Kind != "":
+		return v.Kind
+	case v.Page != nil:
+		return KindAsk
+	}
+	return KindError
+}
+
+// samples are one full view of every kind, for the rehearsal at load.
+func samples() []View {
+	page := &flows.Page{Kind: "password", Problem: flows.ReasonBadCredentials, Wait: 4, Submit: "sign_in", Widgets: []flows.Widget{
+		flows.Note{Code: "hello", Text: "text"},
+		flows.Field{Name: "username", Label: "username", Value: "maria", Autocomplete: "username", Autofocus: true},
+		flows.Secret{Name: "password", Label: "password", Autocomplete: "current-password"},
+		flows.Choice{Name: "provider", Value: "corp", Label: "Corp", Detail: "detail"},
+	}}
+	full := View{
+		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,
+		Fields: []flows.FormField{{Name: "SAMLRequest", Value: "value"}},
+		Reason: flows.ReasonInternal, Text: "text", ID: "id", Link: "/", RetryAfter: 5, User: "maria", Key: "key",
+	}
+	var all []View
+	for _, k := range kinds {
+		v := full
+		v.Kind = k
+		all = append(all, v)
+	}
+	return append(all, View{Kind: KindAsk}, View{Kind: KindError})
+}
+
+var kinds = []Kind{
+	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
+	KindStartAgain, KindLongAddress, KindResume, KindPost, KindLoginRequired,
+}

@@ -1,0 +1,103 @@
+package pages
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Write answers a request with a page, or with JSON for a program (see
+// [WantsJSON]). It sets every header a page needs; those of the caller stay,
+// such as WWW-Authenticate or Set-Cookie. HEAD gets the headers only.
+//
+// The page is drawn before anything is sent, so a person never sees half of one.
+func (s *Set) Write(w http.ResponseWriter, r *http.Request, status int, v View) {
+	v.Kind = v.kind()
+	h := w.Header()
+	secure(h)
+	if v.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(v.RetryAfter))
+	}
+	lang := s.language(r.Header.Values("Accept-Language"))
+	h.Set("Content-Language", lang)
+	nonce := rand.Text()
+	h.Set("Content-Security-Policy", policy(&v, nonce))
+	// Without a policy for framing the login link would be unreachable in a frame.
+	if v.Kind != KindLoginRequired {
+		h.Set("X-Frame-Options", "DENY")
+	}
+	var body []byte
+	var err error
+	if WantsJSON(r) {
+		h.Set("Content-Type", "application/json")
+		body, err = json.Marshal(s.document(lang, &v))
+	} else {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		body, err = s.render(lang, nonce, &v)
+	}
+	if err != nil {
+		// Unreachable after the rehearsal at load; still never a half page.
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		status, body = http.StatusInternalServerError, []byte("This page could not be shown.\n")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}
+
+func secure(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept, Accept-Language, Cookie")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// Not no-referrer: with it browsers send "Origin: null" on our own forms (Fetch
+	// §3.2), and I11 could not tell them from another site's.
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("X-Robots-Tag", "noindex")
+}
+
+var originPattern = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
+
+// policy is the page's Content-Security-Policy. Scripts run on three pages only,
+// and only ours (B7).
+func policy(v *View, nonce string) string {
+	p := []string{"default-src 'none'", "style-src 'nonce-" + nonce + "'", "img-src 'self' data:", "base-uri 'none'"}
+	switch v.Kind {
+	case KindLongAddress, KindResume, KindPost:
+		p = append(p, "script-src 'nonce-"+nonce+"'")
+	}
+	form := "form-action 'self'"
+	targets := v.FormAction
+	if v.Kind == KindPost {
+		targets = append([]string{v.Action}, targets...)
+	}
+	for _, t := range targets {
+		if o := formTarget(t); o != "" {
+			form += " " + o
+		}
+	}
+	p = append(p, form)
+	if v.Kind == KindLoginRequired {
+		return strings.Join(append(p, "frame-ancestors 'self' http: https:"), "; ")
+	}
+	return strings.Join(append(p, "frame-ancestors 'none'"), "; ")
+}
+
+// formTarget is the origin of an address as a CSP source, "" if it has none:
+// nothing of an address but checked bytes reaches the header.
+func formTarget(s string) string {
+	if s == "https:" {
+		return s
+	}
+	u, err := url.Parse(s)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || !originPattern.MatchString(u.Host) {
+		return ""
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host)
+}
