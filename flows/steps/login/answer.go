@@ -1,0 +1,141 @@
+package login
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// The longest name and password that a provider is bothered with; longer ones are wrong.
+const (
+	maxName     = 256
+	maxPassword = 1024
+)
+
+// returned takes a provider's callback: of the one that was asked, and of no
+// other (mix-up: RFC 9700 §4.4, B01).
+func (l *Login) returned(ctx context.Context, x *flows.Execution, k kept, c flows.Callback) (flows.Outcome, error) {
+	p := l.find(k.Provider)
+	if p == nil || !k.Away || c.Provider != k.Provider {
+		return l.ending(flows.Refuse(flows.ReasonProviderMismatch,
+			fmt.Errorf("provider '%s' was asked, the answer came to the callback of '%s'", k.Provider, c.Provider)))
+	}
+	r, ok := p.Guest.(flows.Redirector)
+	if !ok {
+		return l.ending(flows.Refuse(flows.ReasonProviderMismatch, fmt.Errorf("provider %s takes no callbacks", p.Name)))
+	}
+	proof, err := r.Finish(ctx, c, k.Private)
+	if err != nil {
+		return l.failed(x, p, err)
+	}
+	return l.accept(ctx, x, p, proof)
+}
+
+// password checks a name and a password. The tries are counted before anything
+// is checked, so that parallel guesses cannot outrun the count (I08); used-up
+// budgets look the same for names that exist and names that do not (B27).
+func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provider, in flows.Input) (flows.Outcome, error) {
+	v, ok := p.Guest.(flows.PasswordVerifier)
+	if !ok {
+		return l.choose(x, "", "")
+	}
+	name, password := strings.TrimSpace(in.Value("username")), in.Value("password")
+	reserved, wait := l.budgets.Reserve(keys(x, p, name)...)
+	if wait > 0 {
+		return flows.Ask(l.passwordPage(p, clip(name), flows.ReasonTooManyTries, wait)), nil
+	}
+	if name == "" || password == "" || len(name) > maxName || len(password) > maxPassword {
+		return flows.Ask(l.passwordPage(p, clip(name), flows.ReasonBadCredentials, 0)), nil
+	}
+	proof, err := v.VerifyPassword(ctx, name, password)
+	switch {
+	case errors.Is(err, flows.ErrCredentials):
+		return flows.Ask(l.passwordPage(p, name, flows.ReasonBadCredentials, 0)), nil
+	case err != nil:
+		// Who hangs up before the answer keeps the count: it would be a free guess.
+		if ctx.Err() == nil && flows.ReasonOf(err) == flows.ReasonProviderDown {
+			reserved.Succeeded()
+		}
+		return l.failed(x, p, err)
+	}
+	reserved.Succeeded()
+	return l.accept(ctx, x, p, proof)
+}
+
+// keys are the budgets of one try. A browser that signed this user in before has
+// a budget of its own: whoever guesses elsewhere, even from the same network,
+// cannot keep it out (B27).
+func keys(x *flows.Execution, p *flows.Provider, name string) []flows.BudgetKey {
+	// Spellings that a directory takes for one name share one budget (M2);
+	// providers of one realm vouch for the same people.
+	spelled := strings.Join(strings.Fields(strings.ToLower(strings.ToUpper(name))), " ")
+	sum := sha256.Sum256([]byte(p.Realm() + "\x00" + spelled))
+	user := hex.EncodeToString(sum[:16])
+	if x.Env.Device != nil {
+		if device := x.Env.Device(name); device != "" {
+			return []flows.BudgetKey{{Space: "login_user_device", ID: user + " " + device, Limits: flows.LimitUserNetwork}}
+		}
+	}
+	ip := x.Request.IP
+	if x.Env.Request != nil {
+		ip = x.Env.Request.IP
+	}
+	network := flows.Network(ip)
+	return []flows.BudgetKey{
+		{Space: "login_user_network", ID: user + " " + network, Limits: flows.LimitUserNetwork},
+		{Space: "login_network", ID: network, Limits: flows.LimitNetwork},
+		{Space: "login_user", ID: user, Limits: flows.LimitUserSoft},
+	}
+}
+
+// accept takes over a proof: within the provider's scope, from the issuer its
+// name is bound to, of the person this run belongs to.
+func (l *Login) accept(ctx context.Context, x *flows.Execution, p *flows.Provider, proof flows.Proof) (flows.Outcome, error) {
+	if err := inScope(p.Guest.Options().Scope, &proof.User); err != nil {
+		return l.ending(flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err)))
+	}
+	if err := l.bindIssuer(ctx, p, proof.Issuer); err != nil {
+		return l.ending(err)
+	}
+	if err := x.Adopt(proof, p.Name, p.Realm()); err != nil {
+		return l.ending(err)
+	}
+	return flows.Continue(), nil
+}
+
+// failed answers for a provider that gave an error. One that cannot be reached
+// leaves the choice of the others; an error that nobody else can help with is returned.
+func (l *Login) failed(x *flows.Execution, p *flows.Provider, err error) (flows.Outcome, error) {
+	if flows.ReasonOf(err) == flows.ReasonProviderDown && !l.alone() {
+		return l.choose(x, "", flows.ReasonProviderDown)
+	}
+	return l.ending(fmt.Errorf("provider %s: %w", p.Name, err))
+}
+
+// ending turns a refusal into a Deny outcome. What could not be asked stays an
+// error: nobody was refused, and the attempt may go on when it can.
+func (l *Login) ending(err error) (flows.Outcome, error) {
+	var r *flows.Refusal
+	if !errors.As(err, &r) || errors.Is(err, flows.ErrUnavailable) {
+		return nil, err
+	}
+	switch r.Reason {
+	case flows.ReasonProviderDown, flows.ReasonStoreDown, flows.ReasonAuditDown, flows.ReasonInternal:
+		return nil, err
+	default:
+		return flows.Deny(flows.Denial{Reason: r.Reason, Source: l.Source, Err: err}), nil
+	}
+}
+
+// clip keeps what is shown again within reason.
+func clip(s string) string {
+	if len(s) > maxName {
+		return ""
+	}
+	return s
+}

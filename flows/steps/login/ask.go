@@ -1,0 +1,88 @@
+package login
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// another is the answer of the button that leads back to the chooser. It can be
+// no provider's name.
+const another = "*"
+
+// start sends the person to a provider: away, or to its password page. hint is
+// the name they gave already.
+func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider, hint string) (flows.Outcome, error) {
+	r, away := p.Guest.(flows.Redirector)
+	if !away {
+		if err := x.Keep(kept{Provider: p.Name}); err != nil {
+			return nil, err
+		}
+		return flows.Ask(l.passwordPage(p, hint, "", 0)), nil
+	}
+	// The wait that follows gets the next serial; the handle names it (B06).
+	handle, err := x.Env.Handle(p.Name, x.Serial+1)
+	if err != nil {
+		return nil, fmt.Errorf("making a state for provider %s: %w", p.Name, err)
+	}
+	o, private, err := r.Begin(ctx, flows.Start{
+		CallbackURL: x.Env.CallbackURL(p.Name), Handle: handle, MaxAge: -1, LoginHint: hint,
+	})
+	if err != nil {
+		return l.failed(x, p, err)
+	}
+	if err := x.Keep(kept{Provider: p.Name, Private: private, Away: true}); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// choose shows the providers, and a field for an address if that can pick one.
+func (l *Login) choose(x *flows.Execution, typed string, problem flows.Reason) (flows.Outcome, error) {
+	if err := x.Keep(kept{}); err != nil {
+		return nil, err
+	}
+	p := flows.Page{Kind: "choose", Problem: problem}
+	if len(l.domains) > 0 {
+		p.Widgets = append(p.Widgets, flows.Field{Name: "email", Label: "email", Value: typed, Autocomplete: "username", Autofocus: true})
+		p.Submit = "continue"
+	}
+	for _, c := range l.shown {
+		p.Widgets = append(p.Widgets, flows.Choice{Name: "provider", Value: c.Name, Label: c.Title()})
+	}
+	return flows.Ask(p), nil
+}
+
+// discover picks the provider by the domain of an address. It is a guess about
+// where to go: nothing is believed of it.
+func (l *Login) discover(ctx context.Context, x *flows.Execution, in flows.Input) (flows.Outcome, error) {
+	typed := clip(in.Value("email"))
+	domain, ok := domainOf(typed)
+	if p := l.domains[domain]; ok && p != nil {
+		return l.start(ctx, x, p, typed)
+	}
+	if typed == "" {
+		return l.choose(x, "", "")
+	}
+	return l.choose(x, typed, flows.ReasonInvalidAnswer)
+}
+
+// passwordPage asks for name and password. What was typed as the password is
+// never shown again.
+func (l *Login) passwordPage(p *flows.Provider, name string, problem flows.Reason, wait time.Duration) flows.Page {
+	page := flows.Page{
+		Kind: "password", Submit: "sign_in", Problem: problem,
+		Wait: int((wait + time.Second - 1) / time.Second),
+		Widgets: []flows.Widget{
+			flows.Field{Name: "username", Label: "username", Value: name, Autocomplete: "username", Autofocus: name == ""},
+			flows.Secret{Name: "password", Label: "password", Autocomplete: "current-password", Autofocus: name != ""},
+		},
+	}
+	if !l.alone() {
+		page.Widgets = append([]flows.Widget{flows.Note{Text: p.Title()}}, page.Widgets...)
+		page.Widgets = append(page.Widgets, flows.Choice{Name: "provider", Value: another, Label: "choose_another"})
+	}
+	return page
+}

@@ -1,0 +1,76 @@
+package login
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+const noFallback = "login: fallback needs health checks, which this release does not have; name the provider in the list, or reach a hidden one by ?provider="
+
+// UnmarshalCaddyfile sets up the step from Caddyfile tokens. Syntax:
+//
+//	login [<provider>...] {
+//	    discover <provider> <@domain>...
+//	}
+func (l *Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the name of the step
+	l.Source = fmt.Sprintf("%s:%d", d.File(), d.Line())
+	for d.NextArg() {
+		name := d.Val()
+		switch {
+		case !flows.ValidName(name):
+			return d.Errf("'%s' is no name of a provider: [a-z0-9_-]+", name)
+		case slices.Contains(l.Providers, name):
+			return d.Errf("provider '%s' is there twice", name)
+		}
+		l.Providers = append(l.Providers, name)
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		switch d.Val() {
+		case "discover":
+			if err := l.unmarshalDiscover(d); err != nil {
+				return err
+			}
+		case "fallback":
+			return d.Err(noFallback)
+		default:
+			return d.Errf("login has no option '%s'; there is: discover", d.Val())
+		}
+	}
+	return nil
+}
+
+func (l *Login) unmarshalDiscover(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.Err("discover takes a provider and one or more @domains")
+	}
+	name, domains := args[0], args[1:]
+	if !flows.ValidName(name) {
+		return d.Errf("'%s' is no name of a provider: [a-z0-9_-]+", name)
+	}
+	if len(l.Providers) > 0 && !slices.Contains(l.Providers, name) {
+		return d.Errf("discover: no provider of this login is called '%s'; there are: %s", name, strings.Join(l.Providers, ", "))
+	}
+	if slices.ContainsFunc(l.Discover, func(o Discover) bool { return o.Provider == name }) {
+		return d.Errf("discover %s is there twice", name)
+	}
+	for _, text := range domains {
+		domain, ok := domainName(text)
+		if !ok || !strings.HasPrefix(text, "@") {
+			return d.Errf("discover %s: '%s' is no domain such as @example.com", name, text)
+		}
+		for _, o := range append(slices.Clone(l.Discover), Discover{Domains: domains[:slices.Index(domains, text)]}) {
+			if slices.ContainsFunc(o.Domains, func(t string) bool { other, _ := domainName(t); return other == domain }) {
+				return d.Errf("discover names @%s twice", domain)
+			}
+		}
+	}
+	l.Discover = append(l.Discover, Discover{Provider: name, Domains: domains})
+	return nil
+}

@@ -1,0 +1,258 @@
+// Package login is the step that has a provider establish who the person is.
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+func init() {
+	caddy.RegisterModule(Login{})
+}
+
+// Login asks one of its providers who the person is. It is satisfied by
+// evidence from one of them only, never by a user who is merely known (I01, I02).
+type Login struct {
+	// The providers to choose from; default: all that are not hidden.
+	Providers []string `json:"providers,omitempty"`
+	// Which provider is for which e-mail domains: asked for on the chooser.
+	Discover []Discover `json:"discover,omitempty"`
+	// Not in this release: naming one is a load error.
+	Fallback string `json:"fallback,omitempty"`
+	// The file and line it was written at.
+	Source string `json:"source,omitempty"`
+
+	own     []*flows.Provider // whose evidence satisfies it, and who may be wished for
+	shown   []*flows.Provider // those on the chooser: own without the hidden ones
+	domains map[string]*flows.Provider
+	issuers flows.Vault
+	budgets *flows.Budgets
+}
+
+// Discover sends people with an address in one of the domains to a provider.
+type Discover struct {
+	// One of the providers of this step.
+	Provider string `json:"provider"`
+	// The domains, with or without a leading @.
+	Domains []string `json:"domains"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Login) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "identity.steps.login",
+		New: func() caddy.Module { return new(Login) },
+	}
+}
+
+// Validate refuses what does not depend on other guests.
+func (l *Login) Validate() error {
+	if l.Fallback != "" {
+		return errors.New(noFallback)
+	}
+	for i, name := range l.Providers {
+		if slices.Contains(l.Providers[:i], name) {
+			return fmt.Errorf("login names provider '%s' twice", name)
+		}
+	}
+	seen := map[string]bool{}
+	for _, d := range l.Discover {
+		if len(d.Domains) == 0 {
+			return fmt.Errorf("discover %s names no domain", d.Provider)
+		}
+		for _, text := range d.Domains {
+			domain, ok := domainName(text)
+			if !ok {
+				return fmt.Errorf("discover %s: '%s' is no domain such as @example.com", d.Provider, text)
+			}
+			if seen[domain] {
+				return fmt.Errorf("discover names @%s twice", domain)
+			}
+			seen[domain] = true
+		}
+	}
+	return nil
+}
+
+// Bind resolves the providers.
+func (l *Login) Bind(r flows.Registry) error {
+	if err := l.bindProviders(r); err != nil {
+		return l.at(err)
+	}
+	l.domains = map[string]*flows.Provider{}
+	for _, d := range l.Discover {
+		p := l.find(d.Provider)
+		if p == nil {
+			return l.at(fmt.Errorf("discover: no provider of this login is called '%s'; there are: %s", d.Provider, l.names()))
+		}
+		for _, text := range d.Domains {
+			domain, _ := domainName(text)
+			l.domains[domain] = p
+		}
+	}
+	l.issuers, l.budgets = r.Vault("issuers"), r.Budgets()
+	return nil
+}
+
+func (l *Login) bindProviders(r flows.Registry) error {
+	l.own, l.shown = nil, nil
+	for _, name := range l.Providers {
+		p, err := r.Provider(name)
+		if err != nil {
+			return err
+		}
+		if !usable(p) {
+			return fmt.Errorf("provider %s (%s) cannot be used by login", p.Name, p.Type)
+		}
+		l.own = append(l.own, p)
+	}
+	if len(l.Providers) == 0 {
+		l.own = slices.DeleteFunc(slices.Clone(r.Providers()), func(p *flows.Provider) bool { return !usable(p) })
+	}
+	l.shown = slices.DeleteFunc(slices.Clone(l.own), func(p *flows.Provider) bool { return p.Guest.Options().Hidden })
+	if len(l.shown) == 0 && len(l.Providers) > 0 {
+		l.shown = l.own // all were named in spite of being hidden
+	}
+	if len(l.shown) == 0 {
+		return errors.New("login has no provider to ask: none is configured, or all are hidden and none is named")
+	}
+	return nil
+}
+
+func usable(p *flows.Provider) bool {
+	_, leaves := p.Guest.(flows.Redirector)
+	_, stays := p.Guest.(flows.PasswordVerifier)
+	return leaves || stays
+}
+
+// at says where the step was written.
+func (l *Login) at(err error) error {
+	if l.Source == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", l.Source, err)
+}
+
+// Produces says that behind a login the user is known.
+func (l *Login) Produces() []string { return []string{"user"} }
+
+// Reaches names the providers: another meaning of one restarts runs (I28).
+func (l *Login) Reaches() []string {
+	var out []string
+	for _, p := range l.own {
+		out = append(out, "provider:"+p.Name)
+	}
+	return out
+}
+
+// SourceLine is where the step was written.
+func (l *Login) SourceLine() string { return l.Source }
+
+// kept is the step's private state while it waits. It travels in the browser,
+// sealed, until somebody is known: nothing in it is worth turning back (I08).
+type kept struct {
+	// Provider is who is asked now; empty while the chooser is shown.
+	Provider string `json:"provider,omitempty"`
+	// Private is a Redirector's own state; set means that a callback is awaited.
+	Private []byte `json:"private,omitempty"`
+	Away    bool   `json:"away,omitempty"`
+}
+
+// Enter is satisfied by evidence of one of its own providers for the user of
+// the run; otherwise it asks the provider that was wished for, the only one, or
+// the person.
+func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	if l.satisfied(x) {
+		return flows.Continue(), nil
+	}
+	if p := l.find(x.Provider); p != nil {
+		return l.start(ctx, x, p, "")
+	}
+	if l.alone() {
+		return l.start(ctx, x, l.shown[0], "")
+	}
+	return l.choose(x, "", "")
+}
+
+// Resume takes a provider's callback or a page's values. Refusals that end the
+// attempt come back as Deny with their reason, so that the trail has it; what
+// could not be asked is an error.
+func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) (flows.Outcome, error) {
+	var k kept
+	if _, err := x.Kept(&k); err != nil {
+		return nil, err
+	}
+	if in.Callback != nil {
+		return l.returned(ctx, x, k, *in.Callback)
+	}
+	if name := in.Value("provider"); name != "" {
+		if p := l.find(name); p != nil {
+			return l.start(ctx, x, p, "")
+		}
+		return l.choose(x, "", "")
+	}
+	p := l.find(k.Provider)
+	switch {
+	case k.Away: // the person came back without an answer
+		return l.Enter(ctx, x)
+	case p == nil:
+		return l.discover(ctx, x, in)
+	}
+	return l.password(ctx, x, p, in)
+}
+
+// alone says that there is nothing to choose.
+func (l *Login) alone() bool {
+	if len(l.shown) != 1 {
+		return false
+	}
+	for _, p := range l.domains {
+		if p != l.shown[0] {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *Login) satisfied(x *flows.Execution) bool {
+	return x.User != nil && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
+		return e.User == x.User.Key && l.find(e.Provider) != nil
+	})
+}
+
+// find returns one of the step's own providers.
+func (l *Login) find(name string) *flows.Provider {
+	for _, p := range l.own {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (l *Login) names() string {
+	var names []string
+	for _, p := range l.own {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Interface guards
+var (
+	_ caddy.Validator       = (*Login)(nil)
+	_ caddyfile.Unmarshaler = (*Login)(nil)
+	_ flows.Resumer         = (*Login)(nil)
+	_ flows.Binder          = (*Login)(nil)
+	_ flows.Producer        = (*Login)(nil)
+	_ flows.Reacher         = (*Login)(nil)
+	_ flows.Sourced         = (*Login)(nil)
+)
