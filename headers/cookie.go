@@ -43,7 +43,7 @@ func CleanCookies(h http.Header, own func(name string) bool) {
 		if hasOwn(l, own) {
 			l = dropOwn(l, own)
 		}
-		if trimBlanks(strings.ReplaceAll(l, ";", "")) != "" {
+		if strings.Trim(l, "; \t") != "" {
 			kept = append(kept, l)
 		}
 	}

@@ -20,6 +20,14 @@ func Values(v any) []string {
 	return s
 }
 
+// Text is an attribute as one line of text, for placeholders and logs: UTF-8 as
+// it is, but no control character and no way to make two groups of one.
+func Text(v any) string {
+	values, list := flows.Strings(v)
+	value, _, _ := Encode("", values, flows.HeaderOptions{Encode: "raw", Single: !list, Max: 1 << 30})
+	return value
+}
+
 // Encode makes one header value of zero or more values under the rules of o.
 // present is false if there is no value and nothing stands in for it. Too long
 // a value is a refusal header_too_long, naming the header; it is never cut.
@@ -75,8 +83,8 @@ type encoder struct {
 	marks [2]uint64
 }
 
-func newEncoder(o *flows.HeaderOptions, single bool) *encoder {
-	e := &encoder{o: o, mode: o.Encode, join: o.Join, single: single}
+func newEncoder(o *flows.HeaderOptions, single bool) encoder {
+	e := encoder{o: o, mode: o.Encode, join: o.Join, single: single}
 	if e.mode == "" {
 		e.mode = "auto"
 	}

@@ -45,7 +45,7 @@ func (o *OwnHeader) Headers(f *flows.Facts, w flows.HeaderWriter) error {
 	if !flows.Wants(w, o.Name) {
 		return nil
 	}
-	values, list := o.Template.Values(f, o.Options.Join)
+	values, list := o.Template.values(f, o.Options.Join)
 	opts := o.Options
 	opts.Single = !list
 	return w.Set(o.Name, values, opts)

@@ -17,6 +17,8 @@ type Stripper struct {
 	// families are folded prefixes; family has a bit for each first byte.
 	families []string
 	family   uint64
+	// any has a bit for each first byte of anything owned.
+	any uint64
 }
 
 const longest = 48
@@ -43,6 +45,10 @@ func NewStripper(names []string) *Stripper {
 		s.names[l] = append(s.names[l], f)
 		s.firsts[l] |= bit(f[0])
 	}
+	s.any = s.family
+	for _, f := range s.firsts {
+		s.any |= f
+	}
 	return s
 }
 
@@ -55,6 +61,9 @@ func (s *Stripper) Owns(name string) bool {
 		return false
 	}
 	first := bit(foldTable[name[0]])
+	if s.any&first == 0 {
+		return false
+	}
 	if l := min(len(name), longest); s.firsts[l]&first != 0 {
 		for _, n := range s.names[l] {
 			if len(n) == len(name) && folds(name, n) {
@@ -95,16 +104,16 @@ func folds(name, folded string) bool {
 // request is copied afterwards, the guard of the body goes with the copy.
 func (s *Stripper) Clean(r *http.Request) {
 	for k, v := range r.Header {
-		if s.Owns(k) {
+		switch {
+		case s.Owns(k):
 			delete(r.Header, k)
-			continue
-		}
-		if listsNames(k) {
+		case listsNames(k):
 			s.cleanTokens(r.Header, k, v)
 		}
 	}
+	announced := len(r.Trailer) > 0
 	s.cleanTrailer(r.Trailer)
-	s.guard(r)
+	s.guard(r, announced)
 }
 
 // listsNames reports whether a header's value is a list of header names. The
@@ -113,23 +122,17 @@ func (s *Stripper) Clean(r *http.Request) {
 func listsNames(k string) bool {
 	switch len(k) {
 	case len("Connection"):
-		return strings.EqualFold(k, "Connection")
+		return sameClass(k, "Connection")
 	case len("Proxy-Connection"):
-		return strings.EqualFold(k, "Proxy-Connection")
+		return sameClass(k, "Proxy-Connection")
 	case len("Trailer"):
-		return strings.EqualFold(k, "Trailer")
+		return sameClass(k, "Trailer")
 	}
 	return false
 }
 
 func (s *Stripper) cleanTokens(h http.Header, key string, vals []string) {
-	hit := false
-	for _, v := range vals {
-		for tok := range strings.SplitSeq(v, ",") {
-			hit = hit || s.ownsToken(tok)
-		}
-	}
-	if !hit {
+	if !s.namesOwned(vals) {
 		return
 	}
 	var keep []string
@@ -148,7 +151,26 @@ func (s *Stripper) cleanTokens(h http.Header, key string, vals []string) {
 	h[key] = []string{strings.Join(keep, ", ")}
 }
 
+func (s *Stripper) namesOwned(vals []string) bool {
+	for _, v := range vals {
+		for more := true; more; {
+			var tok string
+			tok, v, more = strings.Cut(v, ",")
+			if s.ownsToken(tok) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (s *Stripper) ownsToken(tok string) bool {
+	for tok != "" && (tok[0] == ' ' || tok[0] == '\t') {
+		tok = tok[1:]
+	}
+	if tok == "" || (s.any&bit(foldTable[tok[0]])) == 0 {
+		return false
+	}
 	name, _, _ := strings.Cut(tok, ";")
-	return s.Owns(strings.Trim(name, " \t"))
+	return s.Owns(strings.TrimRight(name, " \t"))
 }

@@ -81,9 +81,11 @@ func (t *Template) PerRequest() bool {
 
 // Values evaluates the template. A placeholder that stands alone keeps its
 // list; mixed with text every placeholder must have a value, or there is none,
-// and a list among the text is joined by join, its members encoded so that one
-// never reads as two.
-func (t *Template) Values(f *flows.Facts, join string) (values []string, list bool) {
+// and a list among the text is joined by commas, its members encoded so that
+// one never reads as two.
+func (t *Template) Values(f *flows.Facts) (values []string, list bool) { return t.values(f, "") }
+
+func (t *Template) values(f *flows.Facts, join string) (values []string, list bool) {
 	if len(t.parts) == 1 && t.parts[0].lookup != nil {
 		return flows.Strings(t.parts[0].lookup(f))
 	}
@@ -102,7 +104,8 @@ func (t *Template) Values(f *flows.Facts, join string) (values []string, list bo
 			continue
 		}
 		o := flows.HeaderOptions{Join: join}
-		b.WriteString(newEncoder(&o, false).list(v, flows.LongestHeader))
+		e := newEncoder(&o, false)
+		b.WriteString(e.list(v, flows.LongestHeader))
 	}
 	return []string{b.String()}, false
 }

@@ -14,12 +14,14 @@ func (s *Stripper) cleanTrailer(t http.Header) {
 	}
 }
 
-// guard wraps the body of a request that may have trailers: net/http fills
-// r.Trailer again when it meets the end of a chunked body. A body of known
-// length has none in HTTP/1; in HTTP/2 an unannounced trailer is dropped by
-// the server, and the announced ones were just removed.
-func (s *Stripper) guard(r *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody || r.ContentLength >= 0 {
+// guard wraps the body of a request that may have trailers: the server fills
+// r.Trailer again when it meets the end of the body. HTTP/1 has them only in
+// chunked bodies; HTTP/2 drops those that were not announced; HTTP/3 takes any.
+func (s *Stripper) guard(r *http.Request, announced bool) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	if r.ContentLength >= 0 && !announced && (r.ProtoMajor < 3 || r.ContentLength == 0) {
 		return
 	}
 	switch b := r.Body.(type) {
