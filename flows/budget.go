@@ -21,14 +21,16 @@ type Budgets struct {
 	now   func() time.Time
 }
 
+// tally is one slot. Times are nanoseconds: the table is large and never grows.
 type tally struct {
-	count int
-	since time.Time
-	until time.Time
+	count        int32
+	since, until int64
 }
 
-// Limits of a budget: after Free wrong answers within Window the next waits
-// 2^(n-Free) seconds, at most Longest.
+// Limits of a budget: once Free wrong answers fell within Window, every further
+// try waits: 1 s after the Free-th wrong answer, twice as long after each more,
+// at most Longest. It is forgotten when Window passed without a wait and without
+// a wrong answer; before Free is reached, when Window passed since the first.
 type Limits struct {
 	Free    int
 	Window  time.Duration
@@ -60,38 +62,51 @@ func NewBudgets(slots int, now func() time.Time) *Budgets {
 }
 
 // Reserve counts one try against every key. A positive wait means that at
-// least one budget is used up: the answer must not be checked, and nothing was counted.
+// least one budget is used up: the answer must not be checked. Then nothing was
+// counted, so that asking too early neither lengthens the wait nor spends the
+// budgets of others.
 func (b *Budgets) Reserve(keys ...BudgetKey) (r Reservation, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.now()
+	now := b.now().UnixNano()
 	for _, k := range keys {
 		wait = max(wait, b.wait(k, now))
 	}
 	if wait > 0 {
 		return Reservation{}, wait
 	}
+	marks := make([]mark, 0, len(keys)*len(b.rows))
 	for _, k := range keys {
-		b.count(k, now, 1)
+		for _, s := range b.slots(k) {
+			marks = append(marks, s.add(k.Limits, now))
+		}
 	}
-	return Reservation{b, keys}, 0
+	return Reservation{b, marks}, 0
 }
 
 // Reservation is one counted try.
 type Reservation struct {
-	b    *Budgets
-	keys []BudgetKey
+	b     *Budgets
+	marks []mark
 }
 
-// Succeeded gives the try back: only wrong answers count.
+// mark is what one try changed in one slot.
+type mark struct {
+	slot         *tally
+	since        int64
+	until, prior int64
+}
+
+// Succeeded gives the try back: only wrong answers count. A second call does nothing.
 func (r Reservation) Succeeded() {
 	if r.b == nil {
 		return
 	}
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
-	for _, k := range r.keys {
-		r.b.count(k, r.b.now(), -1)
+	for i := range r.marks {
+		r.marks[i].undo()
+		r.marks[i] = mark{}
 	}
 }
 
@@ -103,28 +118,40 @@ func (b *Budgets) slots(k BudgetKey) [2]*tally {
 	return s
 }
 
-func (b *Budgets) wait(k BudgetKey, now time.Time) time.Duration {
-	least := time.Duration(1<<62 - 1)
+func (b *Budgets) wait(k BudgetKey, now int64) time.Duration {
+	least := int64(1<<63 - 1)
 	for _, s := range b.slots(k) {
-		least = min(least, s.until.Sub(now))
+		least = min(least, s.until-now)
 	}
-	return max(least, 0)
+	return time.Duration(max(least, 0))
 }
 
-func (b *Budgets) count(k BudgetKey, now time.Time, by int) {
-	for _, s := range b.slots(k) {
-		if now.Sub(s.since) > k.Limits.Window && now.After(s.until) {
-			s.count, s.since = 0, now
-		}
-		s.count = max(s.count+by, 0)
-		if over := s.count - k.Limits.Free; over >= 0 {
-			s.until = now.Add(min(time.Second<<min(over, 20), k.Limits.Longest))
-		} else {
-			s.until = time.Time{}
-		}
-		if by > 0 && s.count == 1 {
-			s.since = now
-		}
+// add counts one try; whoever comes next waits if this one was one too many.
+func (s *tally) add(l Limits, now int64) mark {
+	if s.count == 0 || now-max(s.since, s.until) > int64(l.Window) {
+		s.count, s.since = 0, now
+	}
+	m := mark{slot: s, since: s.since, prior: s.until}
+	if s.count < 1<<30 {
+		s.count++
+	}
+	if over := int(s.count) - l.Free; over >= 0 {
+		s.until = max(s.until, now+int64(min(time.Second<<min(over, 30), l.Longest)))
+	}
+	m.until = s.until
+	return m
+}
+
+// undo takes one count back, and the wait if nobody else was counted since: who
+// was right must not make others of the same network wait.
+func (m mark) undo() {
+	s := m.slot
+	if s == nil || s.since != m.since || s.count == 0 {
+		return // given back already, or forgotten and begun anew by others
+	}
+	s.count--
+	if s.until == m.until {
+		s.until = m.prior
 	}
 }
 

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -58,7 +59,7 @@ func (l *Login) choose(x *flows.Execution, typed string, problem flows.Reason) (
 // discover picks the provider by the domain of an address. It is a guess about
 // where to go: nothing is believed of it.
 func (l *Login) discover(ctx context.Context, x *flows.Execution, in flows.Input) (flows.Outcome, error) {
-	typed := clip(in.Value("email"))
+	typed := clip(strings.TrimSpace(in.Value("email")))
 	domain, ok := domainOf(typed)
 	if p := l.domains[domain]; ok && p != nil {
 		return l.start(ctx, x, p, typed)
