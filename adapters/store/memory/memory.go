@@ -20,6 +20,7 @@ func init() { caddy.RegisterModule(new(Store)) }
 // share one table, so that a reload logs nobody out.
 type Store struct {
 	table *table
+	held  bool   // whether this config counts in the pool
 	key   string // of the pool; tests use their own
 }
 
@@ -37,16 +38,16 @@ func (s *Store) Provision(caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	s.table = v.(*table)
+	s.table, s.held = v.(*table), true
 	return nil
 }
 
 // Cleanup lets go of the table. What is still running on this config keeps it until it is done.
 func (s *Store) Cleanup() error {
-	if s.table == nil {
+	if !s.held {
 		return nil
 	}
-	// s.table stays set: requests of this config may outlive it.
+	s.held = false // s.table stays: requests of this config may outlive it
 	_, err := pool.Delete(s.key)
 	return err
 }
@@ -122,7 +123,7 @@ func (s *Store) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("store memory takes no arguments, found '%s'", d.Val())
 	}
-	for d.NextBlock(d.Nesting()) {
+	if d.NextBlock(d.Nesting()) {
 		return d.Errf("store memory has no options, found '%s'", d.Val())
 	}
 	return nil
