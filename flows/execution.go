@@ -40,8 +40,12 @@ type Execution struct {
 	Grants []Grant `json:"grants,omitempty"`
 	// Inherited says that user and evidence are a session's and nothing was added since.
 	Inherited bool `json:"inherited,omitempty"`
+	// Fresh says that evidence of the session does not count: the person is asked anew.
+	Fresh bool `json:"fresh,omitempty"`
 	// Session is the public id of the session this run stands on; empty without one.
 	Session string `json:"session,omitempty"`
+	// Stored marks the stub that a browser carries of a run that is kept in the store.
+	Stored bool `json:"stored,omitempty"`
 	// Private is the state of waiting steps, by operation.
 	Private map[int]json.RawMessage `json:"private,omitempty"`
 	// Marks are consumed before anything is granted (I09).

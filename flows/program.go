@@ -112,6 +112,21 @@ func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome
 	return nil, &Finished{x}, nil
 }
 
+// ErrNoPage says that the Execution waits for a provider, not for a page.
+var ErrNoPage = errors.New("nothing to show")
+
+// Show answers the page of the waiting step and moves nothing (I28).
+func (p *Program) Show(ctx context.Context, x *Execution) (Page, error) {
+	if x.Flow != p.Name || x.Digest != p.Digest || x.Wait == nil || x.Wait.Step != x.PC || x.PC < 0 || x.PC >= len(p.ops) {
+		return Page{}, ErrNoPage
+	}
+	s, ok := p.ops[x.PC].step.(Shower)
+	if !ok {
+		return Page{}, ErrNoPage
+	}
+	return s.Show(ctx, x)
+}
+
 // move interprets one outcome: what the browser must see ends the advance.
 type move struct {
 	p   *Program

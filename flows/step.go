@@ -18,6 +18,12 @@ type Resumer interface {
 	Resume(ctx context.Context, x *Execution, in Input) (Outcome, error)
 }
 
+// Shower is a Resumer that can draw the page it waits with again: it runs
+// nothing and sends nothing (I28).
+type Shower interface {
+	Show(ctx context.Context, x *Execution) (Page, error)
+}
+
 // Container is a Step made of blocks; its Enter answers Take(i), or Take(-1) for none.
 type Container interface {
 	Step

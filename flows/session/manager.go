@@ -1,0 +1,294 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+)
+
+// The errors of Load beside flows.ErrNotFound and flows.ErrUnavailable.
+var (
+	// ErrRotated: the ticket was replaced a moment ago; a retry brings the new one.
+	ErrRotated = errors.New("ticket was replaced")
+	// ErrEnded: the session ended, by logout, revocation or time.
+	ErrEnded = errors.New("session ended")
+	// ErrOrigin: the ticket was made for another origin (S14).
+	ErrOrigin = errors.New("ticket belongs to another origin")
+)
+
+// Tombstone is how long the card of an ended session is kept.
+const Tombstone = 24 * time.Hour
+
+// rotatedFor is how long a replaced ticket is still recognised.
+const rotatedFor = time.Minute
+
+// Manager makes, loads and ends sessions. It has no cache: that is the hall's.
+type Manager struct {
+	Store flows.Store
+	// Keys gives the cluster's ring, made lazily.
+	Keys func(ctx context.Context) (*Keyring, error)
+	Now  func() time.Time
+}
+
+// Limits of a new session.
+type Limits struct{ Idle, Lifetime time.Duration }
+
+// Browser is where a session is made for.
+type Browser struct{ Origin, IP, Agent string }
+
+// Create makes a session of a finished Execution, after its audit receipt. old
+// is the session the run stood on, or nil: then its ticket is replaced and the
+// session keeps its id, its start and its other flows (I02, I13).
+func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished, b Browser, l Limits, old *Session, oldTicket *Ticket) (Ticket, *Session, error) {
+	x := f.Execution()
+	if x == nil || !r.Valid() {
+		return Ticket{}, nil, errors.New("a session needs a finished execution and an audit receipt")
+	}
+	now := m.Now()
+	s := &Session{User: x.User, Evidence: x.Evidence, Grants: x.Grants, Readings: x.Readings, Origin: b.Origin}
+	if old != nil {
+		if old.User.Key != x.User.Key {
+			return Ticket{}, nil, flows.Refuse(flows.ReasonUserMismatch, errors.New("the session belongs to somebody else"))
+		}
+		s.Card = old.Card
+		s.Card.Flows, s.Card.SIDs = maps.Clone(old.Card.Flows), maps.Clone(old.Card.SIDs)
+		s.dataKey = old.dataKey
+		s.Grants = append(slices.Clone(old.Grants), x.Grants...)
+	} else {
+		s.Card = Card{ID: rand.Text(), User: x.User.Key, Started: now, Idle: l.Idle, Expires: now.Add(l.Lifetime), Flows: map[string]Done{}, SIDs: map[string]string{}}
+		s.dataKey = make([]byte, 32)
+		_, _ = rand.Read(s.dataKey)
+	}
+	s.fill(x, b, now)
+	if err := m.notRevoked(ctx, &s.Card, now); err != nil {
+		return Ticket{}, nil, err
+	}
+	t := NewTicket()
+	if err := m.write(ctx, t, s, old != nil); err != nil {
+		return Ticket{}, nil, err
+	}
+	if oldTicket != nil {
+		m.rotate(ctx, *oldTicket)
+	}
+	s.prepare()
+	return t, s, nil
+}
+
+// fill takes what the run proved into the card.
+func (s *Session) fill(x *flows.Execution, b Browser, now time.Time) {
+	c := &s.Card
+	c.Name, c.Provider, c.Seen, c.IP, c.Agent = x.User.Name, x.User.Provider, now, b.IP, cut(b.Agent, 200)
+	c.Flows[x.Flow] = Done{Digest: x.Digest, At: now}
+	if !slices.Contains(c.Origins, b.Origin) {
+		c.Origins = append(slices.Clone(c.Origins), b.Origin)
+	}
+	for _, g := range x.Grants {
+		if g.SID != "" {
+			c.SIDs[g.Provider] = g.SID
+		}
+		if !g.NotAfter.IsZero() && g.NotAfter.Before(c.Expires) {
+			c.Expires = g.NotAfter
+		}
+	}
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// write puts body, card and ticket: in this order, so that a crash in between
+// leaves rows that nothing points to and that expire.
+func (m *Manager) write(ctx context.Context, t Ticket, s *Session, update bool) error {
+	left := s.Card.Expires.Sub(m.Now())
+	bodyText, err := json.Marshal(body{s.User, s.Evidence, s.Grants, s.Readings})
+	if err != nil {
+		return err
+	}
+	g, err := gcm(s.dataKey)
+	if err != nil {
+		return err
+	}
+	nonce := make([]byte, g.NonceSize(), g.NonceSize()+len(bodyText)+g.Overhead())
+	_, _ = rand.Read(nonce)
+	sealed := g.Seal(nonce, nonce, bodyText, []byte("body "+s.Card.ID))
+	set := func([]byte) (flows.Change, error) { return flows.Set(sealed, left), nil }
+	if err := m.Store.Update(ctx, "b/"+s.Card.ID, set); err != nil {
+		return fmt.Errorf("writing a session: %w", err)
+	}
+	if err := m.putCard(ctx, &s.Card, update); err != nil {
+		return err
+	}
+	ts, err := t.seal(s.Origin, ticketSecret{s.Card.ID, s.dataKey})
+	if err != nil {
+		return err
+	}
+	row, err := json.Marshal(ticketRow{Origin: s.Origin, Sealed: ts, Until: s.Card.Expires})
+	if err != nil {
+		return err
+	}
+	if err := m.Store.Create(ctx, t.row(), row, left); err != nil {
+		return fmt.Errorf("writing a ticket: %w", err)
+	}
+	return nil
+}
+
+// putCard writes a card: as an update of one that is there and not ended, so
+// that a revoked session cannot be written back (I15), or as a new one.
+func (m *Manager) putCard(ctx context.Context, c *Card, update bool) error {
+	k, err := m.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	index, err := m.indexes(k, c)
+	if err != nil {
+		return err
+	}
+	sealed, err := sealCard(k, c)
+	if err != nil {
+		return err
+	}
+	left := c.Expires.Sub(m.Now())
+	if !update {
+		if err := m.Store.Create(ctx, "c/"+c.ID, sealed, left, index...); err != nil {
+			return fmt.Errorf("writing a card: %w", err)
+		}
+		return nil
+	}
+	return m.Store.Update(ctx, "c/"+c.ID, func(old []byte) (flows.Change, error) {
+		was, err := openCard(k, c.ID, old)
+		if err != nil {
+			return flows.Keep(), err
+		}
+		if !was.Ended.IsZero() {
+			return flows.Keep(), ErrEnded
+		}
+		return flows.Set(sealed, left, index...), nil
+	})
+}
+
+func (m *Manager) indexes(k *Keyring, c *Card) ([]string, error) {
+	h, err := k.Hashes("user", string(c.User))
+	if err != nil {
+		return nil, err
+	}
+	out := []string{"u/" + h[0], "all"}
+	for p, sid := range c.SIDs {
+		if h, err = k.Hashes("sid", p+"\x00"+sid); err != nil {
+			return nil, err
+		}
+		out = append(out, "s/"+h[0])
+	}
+	return out, nil
+}
+
+func sealCard(k *Keyring, c *Card) ([]byte, error) {
+	plain, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return k.Seal("card", c.ID, plain)
+}
+
+func openCard(k *Keyring, id string, sealed []byte) (*Card, error) {
+	if sealed == nil {
+		return nil, flows.ErrNotFound
+	}
+	plain, err := k.Open("card", id, sealed)
+	if err != nil {
+		return nil, fmt.Errorf("card of session %s: %w", id, err)
+	}
+	var c Card
+	if err := json.Unmarshal(plain, &c); err != nil {
+		return nil, fmt.Errorf("card of session %s: %w", id, err)
+	}
+	return &c, nil
+}
+
+// rotate marks a replaced ticket; a failure leaves it valid until the session ends.
+func (m *Manager) rotate(ctx context.Context, t Ticket) {
+	row, err := json.Marshal(ticketRow{Rotated: true, Until: m.Now().Add(rotatedFor)})
+	if err != nil {
+		return
+	}
+	_ = m.Store.Update(ctx, t.row(), func(old []byte) (flows.Change, error) {
+		if old == nil {
+			return flows.Keep(), nil
+		}
+		return flows.Set(row, rotatedFor), nil
+	})
+}
+
+// Load finds the session of a ticket shown at an origin. flows.ErrNotFound,
+// ErrEnded, ErrRotated and ErrOrigin say no; anything else could not ask (I16).
+func (m *Manager) Load(ctx context.Context, t Ticket, origin string) (*Session, error) {
+	raw, err := m.Store.Get(ctx, t.row())
+	if err != nil {
+		return nil, err
+	}
+	var row ticketRow
+	if err := json.Unmarshal(raw, &row); err != nil {
+		return nil, flows.ErrNotFound
+	}
+	if row.Rotated {
+		return nil, ErrRotated
+	}
+	if row.Origin != origin {
+		return nil, ErrOrigin
+	}
+	secret, err := t.open(row)
+	if err != nil {
+		return nil, flows.ErrNotFound
+	}
+	c, err := m.Card(ctx, secret.Session)
+	if err != nil {
+		return nil, err
+	}
+	now := m.Now()
+	if !c.Ended.IsZero() || !now.Before(c.Expires) || now.Sub(c.Seen) >= c.Idle {
+		return nil, ErrEnded
+	}
+	if err := m.notRevoked(ctx, c, c.Started); err != nil {
+		if flows.ReasonOf(err) == flows.ReasonRevoked {
+			return nil, ErrEnded
+		}
+		return nil, err
+	}
+	s := &Session{Card: *c, Origin: origin, dataKey: secret.DataKey}
+	if err := m.loadBody(ctx, s); err != nil {
+		return nil, err
+	}
+	s.prepare()
+	return s, nil
+}
+
+func (m *Manager) loadBody(ctx context.Context, s *Session) error {
+	sealed, err := m.Store.Get(ctx, "b/"+s.Card.ID)
+	if err != nil {
+		return err
+	}
+	g, err := gcm(s.dataKey)
+	if err != nil || len(sealed) < g.NonceSize() {
+		return flows.ErrNotFound
+	}
+	plain, err := g.Open(nil, sealed[:g.NonceSize()], sealed[g.NonceSize():], []byte("body "+s.Card.ID))
+	if err != nil {
+		return flows.ErrNotFound
+	}
+	var b body
+	if err := json.Unmarshal(plain, &b); err != nil || b.User == nil {
+		return flows.ErrNotFound
+	}
+	s.User, s.Evidence, s.Grants, s.Readings = b.User, b.Evidence, b.Grants, b.Readings
+	return nil
+}

@@ -1,0 +1,118 @@
+package session
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// Card is what is known of a session without its ticket: enough to list,
+// revoke, sweep and log out. It is sealed by the cluster key (I14).
+type Card struct {
+	// ID is the public id.
+	ID       string        `json:"id"`
+	User     flows.UserKey `json:"user"`
+	Name     string        `json:"name,omitempty"`
+	Provider string        `json:"provider,omitempty"`
+	// SIDs are provider → session id there, for single logout.
+	SIDs map[string]string `json:"sids,omitempty"`
+	// Flows completed: name → when and with which digest (I01).
+	Flows   map[string]Done `json:"flows"`
+	Started time.Time       `json:"started"`
+	Seen    time.Time       `json:"seen"`
+	Expires time.Time       `json:"expires"`
+	Idle    time.Duration   `json:"idle"`
+	IP      string          `json:"ip,omitempty"`
+	Agent   string          `json:"agent,omitempty"`
+	Origins []string        `json:"origins,omitempty"`
+	// Ended is set on a tombstone, with the reason.
+	Ended  time.Time    `json:"ended,omitzero"`
+	Reason flows.Reason `json:"reason,omitempty"`
+}
+
+// Done says when a flow was completed, and what it was then.
+type Done struct {
+	Digest string    `json:"digest"`
+	At     time.Time `json:"at"`
+}
+
+// body is what only the ticket opens (I14).
+type body struct {
+	User     *flows.User              `json:"user"`
+	Evidence []flows.Evidence         `json:"evidence"`
+	Grants   []flows.Grant            `json:"grants,omitempty"`
+	Readings map[string]flows.Reading `json:"readings,omitempty"`
+}
+
+// Session is a loaded session. Everything but the activity clock is immutable:
+// a change makes another Session.
+type Session struct {
+	Card     Card
+	User     *flows.User
+	Evidence []flows.Evidence
+	Grants   []flows.Grant
+	Readings map[string]flows.Reading
+	// Origin is the one this ticket was made for.
+	Origin string
+	// Facts are what policies see; prepared once.
+	Facts flows.SessionFacts
+
+	dataKey []byte
+	// seen is the newest activity, written the last activity in the store; both unix nanoseconds.
+	seen, written atomic.Int64
+	// Local is the hall's own: prepared headers, open streams.
+	Local any
+}
+
+// ID is the public id.
+func (s *Session) ID() string { return s.Card.ID }
+
+// Seen is the newest activity.
+func (s *Session) Seen() time.Time { return time.Unix(0, s.seen.Load()) }
+
+// Alive reports whether neither limit has passed.
+func (s *Session) Alive(now time.Time) bool {
+	return now.Before(s.Card.Expires) && now.UnixNano()-s.seen.Load() < int64(s.Card.Idle)
+}
+
+// Left is how long the session lasts if nothing more happens.
+func (s *Session) Left(now time.Time) time.Duration {
+	return max(min(s.Card.Expires.Sub(now), s.Seen().Add(s.Card.Idle).Sub(now)), 0)
+}
+
+// touchEvery is how often activity is written to the store: a tenth of the idle time,
+// at most a minute.
+func (s *Session) touchEvery() time.Duration { return min(s.Card.Idle/10, time.Minute) }
+
+// Active notes activity and reports whether it is due to be written (B17). It
+// answers true to one caller only.
+func (s *Session) Active(now time.Time) bool {
+	n := now.UnixNano()
+	for {
+		old := s.seen.Load()
+		if n <= old || s.seen.CompareAndSwap(old, n) {
+			break
+		}
+	}
+	w := s.written.Load()
+	return n-w >= int64(s.touchEvery()) && s.written.CompareAndSwap(w, n)
+}
+
+// Finished reports whether the session completed a flow, and when (I01).
+func (s *Session) Finished(flow string) (time.Time, bool) {
+	d, ok := s.Card.Flows[flow]
+	return d.At, ok
+}
+
+func (s *Session) prepare() {
+	s.Facts = flows.SessionFacts{
+		ID: s.Card.ID, Started: s.Card.Started, Seen: s.Card.Seen, Expires: s.Card.Expires,
+		Provider: s.Card.Provider, SID: s.Card.SIDs[s.Card.Provider], Flows: map[string]string{},
+	}
+	for f, d := range s.Card.Flows {
+		s.Facts.Flows[f] = d.Digest
+	}
+	s.seen.Store(s.Card.Seen.UnixNano())
+	s.written.Store(s.Card.Seen.UnixNano())
+}

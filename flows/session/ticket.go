@@ -1,0 +1,115 @@
+package session
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Ticket is what a browser holds: a 128-bit handle that finds its row, and a
+// 128-bit secret that unwraps the data key in it. Neither can be computed from
+// the other, from the public id or from anything in the store (I13).
+type Ticket struct{ b [32]byte }
+
+// NewTicket makes a ticket.
+func NewTicket() Ticket {
+	var t Ticket
+	_, _ = rand.Read(t.b[:]) // crypto/rand.Read never fails (Go 1.24)
+	return t
+}
+
+// TicketLen is the length of a ticket's text.
+const TicketLen = 43
+
+// ErrTicket says that a cookie's value is no ticket.
+var ErrTicket = errors.New("malformed ticket")
+
+// ParseTicket reads a ticket's text.
+func ParseTicket(s string) (Ticket, error) {
+	var t Ticket
+	if len(s) != TicketLen {
+		return t, ErrTicket
+	}
+	n, err := base64.RawURLEncoding.Strict().Decode(t.b[:], []byte(s))
+	if err != nil || n != len(t.b) {
+		return Ticket{}, ErrTicket
+	}
+	return t, nil
+}
+
+// Text is the cookie's value.
+func (t Ticket) Text() string { return base64.RawURLEncoding.EncodeToString(t.b[:]) }
+
+// String hides the ticket: it must not end in a log.
+func (t Ticket) String() string { return "ticket(hidden)" }
+
+// CacheKey is a hash of the whole ticket: nobody gets a cached session by the
+// handle alone (I13).
+type CacheKey [32]byte
+
+// CacheKey returns the key of the ticket's session in a cache.
+func (t Ticket) CacheKey() CacheKey { return sha256.Sum256(t.b[:]) }
+
+// row is the store key of the ticket's row.
+func (t Ticket) row() string {
+	h := sha256.Sum256(append([]byte("sallyport ticket handle "), t.b[:16]...))
+	return "t/" + base64.RawURLEncoding.EncodeToString(h[:])
+}
+
+// ticketRow is what the store keeps of a ticket. Session id and data key are
+// sealed by the ticket's secret: a stolen store does not link rows and sessions.
+type ticketRow struct {
+	Origin  string    `json:"origin"`
+	Sealed  []byte    `json:"sealed,omitempty"`
+	Rotated bool      `json:"rotated,omitempty"`
+	Until   time.Time `json:"until"`
+}
+
+type ticketSecret struct {
+	Session string `json:"session"`
+	DataKey []byte `json:"key"`
+}
+
+// seal wraps the data key. The key made of the secret seals this once, so the
+// fixed nonce is never used twice with it.
+func (t Ticket) seal(origin string, s ticketSecret) ([]byte, error) {
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	return t.aead(func(a aeadFunc) ([]byte, error) { return a.seal(plain, origin+" "+t.row()), nil })
+}
+
+func (t Ticket) open(r ticketRow) (ticketSecret, error) {
+	var s ticketSecret
+	plain, err := t.aead(func(a aeadFunc) ([]byte, error) { return a.open(r.Sealed, r.Origin+" "+t.row()) })
+	if err != nil {
+		return s, ErrSealed
+	}
+	if err := json.Unmarshal(plain, &s); err != nil {
+		return s, fmt.Errorf("reading a ticket row: %w", err)
+	}
+	return s, nil
+}
+
+type aeadFunc struct {
+	seal func(plain []byte, ad string) []byte
+	open func(sealed []byte, ad string) ([]byte, error)
+}
+
+func (t Ticket) aead(f func(aeadFunc) ([]byte, error)) ([]byte, error) {
+	key := sha256.Sum256(append([]byte("sallyport ticket secret "), t.b[16:]...))
+	g, err := gcm(key[:])
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, g.NonceSize())
+	return f(aeadFunc{
+		seal: func(p []byte, ad string) []byte { return g.Seal(nil, nonce, p, []byte(ad)) },
+		open: func(s []byte, ad string) ([]byte, error) { return g.Open(nil, nonce, s, []byte(ad)) },
+	})
+}

@@ -1,0 +1,335 @@
+package module
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/flows/policy"
+	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/headers"
+	"github.com/sallyport-gateway/sallyport/module/pages"
+)
+
+func init() { caddy.RegisterModule(App{}) }
+
+// App is the identity app: it owns the providers, flows, policies, the store,
+// the sessions and the trail that all protect handlers share.
+type App struct {
+	Config
+
+	*state
+}
+
+// state is what an App becomes; apart, because CaddyModule needs a value receiver.
+type state struct {
+	ctx       caddy.Context
+	log       *zap.Logger
+	providers []*flows.Provider
+	raw       map[string]string // config of what a digest may reach, by "kind:name"
+	steps     map[string][]flows.Step
+	programs  map[string]*flows.Program
+	policies  *policy.Env
+	store     flows.Store
+	sessions  *flowsession.Manager
+	shared    *shared
+	held      bool
+	trail     *audit.Trail
+	pages     *pages.Set
+	limits    flowsession.Limits
+	keys      keyLoader
+
+	owned    []string // header names of all handlers; complete after the last Provision
+	ownedMu  sync.Mutex
+	stripper func() *headers.Stripper
+	inFlight atomic.Int64
+	closing  atomic.Bool
+	closed   sync.Once
+	stop     context.CancelFunc
+}
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "identity", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision makes everything ready to serve: http servers may accept before
+// Start. It touches neither the network nor anything exclusive (I17).
+func (a *App) Provision(ctx caddy.Context) error {
+	a.state = &state{ctx: ctx, log: ctx.Logger(), raw: map[string]string{}, steps: map[string][]flows.Step{}, programs: map[string]*flows.Program{}}
+	a.stripper = sync.OnceValue(func() *headers.Stripper {
+		a.ownedMu.Lock()
+		defer a.ownedMu.Unlock()
+		return headers.NewStripper(a.owned)
+	})
+	for _, f := range []func(caddy.Context) error{
+		a.provisionShared, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,
+		a.provisionProviders, a.provisionPolicies, a.provisionFlows,
+	} {
+		if err := f(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) provisionSession(caddy.Context) error {
+	if a.Session == nil {
+		a.Session = new(SessionConfig)
+	}
+	s := a.Session
+	a.limits = flowsession.Limits{Idle: 30 * time.Minute, Lifetime: 12 * time.Hour}
+	if s.Idle < 0 || s.Lifetime < 0 {
+		return errors.New("session: idle and lifetime must be positive")
+	}
+	if s.Idle > 0 {
+		a.limits.Idle = time.Duration(s.Idle)
+	}
+	if s.Lifetime > 0 {
+		a.limits.Lifetime = time.Duration(s.Lifetime)
+	}
+	if s.Cookie == "" {
+		s.Cookie = "sallyport"
+	}
+	if strings.ContainsFunc(s.Cookie, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("()<>@,;:\\\"/[]?={}.", r) }) {
+		return fmt.Errorf("session: cookie %q is no valid cookie name", s.Cookie)
+	}
+	if s.Domain != "" {
+		a.log.Warn("every host below the session's domain can read and replace the session cookie; a portal keeps them apart", zap.String("domain", s.Domain))
+	}
+	if s.InsecureHTTP {
+		a.log.Warn("sessions are allowed over plain http: anybody on the network can take them over")
+	}
+	return nil
+}
+
+func (a *App) provisionPages(caddy.Context) error {
+	if a.Pages == nil {
+		a.Pages = new(PagesConfig)
+	}
+	p, err := pages.New(pages.Options{
+		Title: a.Pages.Title, Logo: a.Pages.Logo, Accent: a.Pages.Accent,
+		Templates: a.Pages.Templates, Languages: a.Pages.Languages,
+	})
+	if err != nil {
+		return fmt.Errorf("pages: %w", err)
+	}
+	a.pages = p
+	return nil
+}
+
+func (a *App) provisionAudit(ctx caddy.Context) error {
+	if len(a.AuditRaw) == 0 {
+		a.AuditRaw = []json.RawMessage{json.RawMessage(`{"sink":"log"}`)}
+	}
+	mods, err := ctx.LoadModule(a, "AuditRaw")
+	if err != nil {
+		return fmt.Errorf("loading audit: %w", err)
+	}
+	var sinks []audit.Sink
+	for _, m := range mods.([]any) {
+		s, ok := m.(audit.Sink)
+		if !ok {
+			return fmt.Errorf("loading audit: %T is no audit sink", m)
+		}
+		setClock(m)
+		sinks = append(sinks, s)
+	}
+	a.trail = audit.NewTrail(func(err error) { a.log.Error("audit entry not written", zap.Error(err)) }, sinks...)
+	return nil
+}
+
+func (a *App) provisionStore(ctx caddy.Context) error {
+	if a.StoreRaw == nil {
+		a.StoreRaw = json.RawMessage(`{"backend":"file"}`)
+	}
+	where := string(a.StoreRaw)
+	m, err := ctx.LoadModule(a, "StoreRaw")
+	if err != nil {
+		return fmt.Errorf("loading store: %w", err)
+	}
+	s, ok := m.(flows.Store)
+	if !ok {
+		return fmt.Errorf("loading store: %T is no store", m)
+	}
+	setClock(m)
+	a.store = s
+	if err := a.provisionKeys(ctx); err != nil {
+		return err
+	}
+	a.sessions = &flowsession.Manager{Store: s, Keys: a.keys.ring, Now: Now}
+	return a.shared.useCache(where)
+}
+
+func (a *App) provisionProviders(ctx caddy.Context) error {
+	for name, raw := range a.ProvidersRaw {
+		if !flows.ValidName(name) {
+			return fmt.Errorf("provider %q: a name must match [a-z0-9_-]+", name)
+		}
+		a.raw["provider:"+name] = string(raw)
+	}
+	mods, err := ctx.LoadModule(a, "ProvidersRaw")
+	if err != nil {
+		return fmt.Errorf("loading providers: %w", err)
+	}
+	byName, _ := mods.(map[string]any)
+	for _, name := range orderOf(a.ProviderOrder, byName) {
+		g, ok := byName[name].(flows.ProviderGuest)
+		if !ok {
+			return fmt.Errorf("provider %s: %T is no provider", name, byName[name])
+		}
+		p := &flows.Provider{Name: name, Guest: g}
+		if m, ok := g.(caddy.Module); ok {
+			p.Type = m.CaddyModule().ID.Name()
+		}
+		if r := g.Options().Realm; r != "" && !flows.ValidName(r) {
+			return fmt.Errorf("provider %s: realm %q must match [a-z0-9_-]+", name, r)
+		}
+		a.providers = append(a.providers, p)
+	}
+	return nil
+}
+
+// orderOf lists the names in the order given, the others behind them by name.
+func orderOf[V any](order []string, all map[string]V) []string {
+	var out []string
+	for _, n := range order {
+		if _, ok := all[n]; ok && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	var rest []string
+	for n := range all {
+		if !slices.Contains(out, n) {
+			rest = append(rest, n)
+		}
+	}
+	slices.Sort(rest)
+	return append(out, rest...)
+}
+
+func (a *App) provisionPolicies(caddy.Context) error {
+	src := map[string]policy.Source{}
+	for name, p := range a.Policies {
+		if !flows.ValidName(name) {
+			return fmt.Errorf("policy %q: a name must match [a-z0-9_-]+", name)
+		}
+		a.raw["policy:"+name] = p.CEL
+		src[name] = policy.Source{CEL: p.CEL, Source: p.Source}
+	}
+	env, err := policy.New(src)
+	if err != nil {
+		return err
+	}
+	a.policies = env
+	return nil
+}
+
+// Start begins the background work. Everything a request needs is ready before.
+func (a *App) Start() error {
+	ctx, cancel := context.WithCancel(a.ctx)
+	a.stop = cancel
+	go a.sweep(ctx)
+	for _, p := range a.providers {
+		if w, ok := p.Guest.(interface{ Warm(context.Context) }); ok {
+			go w.Warm(ctx)
+		}
+	}
+	go func() {
+		err := a.store.Watch(ctx, a.changedElsewhere)
+		if err != nil && ctx.Err() == nil {
+			a.log.Error("store: watching for changes ended", zap.Error(err))
+		}
+	}()
+	a.warnByPassed()
+	return nil
+}
+
+// Stop ends the background work; requests in flight go on.
+func (a *App) Stop() error {
+	if a.stop != nil {
+		a.stop()
+	}
+	return nil
+}
+
+// Cleanup lets go of what is shared, once the last request of this config is
+// done (I17). It is also called after a failed Provision.
+func (a *App) Cleanup() error {
+	if a.state == nil {
+		return nil
+	}
+	a.closing.Store(true)
+	a.closeIfIdle()
+	return nil
+}
+
+func (a *App) closeIfIdle() {
+	if !a.closing.Load() || a.inFlight.Load() > 0 {
+		return
+	}
+	a.closed.Do(func() {
+		if a.trail != nil {
+			a.trail.Close()
+		}
+		a.releaseShared()
+	})
+}
+
+// enter counts a request in flight; the caller must call leave.
+func (a *App) enter() { a.inFlight.Add(1) }
+
+func (a *App) leave() {
+	if a.inFlight.Add(-1) == 0 && a.closing.Load() {
+		a.closeIfIdle()
+	}
+}
+
+// sweep cuts what outlived its session, within a second (B16).
+func (a *App) sweep(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			for _, id := range a.shared.cache.Sweep(Now()) {
+				a.endInBackground(id, ReasonExpired)
+			}
+		}
+	}
+}
+
+func (a *App) changedElsewhere(keys []string, gap bool) {
+	if gap {
+		a.shared.cache.Flush()
+		return
+	}
+	for _, k := range keys {
+		id, ok := strings.CutPrefix(k, "c/")
+		if !ok {
+			continue
+		}
+		if c, err := a.sessions.Card(context.Background(), id); err == nil && !c.Ended.IsZero() || errors.Is(err, flows.ErrNotFound) {
+			a.shared.cache.End(id)
+		}
+	}
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

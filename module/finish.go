@@ -1,0 +1,327 @@
+package module
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math/big"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/module/pages"
+	"github.com/sallyport-gateway/sallyport/module/session"
+)
+
+const auditLoginDenied = audit.LoginDenied
+
+func equalToken(a, b string) bool {
+	return b != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+}
+
+// finish makes a session of a finished run: one-time marks, audit, session,
+// cookie, in this order; then the person lands where they wanted to go.
+func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error {
+	old, oldTicket, err := v.standsOn(x)
+	if err != nil {
+		return v.failed(x, err)
+	}
+	if old != nil && x.Inherited {
+		if d, ok := old.Card.Flows[x.Flow]; ok && d.Digest == x.Digest {
+			return v.land(x) // nothing new was proved and nothing new completed
+		}
+	}
+	ctx := v.r.Context()
+	if !x.Inherited {
+		if err := v.consume(ctx, id, x); err != nil {
+			if flows.ReasonOf(err) == flows.ReasonReplayed {
+				return v.replayed(x, err)
+			}
+			return v.failed(x, err)
+		}
+	}
+	receipt, err := v.app.trail.Before(ctx, v.loginEvent(x, old))
+	if err != nil {
+		return v.failed(x, err)
+	}
+	b := flowsession.Browser{Origin: v.place.origin, IP: v.request.IP, Agent: v.r.UserAgent()}
+	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
+	if err != nil {
+		return v.failed(x, err)
+	}
+	if old == nil && v.session != nil { // another person signed in on this browser
+		v.app.endSession(ctx, v.session.ID(), flows.ReasonUserMismatch, nil)
+	}
+	if oldTicket != nil {
+		v.app.shared.cache.Drop(oldTicket.CacheKey())
+	}
+	if !v.app.shared.cache.Add(t.CacheKey(), s) {
+		return v.failed(x, flows.Refuse(flows.ReasonRevoked, errors.New("the session ended while it was made")))
+	}
+	if err := v.ticketStore().Set(v.w, v.place.cookie, t); err != nil {
+		return v.failed(x, err)
+	}
+	v.clearPending()
+	v.setRecent(x.Attempt)
+	v.setDevice(x)
+	v.dropParked(id)
+	return v.land(x)
+}
+
+// standsOn is the session a finished run changes: the one it was begun on, or
+// one of the same person that another tab made meanwhile (B06).
+func (v *visit) standsOn(x *flows.Execution) (*flowsession.Session, *flowsession.Ticket, error) {
+	switch {
+	case v.session == nil && x.Session == "":
+		return nil, nil, nil
+	case v.session == nil: // it ended while the run was under way
+		if x.Inherited {
+			return nil, nil, flows.Refuse(flows.ReasonStaleLogin, errors.New("the session ended during the login"))
+		}
+		return nil, nil, nil
+	case v.session.User.Key != x.User.Key:
+		if x.Session == v.session.ID() {
+			return nil, nil, flows.Refuse(flows.ReasonUserMismatch, errors.New("the session belongs to "+string(v.session.User.Key)))
+		}
+		return nil, nil, nil
+	}
+	if !x.Inherited && !slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return slices.ContainsFunc(v.session.Evidence, sameEvidence(e)) }) {
+		x.Evidence = append(slices.Clone(v.session.Evidence), x.Evidence...)
+	}
+	t := v.ticket
+	return v.session, &t, nil
+}
+
+func sameEvidence(e flows.Evidence) func(flows.Evidence) bool {
+	return func(o flows.Evidence) bool {
+		return o.Provider == e.Provider && o.Method == e.Method && o.At.Equal(e.At)
+	}
+}
+
+func (v *visit) loginEvent(x *flows.Execution, old *flowsession.Session) audit.Event {
+	kind := audit.Login
+	if old != nil {
+		kind = audit.SessionChanged
+	}
+	e := v.event(kind)
+	e.User, e.Name, e.Provider, e.Flow, e.Path = x.User.Key, x.User.Name, x.User.Provider, x.Flow, x.Request.Path
+	e.Session = ""
+	if old != nil {
+		e.Session = old.ID()
+	}
+	if n := len(x.Evidence); n > 0 {
+		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
+	}
+	return e
+}
+
+// land leads to where the person wanted to go.
+func (v *visit) land(x *flows.Execution) error {
+	if x.Saved != "" {
+		return v.redirect(v.place.origin + "/.identity/flow?resume=" + x.Saved)
+	}
+	return v.home(x.ReturnTo)
+}
+
+// replayed answers a run that was finished before: with a session it goes on (B07).
+func (v *visit) replayed(x *flows.Execution, err error) error {
+	if v.session != nil {
+		return v.home(x.ReturnTo)
+	}
+	return v.refuseLogin(x, http.StatusBadRequest, flows.ReasonReplayed, "", "", err)
+}
+
+// failed answers an error of a run: what the far side did wrong is refused,
+// what we could not do is 503. Nothing is granted in either case.
+func (v *visit) failed(x *flows.Execution, err error) error {
+	reason := flows.ReasonOf(err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil
+	case reason == flows.ReasonStaleLogin:
+		return v.stale(x.ReturnTo, x.Attempt)
+	case reason == flows.ReasonProviderDown, reason == flows.ReasonAuditDown, errors.Is(err, flows.ErrUnavailable):
+		if reason == flows.ReasonInternal {
+			reason = flows.ReasonStoreDown
+		}
+		v.w.Header().Set("Retry-After", "5")
+		return v.refuseLogin(x, http.StatusServiceUnavailable, reason, "", "", err)
+	case reason == flows.ReasonInternal:
+		return v.refuseLogin(x, http.StatusInternalServerError, reason, "", "", err)
+	case reason == flows.ReasonInvalidAnswer, reason == flows.ReasonProviderMismatch:
+		return v.refuseLogin(x, http.StatusBadRequest, reason, "", "", err)
+	}
+	return v.refuseLogin(x, http.StatusForbidden, reason, "", "", err)
+}
+
+// denied answers the end of a flow by its own words.
+func (v *visit) denied(x *flows.Execution, d flows.Denial) error {
+	if d.Reason == flows.ReasonNotAllowed || d.Reason == flows.ReasonConditionError || d.Err == nil {
+		return v.refuseLogin(x, http.StatusForbidden, d.Reason, d.Text, d.Source, d.Err)
+	}
+	return v.failed(x, flows.Refuse(d.Reason, d.Err))
+}
+
+func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason, text, source string, err error) error {
+	e := v.event(audit.LoginDenied)
+	e.Flow, e.Reason, e.Text, e.Rule = x.Flow, reason, text, source
+	if x.User != nil {
+		e.User, e.Name, e.Provider = x.User.Key, x.User.Name, x.User.Provider
+	}
+	if err != nil {
+		e.Detail = err.Error()
+		v.app.log.Warn("login refused", zap.String("id", e.ID), zap.String("reason", string(reason)), zap.Error(err))
+	}
+	v.app.trail.Note(e)
+	view := pages.View{Kind: pages.KindError, Reason: reason, Text: text, ID: e.ID, Link: loginURL(x.ReturnTo)}
+	if reason == flows.ReasonNotAllowed {
+		view.Kind = pages.KindDenied
+		view.Link = ""
+	}
+	if status == http.StatusServiceUnavailable {
+		view.RetryAfter = 5
+	}
+	v.show(status, view)
+	return nil
+}
+
+// countDenied counts a wrong answer: refusals of strangers are counted, not
+// written one by one (I25).
+func (v *visit) countDenied(x *flows.Execution, reason flows.Reason) {
+	v.app.shared.refused.Add(1)
+	v.app.log.Debug("answer refused", zap.String("run", x.ID), zap.String("reason", string(reason)), zap.String("ip", v.request.IP))
+}
+
+// slow makes a wrong first factor take 250 ms and some jitter (B27).
+func (v *visit) slow() {
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(100*time.Millisecond)))
+	if err != nil {
+		n = new(big.Int)
+	}
+	t := time.NewTimer(250*time.Millisecond + time.Duration(n.Int64()))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-v.r.Context().Done():
+	}
+}
+
+func (v *visit) ticketStore() *session.TicketStore {
+	return session.NewTicketStore(v.place.secure, v.app.Session.Domain)
+}
+
+func (v *visit) dropParked(id string) {
+	_ = v.app.store.Update(v.r.Context(), "x/"+id, func(old []byte) (flows.Change, error) {
+		if old == nil {
+			return flows.Keep(), nil
+		}
+		return flows.Remove(), nil
+	})
+}
+
+// side cookies: small, without rights. The recent one ends loops whose session
+// cookie does not come back (B08); the device one gives a known browser a
+// budget of its own (B27).
+
+func (v *visit) recentName() string { return strings.TrimSuffix(v.pendingName(""), ".p") + ".recent" }
+
+func (v *visit) recentLogins(now time.Time) int {
+	c, err := (&http.Request{Header: http.Header{"Cookie": v.cookies}}).Cookie(v.recentName())
+	if err != nil || v.session != nil {
+		return 0
+	}
+	n, at, ok := strings.Cut(c.Value, ".")
+	count, err1 := strconv.Atoi(n)
+	sec, err2 := strconv.ParseInt(at, 10, 64)
+	if !ok || err1 != nil || err2 != nil || count < 0 || count > maxAttempts || now.Sub(time.Unix(sec, 0)) > loopWindow {
+		return 0
+	}
+	return count
+}
+
+func (v *visit) setRecent(attempt int) {
+	v.sideCookie(v.recentName(), strconv.Itoa(min(attempt+1, maxAttempts))+"."+strconv.FormatInt(Now().Unix(), 10), "/", int(loopWindow.Seconds()))
+}
+
+func (v *visit) clearRecent() { v.sideCookie(v.recentName(), "", "/", -1) }
+
+func (v *visit) sideCookie(name, value, path string, age int) {
+	http.SetCookie(v.w, &http.Cookie{Name: name, Value: value, Path: path, MaxAge: age, Secure: v.place.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
+type deviceToken struct {
+	Name string `json:"n"`
+	ID   string `json:"d"`
+}
+
+// deviceFor is how long a browser is remembered as one that a person signed in with.
+const deviceFor = 90 * 24 * time.Hour
+
+// deviceName is under /.identity only: other requests do not carry it.
+func (v *visit) deviceName() string {
+	n := strings.TrimSuffix(v.pendingName(""), ".p") + ".device"
+	if rest, ok := strings.CutPrefix(n, "__Host-"); ok {
+		return "__Secure-" + rest
+	}
+	return n
+}
+
+func (v *visit) setDevice(x *flows.Execution) {
+	if !slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return e.Method == "password" }) {
+		return
+	}
+	k, err := v.app.keys.ring(v.r.Context())
+	if err != nil {
+		return
+	}
+	name := strings.ToLower(strings.TrimSpace(x.User.Name))
+	h, err := k.Hashes("device", name)
+	if err != nil {
+		return
+	}
+	b, err := json.Marshal(deviceToken{Name: h[0], ID: rand.Text()[:16]})
+	if err != nil {
+		return
+	}
+	sealed, err := k.Seal("device", v.place.origin, b)
+	if err != nil {
+		return
+	}
+	v.sideCookie(v.deviceName(), base64.RawURLEncoding.EncodeToString(sealed), "/.identity", int(deviceFor.Seconds()))
+}
+
+// device is the id of this browser if the named person signed in with it before.
+func (v *visit) device(name string) string {
+	c, err := (&http.Request{Header: http.Header{"Cookie": v.cookies}}).Cookie(v.deviceName())
+	if err != nil {
+		return ""
+	}
+	k, err := v.app.keys.ring(v.r.Context())
+	if err != nil {
+		return ""
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(c.Value)
+	if err != nil {
+		return ""
+	}
+	b, err := k.Open("device", v.place.origin, raw)
+	var d deviceToken
+	if err != nil || json.Unmarshal(b, &d) != nil {
+		return ""
+	}
+	hs, err := k.Hashes("device", strings.ToLower(strings.TrimSpace(name)))
+	if err != nil || !slices.Contains(hs, d.Name) {
+		return ""
+	}
+	return d.ID
+}

@@ -1,0 +1,275 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/flows/policy"
+	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/headers"
+	"github.com/sallyport-gateway/sallyport/module/session"
+)
+
+func (p *Protect) provisionHeaders(ctx caddy.Context) error {
+	var dialects []flows.Dialect
+	for _, h := range p.Headers {
+		if h.DialectRaw == nil {
+			own, err := headers.NewOwnHeader(h.Name, h.Value, h.HeaderOptions)
+			if err != nil {
+				return fmt.Errorf("header at %s: %w", h.Source, err)
+			}
+			dialects = append(dialects, own)
+			continue
+		}
+		m, err := ctx.LoadModule(h, "DialectRaw")
+		if err != nil {
+			return fmt.Errorf("headers at %s: %w", h.Source, err)
+		}
+		d, ok := m.(flows.Dialect)
+		if !ok {
+			return fmt.Errorf("headers at %s: %T is no dialect", h.Source, m)
+		}
+		dialects = append(dialects, d)
+	}
+	plan, err := headers.NewPlan(dialects...)
+	if err != nil {
+		return err
+	}
+	p.plan = plan
+	p.app.ownedMu.Lock()
+	p.app.owned = append(p.app.owned, plan.Owned()...)
+	p.app.ownedMu.Unlock()
+	if p.RemoteUser == "" {
+		p.RemoteUser = "{user.name}"
+	}
+	if p.remote, err = headers.ParseTemplate(p.RemoteUser); err != nil {
+		return fmt.Errorf("remote_user: %w", err)
+	}
+	return nil
+}
+
+// remoteUser is {http.auth.user.id}: control characters never reach a log or a CGI variable.
+func (p *Protect) remoteUser(v *visit) string {
+	if p.remote == nil {
+		return ""
+	}
+	values, _ := p.remote.Values(&v.facts)
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '_'
+		}
+		return r
+	}, strings.Join(values, ","))
+}
+
+// judge decides and acts. Everything the decision reads is in facts.
+func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	v.w, v.r = w, r
+	v.fillFacts()
+	if v.session != nil && v.routeOver() {
+		v.facts.Session, v.facts.User = nil, nil
+		return v.decided(policy.Decide(&v.p.gate.gate, &v.facts), next, true)
+	}
+	if v.session != nil && len(v.p.logouts) > 0 {
+		if served, err := v.appLogout(next); served {
+			return err
+		}
+	}
+	return v.decided(policy.Decide(&v.p.gate.gate, &v.facts), next, false)
+}
+
+func (v *visit) fillFacts() {
+	r := v.r
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	v.request = flows.Request{
+		Method: r.Method, Scheme: v.place.scheme, Host: v.place.host, Path: r.URL.Path, Query: r.URL.RawQuery,
+		IP: ip, Peer: r.RemoteAddr, Header: r.Header, Native: r,
+	}
+	v.facts = flows.Facts{Request: &v.request, Now: Now()}
+	if s := v.session; s != nil {
+		v.facts.User, v.facts.Evidence, v.facts.Session, v.facts.Readings = s.User, s.Evidence, &s.Facts, s.Readings
+	}
+}
+
+// decided turns a Decision into what happens.
+func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) error {
+	switch d.Verdict {
+	case policy.Allow:
+		return v.forward(next)
+	case policy.OpenKnown:
+		v.out.private, v.out.vary = true, true
+		return v.forward(next)
+	case policy.Open:
+		v.out.vary = true
+		return next.ServeHTTP(v.wrap(v.w), v.r)
+	case policy.Login:
+		return v.loginRequired(anew)
+	}
+	if d.Err != nil {
+		v.app.log.Error("condition failed, denied", zap.String("source", d.Source), zap.Error(d.Err))
+	}
+	return v.refuse(http.StatusForbidden, d.Reason, d.Text, d.Source, d.Err)
+}
+
+// forward lets the request through as somebody.
+func (v *visit) forward(next caddyhttp.Handler) error {
+	live := session.LiveOf(v.session)
+	upgrade := v.r.Header.Get("Upgrade") != "" || v.r.Method == http.MethodConnect
+	if upgrade && !v.ownUpgrade() {
+		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("upgrade from another origin"))
+	}
+	pre, err := v.prebuilt(live)
+	if err == nil {
+		err = v.p.plan.Inject(v.r.Header, pre, &v.facts)
+	}
+	if err != nil {
+		return v.refuse(http.StatusForbidden, flows.ReasonOf(err), "", "", err)
+	}
+	if !v.isPassive() {
+		v.active()
+		v.noteRoute(live)
+	}
+	v.shown, v.out.private = true, true
+	ctx, cancel := context.WithCancel(v.r.Context())
+	defer cancel()
+	if !live.Open(&v.stream, cancel) { // it ended while we decided
+		v.session, v.shown = nil, false
+		return v.loginRequired(false)
+	}
+	defer live.Close(&v.stream)
+	return next.ServeHTTP(v.wrap(v.w), v.r.WithContext(ctx))
+}
+
+// ownUpgrade refuses a WebSocket that a foreign page opens with this browser's
+// session (P12).
+func (v *visit) ownUpgrade() bool {
+	o := v.r.Header.Get("Origin")
+	return o == "" || strings.EqualFold(o, v.place.origin)
+}
+
+type preparedKey struct{ p *Protect }
+
+// prebuilt are the session's headers on this route, evaluated once.
+func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
+	key := preparedKey{v.p}
+	if got, ok := live.Prepared.Load(key); ok {
+		if pp := got.(*preparedFor); pp.session == v.session {
+			return pp.pre, nil
+		}
+	}
+	pre, err := v.p.plan.Build(&v.facts)
+	if err != nil {
+		return pre, err
+	}
+	live.Prepared.Range(func(k, _ any) bool { // those of older configs
+		if k.(preparedKey).p.app != v.app {
+			live.Prepared.Delete(k)
+		}
+		return true
+	})
+	live.Prepared.Store(key, &preparedFor{v.session, pre})
+	return pre, nil
+}
+
+type preparedFor struct {
+	session *flowsession.Session
+	pre     headers.Prebuilt
+}
+
+func (v *visit) isPassive() bool {
+	if len(v.p.passive) == 0 {
+		return false
+	}
+	ok, err := v.p.passive.AnyMatchWithError(v.r)
+	return ok && err == nil
+}
+
+// routeOver reports whether the limits of this protect have passed for the
+// session: then this route asks anew, others do not (B17).
+func (v *visit) routeOver() bool {
+	if v.p.idle == 0 && v.p.life == 0 {
+		return false
+	}
+	done, ok := v.session.Finished(v.p.Flow)
+	if !ok {
+		return false
+	}
+	now := v.facts.Now
+	if v.p.life > 0 && now.Sub(done) >= v.p.life {
+		return true
+	}
+	if v.p.idle == 0 {
+		return false
+	}
+	last := done
+	if at, ok := session.LiveOf(v.session).Routes.Load(v.p.routeName()); ok && at.(time.Time).After(last) {
+		last = at.(time.Time)
+	} else if !ok && v.session.Card.Seen.After(last) {
+		last = v.session.Card.Seen // after a restart the session's own activity stands in
+	}
+	return now.Sub(last) >= v.p.idle
+}
+
+func (p *Protect) routeName() string { return p.Flow + " " + p.Source }
+
+func (v *visit) noteRoute(live *session.Live) {
+	if v.p.idle > 0 {
+		live.Routes.Store(v.p.routeName(), v.facts.Now)
+	}
+}
+
+// loginRequired answers a request that nobody is signed in for: a page goes
+// into the flow, a program hears 401 (B04).
+func (v *visit) loginRequired(anew bool) error {
+	switch {
+	case v.problem != nil && !gone(v.problem):
+		return v.unavailable(v.problem)
+	case errors.Is(v.problem, flowsession.ErrRotated):
+		return v.rotated()
+	case !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP:
+		return v.insecure()
+	}
+	if v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r) {
+		return v.unauthorized()
+	}
+	if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
+		return v.signInThenSend()
+	}
+	return v.startLogin(login{flow: v.p.program, returnTo: v.r.URL.RequestURI(), anew: anew})
+}
+
+// refuse answers a denial as a page or JSON, with an id that finds the event.
+func (v *visit) refuse(status int, reason flows.Reason, text, source string, err error) error {
+	e := v.event(audit.Denied)
+	e.Reason, e.Text, e.Rule = reason, text, source
+	if err != nil {
+		e.Detail = err.Error()
+	}
+	v.app.trail.Note(e)
+	v.showError(status, reason, text, e.ID)
+	return nil
+}
+
+// unavailable is the answer when we could not ask: nobody is logged out, and
+// nothing is let through (I16).
+func (v *visit) unavailable(err error) error {
+	id := newID()
+	v.app.log.Error("could not ask the store", zap.String("id", id), zap.Error(err))
+	v.w.Header().Set("Retry-After", "5")
+	reason := flows.ReasonStoreDown
+	if r := flows.ReasonOf(err); r != flows.ReasonInternal {
+		reason = r
+	}
+	v.showError(http.StatusServiceUnavailable, reason, "", id)
+	return nil
+}

@@ -1,0 +1,184 @@
+package module
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/module/pages"
+)
+
+// maxBody is the largest body the gateway's own addresses read.
+const maxBody = 64 << 10
+
+// portal serves /.identity/*, the gateway's own addresses on every host.
+func (v *visit) portal() error {
+	path := strings.TrimPrefix(v.r.URL.Path, "/.identity")
+	v.fillFacts()
+	name := ""
+	if i := strings.LastIndexByte(path, '/'); i > 0 {
+		path, name = path[:i], path[i+1:]
+	}
+	switch path {
+	case "/callback":
+		return v.method(func() error { return v.callback(name) }, http.MethodGet, http.MethodPost)
+	case "/backchannel-logout":
+		return v.method(func() error { return v.backchannelLogout(name) }, http.MethodPost)
+	}
+	if name == "" {
+		switch path {
+		case "/login":
+			return v.method(v.login, http.MethodGet)
+		case "/flow":
+			return v.method(v.flow, http.MethodGet, http.MethodPost)
+		case "/logout":
+			return v.method(v.logout, http.MethodGet, http.MethodPost)
+		case "/session":
+			return v.method(v.sessionInfo, http.MethodGet)
+		}
+	}
+	v.showError(http.StatusNotFound, ReasonNoPage, "", newID())
+	return nil
+}
+
+// ReasonNoPage is the answer under /.identity/ where nothing is.
+const ReasonNoPage flows.Reason = "no_such_page"
+
+// method answers others than those allowed. HEAD runs nothing: it must not
+// consume a code (security.md 0.2, callback-head).
+func (v *visit) method(serve func() error, allowed ...string) error {
+	for _, m := range allowed {
+		if v.r.Method == m {
+			return serve()
+		}
+	}
+	v.w.Header().Set("Allow", strings.Join(allowed, ", "))
+	v.w.Header().Set("Cache-Control", "no-store")
+	if v.r.Method == http.MethodHead {
+		v.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	v.w.WriteHeader(http.StatusMethodNotAllowed)
+	return nil
+}
+
+// show writes one of our pages.
+func (v *visit) show(status int, view pages.View) {
+	v.app.pages.Write(v.w, v.r, status, view)
+}
+
+func (v *visit) showError(status int, reason flows.Reason, text, id string) {
+	kind := pages.KindError
+	if status == http.StatusForbidden && reason == flows.ReasonNotAllowed {
+		kind = pages.KindDenied
+	}
+	view := pages.View{Kind: kind, Reason: reason, Text: text, ID: id}
+	if v.session != nil {
+		view.User = v.session.User.Name
+	}
+	if status == http.StatusServiceUnavailable {
+		view.RetryAfter = 5
+	}
+	v.show(status, view)
+}
+
+// redirect is always 303: a POST must not be sent again to where we lead.
+func (v *visit) redirect(to string) error {
+	h := v.w.Header()
+	h.Set("Location", to)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	v.w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// home leads to a path on this origin, absolute so that nothing can reinterpret it.
+func (v *visit) home(path string) error { return v.redirect(v.place.origin + safePath(path)) }
+
+func loginURL(returnTo string) string {
+	return "/.identity/login?" + url.Values{"return_to": {returnTo}}.Encode()
+}
+
+// unauthorized tells a program where a person can sign in; it sets no cookie.
+func (v *visit) unauthorized() error {
+	back := "/"
+	if ref, err := url.Parse(v.r.Header.Get("Referer")); err == nil && ref.Host != "" {
+		back = v.returnTo(ref.String())
+	}
+	h := v.w.Header()
+	h.Set("WWW-Authenticate", "Sallyport")
+	h.Set("Cache-Control", "no-store")
+	if isFrame(v.r.Header) && acceptsHTML(v.r.Header) {
+		v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindLoginRequired, Reason: flows.ReasonLoginRequired, Link: loginURL(v.returnTo(v.r.URL.RequestURI()))})
+		return nil
+	}
+	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonLoginRequired, "login_url": loginURL(back)})
+}
+
+func (v *visit) json(status int, body any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	h := v.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	v.w.WriteHeader(status)
+	if v.r.Method != http.MethodHead {
+		_, _ = v.w.Write(append(b, '\n'))
+	}
+	return nil
+}
+
+// signInThenSend answers a form that came without a session: its bytes are not
+// kept, the person signs in and sends it again (I21).
+func (v *visit) signInThenSend() error {
+	back := "/"
+	if ref, err := url.Parse(v.r.Header.Get("Referer")); err == nil && ref.Host != "" {
+		back = v.returnTo(ref.String())
+	}
+	v.w.Header().Set("WWW-Authenticate", "Sallyport")
+	v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(back)})
+	return nil
+}
+
+// rotated answers a request that was under way with a ticket replaced a moment
+// ago: a retry brings the new one (I13).
+func (v *visit) rotated() error {
+	h := v.w.Header()
+	h.Set("Retry-After", "1")
+	h.Set("WWW-Authenticate", "Sallyport")
+	if isNavigation(v.r) && v.r.Method == http.MethodGet {
+		h.Set("Refresh", "1")
+		v.showError(http.StatusUnauthorized, flows.ReasonSessionRotated, "", newID())
+		return nil
+	}
+	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonSessionRotated, "retry": true})
+}
+
+// insecure refuses a login over plain http off loopback.
+func (v *visit) insecure() error {
+	id := newID()
+	v.app.log.Error("no login over plain http: if TLS ends in front of the gateway, set trusted_proxies or `url https://…` in protect")
+	v.showError(http.StatusForbidden, flows.ReasonInsecure, "", id)
+	return nil
+}
+
+// sessionInfo answers /.identity/session.
+func (v *visit) sessionInfo() error {
+	switch {
+	case v.session == nil && v.problem != nil && !gone(v.problem):
+		return v.unavailable(v.problem)
+	case v.session == nil:
+		v.w.Header().Set("WWW-Authenticate", "Sallyport")
+		return v.json(http.StatusUnauthorized, map[string]any{"signed_in": false, "error": flows.ReasonLoginRequired, "login_url": loginURL("/")})
+	}
+	s := v.session
+	return v.json(http.StatusOK, map[string]any{
+		"signed_in": true, "since": s.Card.Started.UTC().Format(time.RFC3339), "seconds_left": int(s.Left(Now()).Seconds()), "id": s.ID(),
+	})
+}

@@ -1,0 +1,91 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// probe asks the site's own routes which gate would judge an address: the
+// client never names the flow, it follows from where it wants to go (I01).
+type probe struct{ found *Protect }
+
+// gateOf finds the protect that judges a path on this site. With one flow
+// there is nothing to ask.
+func (v *visit) gateOf(path string) (*Protect, error) {
+	if !v.p.Base && !v.p.Off && len(v.app.programs) == 1 {
+		return v.p, nil
+	}
+	if pr := v.askRoutes(path); pr.found != nil {
+		return pr.found, nil
+	}
+	// An address that nothing protects: a login on purpose runs the only or the default flow.
+	name := ImplicitFlow
+	if names := orderOf(nil, v.app.programs); len(names) == 1 {
+		name = names[0]
+	}
+	prog, ok := v.app.programs[name]
+	if !ok {
+		return nil, fmt.Errorf("no protect covers %s, and no flow is called 'default'", path)
+	}
+	p := &Protect{ProtectConfig: ProtectConfig{Flow: name, Source: v.p.Source}, gate: &gate{app: v.app, program: prog}}
+	p.gate.gate.Flow, p.gate.gate.Digest = name, prog.Digest
+	return p, nil
+}
+
+// askRoutes runs the site's routes for a GET of the path. Its context is cancelled
+// already: a handler that is no gate of ours cannot send anything anywhere.
+func (v *visit) askRoutes(path string) *probe {
+	pr := new(probe)
+	srv, ok := v.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return pr
+	}
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		return pr
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(v.r.Context()))
+	cancel()
+	r := (&http.Request{
+		Method: http.MethodGet, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Accept": {"text/html"}},
+		Body: http.NoBody, Host: v.r.Host, RemoteAddr: v.r.RemoteAddr, TLS: v.r.TLS, RequestURI: path,
+	}).WithContext(ctx)
+	w := &nowhere{h: http.Header{}}
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, srv)
+	caddyhttp.SetVar(r.Context(), visitVar, pr)
+	end := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+	if err := srv.Routes.Compile(end).ServeHTTP(w, r); err != nil && pr.found == nil && !errors.Is(err, context.Canceled) {
+		return pr
+	}
+	return pr
+}
+
+// answerProbe: a gate says that it is the one; a base lets the question pass.
+func (p *Protect) answerProbe(pr *probe, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if pr.found != nil {
+		return nil
+	}
+	if p.Base || p.Off {
+		return next.ServeHTTP(w, r)
+	}
+	pr.found = p
+	return nil
+}
+
+func probeOf(r *http.Request) *probe {
+	pr, _ := caddyhttp.GetVar(r.Context(), visitVar).(*probe)
+	return pr
+}
+
+// nowhere throws an answer away.
+type nowhere struct{ h http.Header }
+
+func (n *nowhere) Header() http.Header         { return n.h }
+func (n *nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (n *nowhere) WriteHeader(int)             {}

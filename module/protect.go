@@ -1,0 +1,260 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/policy"
+	"github.com/sallyport-gateway/sallyport/headers"
+)
+
+func init() { caddy.RegisterModule(Protect{}) }
+
+// Protect is the handler `protect`: the gate of a route, or with Base or Off
+// only the base of a site.
+type Protect struct {
+	ProtectConfig
+
+	*gate
+}
+
+// gate is what a Protect becomes.
+type gate struct {
+	app     *App
+	gate    policy.Gate
+	program *flows.Program
+	plan    *headers.Plan
+	remote  *headers.Template
+	logouts []logoutMatch
+	passive caddyhttp.MatcherSets
+	idle    time.Duration
+	life    time.Duration
+	strict  bool
+	scheme  string // of `url`
+	host    string
+	place   atomic.Pointer[place]
+}
+
+type logoutMatch struct {
+	sets caddyhttp.MatcherSets
+	pass bool
+}
+
+// CaddyModule returns the Caddy module information.
+func (Protect) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.protect", New: func() caddy.Module { return new(Protect) }}
+}
+
+// Provision compiles the route.
+func (p *Protect) Provision(ctx caddy.Context) error {
+	p.gate = &gate{strict: p.StrictPaths == nil || *p.StrictPaths}
+	v, err := ctx.AppIfConfigured("identity")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return errors.New("protect: there is no identity app; add the global option `identity { … }`")
+	}
+	if err != nil {
+		return err
+	}
+	app, ok := v.(*App)
+	if !ok {
+		return fmt.Errorf("protect: the identity app is a %T", v)
+	}
+	p.app = app
+	if err := p.provision(ctx); err != nil {
+		if p.Source != "" {
+			return fmt.Errorf("protect at %s: %w", p.Source, err)
+		}
+		return fmt.Errorf("protect: %w", err)
+	}
+	return nil
+}
+
+func (p *Protect) provision(ctx caddy.Context) error {
+	if err := p.provisionURL(); err != nil {
+		return err
+	}
+	if p.Off {
+		return nil
+	}
+	// The base of a protect owns the same headers, so that they are stripped on
+	// routes that its matcher does not cover.
+	if err := p.provisionHeaders(ctx); err != nil {
+		return err
+	}
+	if err := p.provisionLogout(ctx); err != nil {
+		return err
+	}
+	if p.Base {
+		return nil
+	}
+	if err := p.provisionFlow(); err != nil {
+		return err
+	}
+	if err := p.provisionSession(ctx); err != nil {
+		return err
+	}
+	switch p.Unauthenticated {
+	case "", "auto", "redirect", "401":
+	default:
+		return fmt.Errorf("unauthenticated is auto, redirect or 401, not '%s'", p.Unauthenticated)
+	}
+	return p.provisionRules(ctx)
+}
+
+func (p *Protect) provisionURL() error {
+	if p.URL == "" {
+		return nil
+	}
+	u, err := url.Parse(p.URL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		return fmt.Errorf("url must be https://<host> without a path, not '%s'", p.URL)
+	}
+	p.scheme, p.host = u.Scheme, canonicalHost(u.Host, u.Scheme)
+	return nil
+}
+
+func (p *Protect) provisionFlow() error {
+	if p.Flow == "" {
+		switch names := orderOf(nil, p.app.Flows); {
+		case len(names) == 1:
+			p.Flow = names[0]
+		case slices.Contains(names, ImplicitFlow):
+			p.Flow = ImplicitFlow
+		default:
+			return fmt.Errorf("no flow is named, and there are several, none called 'default': %s", strings.Join(names, ", "))
+		}
+	}
+	prog, ok := p.app.programs[p.Flow]
+	if !ok {
+		return fmt.Errorf("no flow is called '%s'; there are: %s", p.Flow, strings.Join(orderOf(nil, p.app.Flows), ", "))
+	}
+	p.program = prog
+	p.gate.gate.Flow, p.gate.gate.Digest = p.Flow, prog.Digest
+	return nil
+}
+
+func (p *Protect) provisionSession(ctx caddy.Context) error {
+	if p.Session == nil {
+		return nil
+	}
+	p.idle, p.life = time.Duration(p.Session.Idle), time.Duration(p.Session.Lifetime)
+	if p.idle < 0 || p.life < 0 {
+		return errors.New("session: idle and lifetime must be positive")
+	}
+	sets, err := loadMatchers(ctx, p.Session, "PassiveRaw")
+	p.passive = sets
+	return err
+}
+
+func (p *Protect) provisionLogout(ctx caddy.Context) error {
+	for _, l := range p.Logout {
+		sets, err := loadMatchers(ctx, l, "MatchRaw")
+		if err != nil {
+			return fmt.Errorf("logout: %w", err)
+		}
+		p.logouts = append(p.logouts, logoutMatch{sets, l.Pass})
+	}
+	return nil
+}
+
+func loadMatchers(ctx caddy.Context, owner any, field string) (caddyhttp.MatcherSets, error) {
+	v, err := ctx.LoadModule(owner, field)
+	if err != nil {
+		return nil, fmt.Errorf("loading matchers: %w", err)
+	}
+	var sets caddyhttp.MatcherSets
+	return sets, sets.FromInterface(v)
+}
+
+func (p *Protect) provisionRules(ctx caddy.Context) error {
+	for _, r := range p.Rules {
+		rule := policy.Rule{Text: r.Text, Source: r.Source}
+		switch r.Do {
+		case "public":
+			rule.Do = policy.Public
+		case "optional":
+			rule.Do = policy.Optional
+		case "require":
+			rule.Do = policy.Require
+		default:
+			return fmt.Errorf("a rule is public, optional or require, not '%s'", r.Do)
+		}
+		sets, err := loadMatchers(ctx, r, "MatchRaw")
+		if err != nil {
+			return err
+		}
+		rule.Match = func(f *flows.Facts) (bool, error) {
+			if len(sets) == 0 {
+				return true, nil
+			}
+			req, ok := f.Request.Native.(*http.Request)
+			if !ok {
+				return false, errors.New("no request to match")
+			}
+			return sets.AnyMatchWithError(req)
+		}
+		if (r.Policy != "" || r.CEL != "") != (rule.Do == policy.Require) {
+			return fmt.Errorf("rule at %s: a condition belongs to require, and require needs one", r.Source)
+		}
+		if rule.Do == policy.Require {
+			rule.Cond, err = p.app.policies.Condition(flows.ConditionRef{Policy: r.Policy, CEL: r.CEL, Source: r.Source})
+			if err != nil {
+				return err
+			}
+			if err := p.checkReads(rule.Cond); err != nil {
+				return err
+			}
+		}
+		p.gate.gate.Rules = append(p.gate.gate.Rules, rule)
+	}
+	return nil
+}
+
+// checkReads refuses names that no finished flow can have produced (I22).
+func (p *Protect) checkReads(c flows.Condition) error {
+	for _, n := range c.Reads() {
+		if strings.HasPrefix(n, "risk.") {
+			return fmt.Errorf("%s: %s is read, but flow %s has no risk step", c.Source(), n, p.Flow)
+		}
+	}
+	return nil
+}
+
+// ServeHTTP is the way of a request: base once, then the gate.
+func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	p.app.enter()
+	defer p.app.leave()
+	if pr := probeOf(r); pr != nil {
+		return p.answerProbe(pr, w, r, next)
+	}
+	v := visitOf(r)
+	if v == nil {
+		v = p.begin(w, r)
+		if done, err := v.base(); done || err != nil {
+			return err
+		}
+	}
+	if p.Base || p.Off {
+		return next.ServeHTTP(v.wrap(w), r)
+	}
+	if v.gated {
+		return next.ServeHTTP(v.wrap(w), r)
+	}
+	v.gated, v.p = true, p
+	return v.judge(w, r, next)
+}
+
+var (
+	_ caddyhttp.MiddlewareHandler = (*Protect)(nil)
+	_ caddy.Provisioner           = (*Protect)(nil)
+)

@@ -1,0 +1,331 @@
+package module
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
+)
+
+// ImplicitFlow is the name of the flow that exists when none is written: log in
+// with the visible providers.
+const ImplicitFlow = "default"
+
+func (a *App) provisionFlows(ctx caddy.Context) error {
+	if a.Flows == nil {
+		a.Flows = map[string]*Flow{}
+	}
+	if len(a.Flows) == 0 {
+		a.Flows[ImplicitFlow] = &Flow{StepsRaw: []json.RawMessage{json.RawMessage(`{"step":"login"}`)}}
+	}
+	for _, name := range orderOf(nil, a.Flows) {
+		f := a.Flows[name]
+		if !flows.ValidName(name) {
+			return fmt.Errorf("flow %q: a name must match [a-z0-9_-]+", name)
+		}
+		raw, err := json.Marshal(f.StepsRaw)
+		if err != nil {
+			return fmt.Errorf("flow %s: %w", name, err)
+		}
+		a.raw["flow:"+name] = string(raw)
+		mods, err := ctx.LoadModule(f, "StepsRaw")
+		if err != nil {
+			return fmt.Errorf("loading flow %s: %w", name, err)
+		}
+		list, _ := mods.([]any)
+		for _, m := range list {
+			s, ok := m.(flows.Step)
+			if !ok {
+				return fmt.Errorf("flow %s: %T is no step", name, m)
+			}
+			a.steps[name] = append(a.steps[name], s)
+		}
+	}
+	return a.bind()
+}
+
+// bind resolves names everywhere, then lays out the programs.
+func (a *App) bind() error {
+	for _, p := range a.providers {
+		if err := bindGuest(p.Guest, &registry{a: a, guest: "provider/" + p.Name}); err != nil {
+			return fmt.Errorf("provider %s: %w", p.Name, err)
+		}
+	}
+	names := orderOf(nil, a.steps)
+	for name := range a.Flows {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if err := a.bindSteps(name, a.steps[name], []string{name}); err != nil {
+			return fmt.Errorf("flow %s: %w", name, err)
+		}
+	}
+	for _, name := range names {
+		p, err := flows.Compile(name, a.digest(name), a.steps[name])
+		if err != nil {
+			return err
+		}
+		a.programs[name] = p
+	}
+	return nil
+}
+
+func (a *App) bindSteps(flow string, steps []flows.Step, path []string) error {
+	for _, s := range steps {
+		if err := bindGuest(s, &registry{a: a, guest: "step", path: path}); err != nil {
+			return err
+		}
+		if c, ok := s.(flows.Container); ok {
+			if r, ok := s.(flows.Reacher); ok && reachesFlow(r) {
+				continue // another flow's steps are bound with their own flow
+			}
+			blocks, _ := c.Blocks()
+			for _, b := range blocks {
+				if err := a.bindSteps(flow, b, path); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func reachesFlow(r flows.Reacher) bool {
+	return slices.ContainsFunc(r.Reaches(), func(s string) bool { return strings.HasPrefix(s, "flow:") })
+}
+
+func bindGuest(g any, r flows.Registry) error {
+	if b, ok := g.(flows.Binder); ok {
+		return b.Bind(r)
+	}
+	return nil
+}
+
+// digest covers the flow and everything it reaches: steps, sub-flows, providers, policies (I28).
+func (a *App) digest(flow string) string {
+	seen := map[string]bool{}
+	var walk func(steps []flows.Step)
+	reach := func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		if f, ok := strings.CutPrefix(name, "flow:"); ok {
+			walk(a.steps[f])
+		}
+	}
+	walk = func(steps []flows.Step) {
+		for _, s := range steps {
+			if r, ok := s.(flows.Reacher); ok {
+				for _, n := range r.Reaches() {
+					reach(n)
+				}
+			}
+			if c, ok := s.(flows.Container); ok {
+				blocks, _ := c.Blocks()
+				for _, b := range blocks {
+					walk(b)
+				}
+			}
+		}
+	}
+	reach("flow:" + flow)
+	for name := range a.raw {
+		if strings.HasPrefix(name, "policy:") {
+			seen[name] = true // policies may name each other
+		}
+	}
+	h := sha256.New()
+	for _, name := range orderOf(nil, seen) {
+		fmt.Fprintf(h, "%s\x00%s\x00", name, a.raw[name])
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
+}
+
+// registry is what one guest may reach.
+type registry struct {
+	a     *App
+	guest string
+	path  []string
+}
+
+func (r *registry) Provider(name string) (*flows.Provider, error) {
+	for _, p := range r.a.providers {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("no provider is called '%s'; there are: %s", name, r.a.providerNames())
+}
+
+func (a *App) providerNames() string {
+	var names []string
+	for _, p := range a.providers {
+		names = append(names, p.Name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+func (r *registry) Providers() []*flows.Provider { return slices.Clone(r.a.providers) }
+
+func (r *registry) Flow(name string) ([]flows.Step, error) {
+	steps, ok := r.a.steps[name]
+	if _, known := r.a.Flows[name]; !ok && !known {
+		return nil, fmt.Errorf("no flow is called '%s'; there are: %s", name, strings.Join(orderOf(nil, r.a.Flows), ", "))
+	}
+	if slices.Contains(r.path, name) {
+		return nil, fmt.Errorf("flow %s uses itself: %s", name, strings.Join(append(slices.Clone(r.path), name), " → "))
+	}
+	// The other flow's own `use` steps must be resolved before its blocks are known.
+	if err := r.a.bindSteps(name, steps, append(slices.Clone(r.path), name)); err != nil {
+		return nil, err
+	}
+	return steps, nil
+}
+
+func (r *registry) Condition(c flows.ConditionRef) (flows.Condition, error) {
+	return r.a.policies.Condition(c)
+}
+
+func (r *registry) Expression(cel, source string) (flows.Expression, error) {
+	return r.a.policies.Expression(cel, source)
+}
+
+func (r *registry) Vault(space string) flows.Vault {
+	return &vault{space: r.guest + "/" + space, store: r.a.store, keys: &r.a.keys}
+}
+
+func (r *registry) Budgets() *flows.Budgets { return r.a.shared.budgets }
+
+func (r *registry) Now() time.Time { return Now() }
+
+func (r *registry) Outbound(hosts ...string) *http.Client {
+	return outbound.New(outbound.Options{Trusted: hosts})
+}
+
+// vault is a guest's own sealed key space (I27).
+type vault struct {
+	space string
+	store flows.Store
+	keys  *keyLoader
+}
+
+// key hides both space and name: what a guest keys by may be personal.
+func (v *vault) name(ctx context.Context, key string) ([]string, error) {
+	k, err := v.keys.ring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hs, err := k.Hashes("vault name", v.space+"\x00"+key)
+	if err != nil {
+		return nil, err
+	}
+	for i := range hs {
+		hs[i] = "v/" + hs[i]
+	}
+	return hs, nil
+}
+
+func (v *vault) Get(ctx context.Context, key string) ([]byte, error) {
+	names, err := v.name(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		b, err := v.store.Get(ctx, n)
+		if err == nil {
+			return v.open(ctx, key, b)
+		}
+		if err != flows.ErrNotFound { //nolint:errorlint // the store's contract: exactly this sentinel or a fault
+			return nil, err
+		}
+	}
+	return nil, flows.ErrNotFound
+}
+
+func (v *vault) open(ctx context.Context, key string, b []byte) ([]byte, error) {
+	k, err := v.keys.ring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return k.Open("vault", v.space+"\x00"+key, b)
+}
+
+func (v *vault) seal(ctx context.Context, key string, b []byte) ([]byte, error) {
+	k, err := v.keys.ring(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return k.Seal("vault", v.space+"\x00"+key, b)
+}
+
+func (v *vault) Create(ctx context.Context, key string, val []byte, ttl time.Duration, index ...string) error {
+	if _, err := v.Get(ctx, key); err == nil {
+		return flows.ErrExists
+	}
+	names, err := v.name(ctx, key)
+	if err != nil {
+		return err
+	}
+	sealed, err := v.seal(ctx, key, val)
+	if err != nil {
+		return err
+	}
+	return v.store.Create(ctx, names[0], sealed, ttl, v.indexes(index)...)
+}
+
+func (v *vault) indexes(index []string) []string {
+	out := make([]string, len(index))
+	for i, s := range index {
+		out[i] = "v/" + v.space + "/" + s
+	}
+	return out
+}
+
+func (v *vault) Update(ctx context.Context, key string, fn func(old []byte) (flows.Change, error)) error {
+	names, err := v.name(ctx, key)
+	if err != nil {
+		return err
+	}
+	k, err := v.keys.ring(ctx)
+	if err != nil {
+		return err
+	}
+	ad := v.space + "\x00" + key
+	return v.store.Update(ctx, names[0], func(old []byte) (flows.Change, error) {
+		var plain []byte
+		if old != nil {
+			if plain, err = k.Open("vault", ad, old); err != nil {
+				return flows.Keep(), err
+			}
+		}
+		c, err := fn(plain)
+		if err != nil || c.Kind != flows.SetIt {
+			return c, err
+		}
+		sealed, err := k.Seal("vault", ad, c.Val)
+		if err != nil {
+			return flows.Keep(), err
+		}
+		return flows.Set(sealed, c.TTL, v.indexes(c.Index)...), nil
+	})
+}
+
+func (v *vault) Members(ctx context.Context, index, after string, n int) ([]string, error) {
+	return v.store.Members(ctx, v.indexes([]string{index})[0], after, n)
+}

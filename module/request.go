@@ -1,0 +1,215 @@
+package module
+
+import (
+	"crypto/rand"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+)
+
+// newID is the id of an event, a page or a run: 130 random bits.
+func newID() string { return rand.Text() }
+
+// isNavigation reports whether a person's browser asks for a page in its top
+// window: only then is it sent anywhere (B04).
+func isNavigation(r *http.Request) bool {
+	h := r.Header
+	if h.Get("X-Requested-With") != "" || h.Get("Upgrade") != "" || r.Method == http.MethodConnect || r.Method == http.MethodOptions {
+		return false
+	}
+	if isPrefetch(h) {
+		return false
+	}
+	if m := h.Get("Sec-Fetch-Mode"); m != "" && m != "navigate" {
+		return false
+	}
+	if d := h.Get("Sec-Fetch-Dest"); d != "" && d != "document" {
+		return false
+	}
+	return acceptsHTML(h)
+}
+
+func isPrefetch(h http.Header) bool {
+	return strings.Contains(h.Get("Sec-Purpose"), "prefetch") || strings.EqualFold(h.Get("Purpose"), "prefetch") || strings.EqualFold(h.Get("X-Moz"), "prefetch")
+}
+
+func acceptsHTML(h http.Header) bool {
+	a := strings.Join(h.Values("Accept"), ",")
+	return strings.Contains(a, "text/html") || strings.Contains(a, "application/xhtml+xml")
+}
+
+// isFrame reports a navigation of an iframe, which must open the login in the top window.
+func isFrame(h http.Header) bool {
+	switch h.Get("Sec-Fetch-Dest") {
+	case "iframe", "frame", "embed", "object", "fencedframe":
+		return h.Get("Sec-Fetch-Mode") == "navigate"
+	}
+	return false
+}
+
+// sameOrigin reports whether a request was made by a page of ours (I11):
+// Sec-Fetch-Site, or without it an equal Origin.
+func (v *visit) sameOrigin() bool {
+	if s := v.r.Header.Get("Sec-Fetch-Site"); s != "" {
+		return s == "same-origin"
+	}
+	return strings.EqualFold(v.r.Header.Get("Origin"), v.place.origin)
+}
+
+// ownOrTyped reports a GET that our own pages made, or that the person typed.
+func (v *visit) ownOrTyped() bool {
+	switch v.r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+		u, err := url.Parse(v.r.Header.Get("Referer"))
+		return err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+canonicalHost(u.Host, u.Scheme), v.place.origin)
+	}
+	return false
+}
+
+// returnTo makes a return address safe: a path on this origin, or "/" (B1).
+// What a browser would read as another host, and what leads into the gateway's
+// own pages, is not followed.
+func (v *visit) returnTo(s string) string {
+	if rest, ok := strings.CutPrefix(s, v.place.origin); ok && (rest == "" || rest[0] == '/' || rest[0] == '?') {
+		s = rest
+		if s == "" || s[0] == '?' {
+			s = "/" + s
+		}
+	}
+	return safePath(s)
+}
+
+func safePath(s string) string {
+	if len(s) > 16<<10 || len(s) == 0 || s[0] != '/' || len(s) > 1 && (s[1] == '/' || s[1] == '\\') {
+		return "/"
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] == 0x7f || s[i] == '\\' {
+			return "/"
+		}
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || strings.HasPrefix(u.Path, "//") {
+		return "/"
+	}
+	if u.Path == "/.identity" || strings.HasPrefix(u.Path, "/.identity/") {
+		return "/"
+	}
+	u.Fragment, u.RawFragment = "", ""
+	return u.String()
+}
+
+// badPath names what strict_paths refuses in the raw target (P8): everything
+// that some back end reads as another path than our matchers do.
+func badPath(r *http.Request) string {
+	raw := r.URL.EscapedPath()
+	if r.RequestURI != "" && r.RequestURI[0] == '/' {
+		raw, _, _ = strings.Cut(r.RequestURI, "?")
+	}
+	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && orig.RequestURI != "" && orig.RequestURI[0] == '/' {
+		raw, _, _ = strings.Cut(orig.RequestURI, "?")
+	}
+	return badRawPath(raw)
+}
+
+func badRawPath(raw string) string {
+	if plainPath(raw) {
+		return ""
+	}
+	if i := strings.IndexByte(raw, ';'); i >= 0 {
+		rest := raw[i+1:]
+		if !strings.HasPrefix(strings.ToLower(rest), "jsessionid=") || strings.ContainsAny(rest, ";/") {
+			return "path parameter"
+		}
+		raw = raw[:i]
+	}
+	lower := strings.ToLower(raw)
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '\\':
+			return "backslash"
+		case c < ' ' || c == 0x7f:
+			return "control character"
+		case c == '%':
+			if i+2 >= len(raw) {
+				return "broken escape"
+			}
+			switch lower[i+1 : i+3] {
+			case "5c":
+				return "escaped backslash"
+			case "2f":
+				return "escaped slash"
+			case "2e":
+				if dotSegment(lower) {
+					return "dot segment"
+				}
+			case "3b":
+				return "escaped path parameter"
+			case "25":
+				return "double encoding"
+			case "7f":
+				return "control character"
+			}
+			if lower[i+1] == '0' || lower[i+1] == '1' {
+				return "control character"
+			}
+			if lower[i+1] == 'c' && (lower[i+2] == '0' || lower[i+2] == '1') {
+				return "overlong encoding"
+			}
+		}
+	}
+	switch {
+	case strings.Contains(raw, "//"):
+		return "empty segment"
+	case dotSegment(lower):
+		return "dot segment"
+	}
+	return ""
+}
+
+// plainPath is the quick answer for almost every request.
+func plainPath(raw string) bool {
+	prev := byte(0)
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		switch {
+		case c == '%' || c == ';' || c == '\\' || c < ' ' || c == 0x7f:
+			return false
+		case c == '/' && prev == '/':
+			return false
+		case c == '.' && prev == '/':
+			return false
+		}
+		prev = c
+	}
+	return true
+}
+
+func dotSegment(lower string) bool {
+	for seg := range strings.SplitSeq(lower, "/") {
+		seg = strings.ReplaceAll(seg, "%2e", ".")
+		if trimmed := strings.TrimRight(seg, " "); trimmed == "." || trimmed == ".." || strings.HasPrefix(seg, "..") && strings.Trim(seg, ".") == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// event begins an audit event with what is known of this request.
+func (v *visit) event(kind audit.Kind) audit.Event {
+	e := audit.Event{ID: newID(), Time: Now(), Kind: kind, Method: v.r.Method, Host: v.place.host, Path: v.r.URL.Path}
+	e.IP, _ = caddyhttp.GetVar(v.r.Context(), caddyhttp.ClientIPVarKey).(string)
+	if v.p != nil {
+		e.Flow = v.p.Flow
+	}
+	if s := v.session; s != nil {
+		e.User, e.Name, e.Provider, e.Session = s.User.Key, s.User.Name, s.User.Provider, s.ID()
+	}
+	return e
+}

@@ -1,0 +1,100 @@
+package module
+
+import (
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sallyport-gateway/sallyport/headers"
+)
+
+// response is the application's answer on its way back: it cannot set our
+// cookies (I12), and what was shown to somebody is never public (B8).
+type response struct {
+	*caddyhttp.ResponseWriterWrapper
+	v     *visit
+	wrote bool
+	// private marks answers that depend on who is there.
+	private, vary bool
+	// cookies are ours, added behind the application's.
+	cookies []string
+	wrapper caddyhttp.ResponseWriterWrapper
+}
+
+// wrap returns the writer for the handlers behind us; the same one when asked again.
+func (v *visit) wrap(w http.ResponseWriter) http.ResponseWriter {
+	if v.out.v != nil {
+		return w
+	}
+	v.out.v = v
+	v.out.wrapper.ResponseWriter = w
+	v.out.ResponseWriterWrapper = &v.out.wrapper
+	return &v.out
+}
+
+// WriteHeader cleans the answer's headers, once, before they are sent.
+func (o *response) WriteHeader(status int) {
+	if !o.wrote && (status < 100 || status > 199 || status == http.StatusSwitchingProtocols) {
+		o.wrote = true
+		o.clean()
+	}
+	o.wrapper.ResponseWriter.WriteHeader(status)
+}
+
+func (o *response) Write(b []byte) (int, error) {
+	if !o.wrote {
+		o.WriteHeader(http.StatusOK)
+	}
+	return o.wrapper.ResponseWriter.Write(b)
+}
+
+// ReadFrom keeps the fast path of files and proxied bodies, behind the cleaning.
+func (o *response) ReadFrom(r io.Reader) (int64, error) {
+	if !o.wrote {
+		o.WriteHeader(http.StatusOK)
+	}
+	return o.wrapper.ReadFrom(r)
+}
+
+// Unwrap lets http.ResponseController reach Flush and Hijack.
+func (o *response) Unwrap() http.ResponseWriter { return o.wrapper.ResponseWriter }
+
+func (o *response) clean() {
+	h := o.Header()
+	headers.DropSetCookie(h, o.v.app.ownCookie)
+	for _, c := range o.cookies {
+		h.Add("Set-Cookie", c)
+	}
+	if o.private {
+		h["Cache-Control"] = privately(h["Cache-Control"])
+	}
+	if o.vary {
+		h.Add("Vary", "Cookie")
+	}
+}
+
+// privately makes an application's Cache-Control safe for an answer that was
+// made for one person.
+func privately(values []string) []string {
+	if len(values) == 0 {
+		return []string{"private"}
+	}
+	all := strings.ToLower(strings.Join(values, ","))
+	if !strings.Contains(all, "public") && !strings.Contains(all, "s-maxage") {
+		if strings.Contains(all, "private") || strings.Contains(all, "no-store") {
+			return values
+		}
+		return append([]string{"private"}, values...)
+	}
+	keep := []string{"private"}
+	for d := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		d = strings.TrimSpace(d)
+		name, _, _ := strings.Cut(strings.ToLower(d), "=")
+		if name != "" && name != "public" && name != "s-maxage" && name != "private" {
+			keep = append(keep, d)
+		}
+	}
+	return []string{strings.Join(keep, ", ")}
+}

@@ -1,0 +1,198 @@
+// Package session is the hall's side of sessions: the cache that survives
+// reloads, the cookie that carries a ticket, the sealed cookie of a pending
+// login, and the streams that end with their session.
+package session
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/sallyport-gateway/sallyport/flows/session"
+)
+
+// CacheSize is how many sessions are kept ready; the others are loaded from the store.
+const CacheSize = 100_000
+
+// Cache keeps loaded sessions by a hash of the whole ticket (I13). Unfinished
+// logins never enter it, so that they cannot evict anybody.
+type Cache struct {
+	byTicket *lru.Cache[session.CacheKey, *session.Session]
+	mu       sync.Mutex
+	lives    map[string]*Live
+}
+
+// NewCache makes a cache for n sessions.
+func NewCache(n int) (*Cache, error) {
+	c := &Cache{lives: map[string]*Live{}}
+	l, err := lru.NewWithEvict(n, func(_ session.CacheKey, s *session.Session) { c.release(s) })
+	if err != nil {
+		return nil, err
+	}
+	c.byTicket = l
+	return c, nil
+}
+
+// Get finds the session of a ticket that this node has seen.
+func (c *Cache) Get(k session.CacheKey) (*session.Session, bool) { return c.byTicket.Get(k) }
+
+// Add puts a loaded session. It answers the session to use: one that ended
+// while it was being loaded is refused with false.
+func (c *Cache) Add(k session.CacheKey, s *session.Session) bool {
+	c.mu.Lock()
+	l, ok := c.lives[s.ID()]
+	if !ok {
+		l = &Live{}
+		c.lives[s.ID()] = l
+	}
+	l.holders++
+	l.current.Store(s)
+	s.Local = l
+	c.mu.Unlock()
+	if l.Ended() {
+		c.release(s)
+		return false
+	}
+	if old, ok := c.byTicket.Peek(k); ok { // replacing does not count as an eviction
+		c.release(old)
+	}
+	c.byTicket.Add(k, s)
+	return true
+}
+
+// Drop forgets a ticket: it was replaced.
+func (c *Cache) Drop(k session.CacheKey) { c.byTicket.Remove(k) }
+
+func (c *Cache) release(s *session.Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l, ok := c.lives[s.ID()]; ok {
+		if l.holders--; l.holders <= 0 && !l.busy() && !l.Ended() {
+			delete(c.lives, s.ID())
+		}
+	}
+}
+
+// End marks a session as ended on this node and cuts its streams (B16). Every
+// ticket of it is refused from here on.
+func (c *Cache) End(id string) {
+	c.mu.Lock()
+	l, ok := c.lives[id]
+	c.mu.Unlock()
+	if ok {
+		l.end()
+	}
+}
+
+// Flush forgets all sessions, as after a lost coherence channel (I15); they are
+// loaded anew. Streams stay.
+func (c *Cache) Flush() { c.byTicket.Purge() }
+
+// Len is how many sessions are kept ready.
+func (c *Cache) Len() int { return c.byTicket.Len() }
+
+// Sweep cuts the streams of sessions whose time is over, and forgets what
+// nobody holds. It answers the ids of sessions that ended by time.
+func (c *Cache) Sweep(now time.Time) []string {
+	c.mu.Lock()
+	var over []*Live
+	var ids []string
+	for id, l := range c.lives {
+		switch s := l.current.Load(); {
+		case l.Ended() && l.holders <= 0 && !l.busy():
+			delete(c.lives, id)
+		case !l.Ended() && s != nil && !s.Alive(now):
+			over, ids = append(over, l), append(ids, id)
+		}
+	}
+	c.mu.Unlock()
+	for _, l := range over {
+		l.end()
+	}
+	for _, k := range c.byTicket.Keys() {
+		if s, ok := c.byTicket.Peek(k); ok && LiveOf(s).Ended() {
+			c.byTicket.Remove(k)
+		}
+	}
+	return ids
+}
+
+// Live is what all tickets of one session share on this node.
+type Live struct {
+	ended   atomic.Bool
+	holders int // guarded by Cache.mu
+	current atomic.Pointer[session.Session]
+	mu      sync.Mutex
+	first   *Stream
+	// Prepared is the hall's: headers built once per session and route.
+	Prepared sync.Map
+	// Routes is when each route was last used, for limits of a route's own (B17).
+	Routes sync.Map
+}
+
+// LiveOf returns what the session's tickets share; never nil for a cached session.
+func LiveOf(s *session.Session) *Live {
+	l, _ := s.Local.(*Live)
+	if l == nil {
+		return &Live{}
+	}
+	return l
+}
+
+// Ended reports whether the session ended on this node.
+func (l *Live) Ended() bool { return l.ended.Load() }
+
+func (l *Live) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first != nil
+}
+
+func (l *Live) end() {
+	l.ended.Store(true)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := l.first; s != nil; s = s.next {
+		s.cancel()
+	}
+}
+
+// Stream is one request in flight; it ends with its session.
+type Stream struct {
+	cancel     context.CancelFunc
+	prev, next *Stream
+}
+
+// Open registers a request. The caller must Close it. False: the session has ended.
+func (l *Live) Open(s *Stream, cancel context.CancelFunc) bool {
+	s.cancel = cancel
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended.Load() {
+		return false
+	}
+	s.prev, s.next = nil, l.first
+	if l.first != nil {
+		l.first.prev = s
+	}
+	l.first = s
+	return true
+}
+
+// Close unregisters a request.
+func (l *Live) Close(s *Stream) {
+	l.mu.Lock()
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else if l.first == s {
+		l.first = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+	l.mu.Unlock()
+}

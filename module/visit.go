@@ -1,0 +1,296 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/headers"
+	"github.com/sallyport-gateway/sallyport/module/session"
+)
+
+// visitVar is the request var that says the base was done, and with what.
+const visitVar = "identity.visit"
+
+// visit is one request on its way through base and gate. It is one allocation.
+type visit struct {
+	p   *Protect
+	app *App
+	w   http.ResponseWriter
+	r   *http.Request
+
+	place   *place
+	cookies []string // as they came, before ours were removed
+	ticket  flowsession.Ticket
+	session *flowsession.Session
+	// problem is why there is no session though a ticket was shown.
+	problem error
+	gated   bool
+	// shown says that the application may know who is there.
+	shown bool
+
+	facts   flows.Facts
+	request flows.Request
+	stream  session.Stream
+	out     response
+}
+
+func visitOf(r *http.Request) *visit {
+	v, _ := caddyhttp.GetVar(r.Context(), visitVar).(*visit)
+	return v
+}
+
+// place is where a request arrived: fixed per scheme and host, so it is kept.
+type place struct {
+	scheme, rawHost string
+	host            string
+	origin          string
+	secure          bool
+	// cookie is the name of the session cookie here.
+	cookie string
+}
+
+func (p *Protect) begin(w http.ResponseWriter, r *http.Request) *visit {
+	v := &visit{p: p, app: p.app, w: w, r: r}
+	v.place = p.placeOf(r)
+	caddyhttp.SetVar(r.Context(), visitVar, v)
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(v.placeholder)
+	}
+	return v
+}
+
+func (p *Protect) placeOf(r *http.Request) *place {
+	scheme, host := p.scheme, p.host
+	if scheme == "" {
+		host, scheme = r.Host, "http"
+		if r.TLS != nil {
+			scheme = "https"
+		}
+		if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+			if s := r.Header.Get("X-Forwarded-Proto"); s == "https" || s == "http" {
+				scheme = s
+			}
+			if h := r.Header.Get("X-Forwarded-Host"); h != "" && !strings.ContainsAny(h, ", \t/\\@?#") {
+				host = h
+			}
+		}
+	}
+	if pl := p.place.Load(); pl != nil && pl.scheme == scheme && pl.rawHost == host {
+		return pl
+	}
+	pl := newPlace(scheme, host, p.app.Session)
+	p.place.Store(pl)
+	return pl
+}
+
+func newPlace(scheme, host string, c *SessionConfig) *place {
+	pl := &place{scheme: scheme, rawHost: host, host: canonicalHost(host, scheme), secure: scheme == "https"}
+	pl.origin = scheme + "://" + pl.host
+	pl.cookie = c.Cookie
+	if _, port, err := net.SplitHostPort(pl.host); err == nil {
+		pl.cookie += "-" + port
+	}
+	switch {
+	case pl.secure && c.Domain != "":
+		pl.cookie = "__Secure-" + pl.cookie
+	case pl.secure:
+		pl.cookie = "__Host-" + pl.cookie
+	}
+	return pl
+}
+
+// canonicalHost lower-cases, drops a trailing dot and the scheme's own port (P9).
+func canonicalHost(h, scheme string) string {
+	h = strings.ToLower(h)
+	host, port, err := net.SplitHostPort(h)
+	if err != nil {
+		return strings.TrimSuffix(h, ".")
+	}
+	host = strings.TrimSuffix(host, ".")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port == "" || scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		return host
+	}
+	return host + ":" + port
+}
+
+// loopback reports whether a host is this machine by name.
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// ownCookie reports whether a cookie name is the gateway's, on whatever port and scheme.
+func (a *App) ownCookie(name string) bool {
+	for _, prefix := range []string{"__Host-", "__Secure-", "__host-", "__secure-"} {
+		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			name = name[len(prefix):]
+			break
+		}
+	}
+	base := a.Session.Cookie
+	if len(name) < len(base) || !strings.EqualFold(name[:len(base)], base) {
+		return false
+	}
+	rest := name[len(base):]
+	return rest == "" || rest[0] == '-' || rest[0] == '.'
+}
+
+// base runs once per request for the whole site: cookies, strict paths, strip,
+// /.identity/. It answers true when the request was served.
+func (v *visit) base() (bool, error) {
+	r := v.r
+	if v.p.strict {
+		if bad := badPath(r); bad != "" {
+			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
+		}
+	}
+	v.cookies = r.Header["Cookie"]
+	v.findSession()
+	v.app.stripper().Clean(r)
+	headers.CleanCookies(r.Header, v.app.ownCookie)
+	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
+		return true, v.portal()
+	}
+	return false, nil
+}
+
+// findSession tries every ticket the request shows: of several cookies with one
+// name the one that opens wins (B4).
+func (v *visit) findSession() {
+	for value := range headers.ScanCookie(v.r.Header, v.place.cookie) {
+		t, err := flowsession.ParseTicket(value)
+		if err != nil {
+			continue
+		}
+		s, err := v.app.loadSession(v.r.Context(), t, v.place.origin)
+		if err == nil {
+			v.session, v.ticket, v.problem = s, t, nil
+			return
+		}
+		if v.problem == nil || !gone(err) {
+			v.problem = err
+		}
+	}
+}
+
+// gone reports whether err says there is no session, as opposed to: could not ask (I16).
+func gone(err error) bool {
+	return errors.Is(err, flows.ErrNotFound) || errors.Is(err, flowsession.ErrEnded) ||
+		errors.Is(err, flowsession.ErrOrigin) || errors.Is(err, flowsession.ErrRotated)
+}
+
+func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, origin string) (*flowsession.Session, error) {
+	key := t.CacheKey()
+	s, ok := a.shared.cache.Get(key)
+	if !ok {
+		var err error
+		if s, err = a.sessions.Load(ctx, t, origin); err != nil {
+			return nil, err
+		}
+		if !a.shared.cache.Add(key, s) {
+			return nil, flowsession.ErrEnded
+		}
+	}
+	switch {
+	case s.Origin != origin:
+		return nil, flowsession.ErrOrigin
+	case session.LiveOf(s).Ended():
+		return nil, flowsession.ErrEnded
+	case !s.Alive(Now()):
+		a.shared.cache.End(s.ID())
+		a.endInBackground(s.ID(), ReasonExpired)
+		return nil, flowsession.ErrEnded
+	}
+	return s, nil
+}
+
+// endInBackground ends a session in the store: what takes away never waits (I25).
+func (a *App) endInBackground(id string, why flows.Reason) {
+	a.enter()
+	go func() {
+		defer a.leave()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		a.endSession(ctx, id, why, nil)
+	}()
+}
+
+// endSession ends a session everywhere this node can reach, and notes it.
+func (a *App) endSession(ctx context.Context, id string, why flows.Reason, fill func(*audit.Event)) bool {
+	a.shared.cache.End(id)
+	c, first, err := a.sessions.End(ctx, id, why)
+	if err != nil {
+		if !errors.Is(err, flows.ErrNotFound) {
+			a.log.Error("session not ended in the store", zap.String("session", id), zap.Error(err))
+		}
+		return false
+	}
+	if !first {
+		return false
+	}
+	e := audit.Event{ID: newID(), Time: Now(), Kind: audit.SessionEnded, User: c.User, Name: c.Name, Provider: c.Provider, Session: id, Reason: why}
+	if fill != nil {
+		fill(&e)
+	}
+	a.trail.Note(e)
+	return true
+}
+
+// active notes activity and writes it when due, beside the request.
+func (v *visit) active() {
+	s := v.session
+	if !s.Active(v.facts.Now) {
+		return
+	}
+	a := v.app
+	a.enter()
+	go func() {
+		defer a.leave()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err := a.sessions.Touch(ctx, s)
+		switch {
+		case errors.Is(err, flowsession.ErrEnded), errors.Is(err, flows.ErrNotFound):
+			a.shared.cache.End(s.ID()) // ended elsewhere (I15)
+		case err != nil:
+			a.log.Warn("activity of a session not written", zap.String("session", s.ID()), zap.Error(err))
+		}
+	}()
+}
+
+// placeholder answers {http.auth.user.*}: empty when nobody is shown, never the
+// literal text (caddy-notes 2.2). A claim is data: it is not expanded again.
+func (v *visit) placeholder(key string) (any, bool) {
+	name, ok := strings.CutPrefix(key, "http.auth.user.")
+	if !ok {
+		return nil, false
+	}
+	if !v.shown || v.session == nil {
+		return "", true
+	}
+	if name == "id" {
+		return v.p.remoteUser(v), true
+	}
+	a, _ := v.session.User.Attribute(name)
+	return strings.Join(headers.Values(a), ","), true
+}
