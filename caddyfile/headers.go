@@ -1,0 +1,106 @@
+package caddyfile
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/headers"
+	"github.com/sallyport-gateway/sallyport/module"
+)
+
+const dialectNamespace = "identity.headers"
+
+// headers parses a dialect and its options. Syntax:
+//
+//	headers <dialect> [{ … }]
+func (p *protect) headers(d *caddyfile.Dispenser) error {
+	c := &module.HeaderConfig{Source: source(d)}
+	name, err := one(d, "the name of a dialect")
+	if err != nil {
+		return err
+	}
+	if have := guests(dialectNamespace); !slices.Contains(have, name) {
+		return d.Errf("no dialect is called '%s'%s; there are: %s", name, didYouMean(name, have), strings.Join(have, ", "))
+	}
+	for _, other := range p.Headers {
+		if dialectOf(other) == name {
+			return d.Errf("headers %s is written twice; the first is at %s", name, other.Source)
+		}
+	}
+	unm, err := caddyfile.UnmarshalModule(d, dialectNamespace+"."+name)
+	if err != nil {
+		return err
+	}
+	c.DialectRaw = caddyconfig.JSONModuleObject(unm, "name", name, nil)
+	p.Headers = append(p.Headers, c)
+	return nil
+}
+
+func dialectOf(c *module.HeaderConfig) string {
+	var named struct {
+		Name string `json:"name"`
+	}
+	_ = json.Unmarshal(c.DialectRaw, &named) // our own JSON, or none: then the name is empty
+	return named.Name
+}
+
+// header parses one header of the operator's own. Syntax:
+//
+//	header <Name> <template> [{
+//	    join    <separator>
+//	    encode  auto|raw|percent|base64|rfc2047|latin1|ascii
+//	    missing omit|empty|"<text>"
+//	    max     <bytes>
+//	}]
+func (p *protect) header(d *caddyfile.Dispenser) error {
+	at, c := here(d), &module.HeaderConfig{Source: source(d)}
+	if !d.Args(&c.Name, &c.Value) {
+		return d.Errf("header wants a name and a template: header X-Dept {user.department}")
+	}
+	for _, other := range p.Headers {
+		if other.Name != "" && headers.Fold(other.Name) == headers.Fold(c.Name) {
+			return d.Errf("header %s is written twice; the first is %s at %s", c.Name, other.Name, other.Source)
+		}
+	}
+	if err := parseBlock(&c.HeaderOptions, d, "header", headerWords); err != nil {
+		return err
+	}
+	if _, err := headers.NewOwnHeader(c.Name, c.Value, c.HeaderOptions); err != nil {
+		return at.WrapErr(err)
+	}
+	p.Headers = append(p.Headers, c)
+	return nil
+}
+
+var headerWords = map[string]word[*flows.HeaderOptions]{
+	"join":    {headerOption, false},
+	"encode":  {headerOption, false},
+	"missing": {headerOption, false},
+	"max":     {headerOption, false},
+}
+
+func headerOption(o *flows.HeaderOptions, d *caddyfile.Dispenser) error {
+	word := d.Val()
+	if _, err := o.SetOption(word, d.RemainingArgs()); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+// remoteUser parses the template of {http.auth.user.id}. Syntax:
+//
+//	remote_user <template>
+func (p *protect) remoteUser(d *caddyfile.Dispenser) (err error) {
+	if p.RemoteUser, err = one(d, "a template such as {user.name}"); err != nil {
+		return err
+	}
+	if _, err = headers.ParseTemplate(p.RemoteUser); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package caddyfile
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// provider parses who vouches for people. Syntax:
+//
+//	provider <name> <type> {
+//	    realm         <name>
+//	    scope         <@domain…>
+//	    hidden
+//	    trust         email
+//	    formerly      <name…>
+//	    was           <issuer…>
+//	    single_logout on|off
+//	    title         <text>
+//	    …             # the words of the type
+//	}
+func (id *identity) provider(d *caddyfile.Dispenser) error {
+	var name, typ string
+	at := here(d)
+	if !d.Args(&name, &typ) {
+		return d.Errf("a provider wants a name and a type: provider <name> <type> { … }")
+	}
+	if !flows.ValidName(name) {
+		return badName(d, "provider", name)
+	}
+	if _, twice := id.ProvidersRaw[name]; twice {
+		return d.Errf("provider '%s' is defined twice", name)
+	}
+	if types := guests("identity.providers"); !slices.Contains(types, typ) {
+		return d.Errf("no provider type is called '%s'%s; there are: %s", typ, didYouMean(typ, types), strings.Join(types, ", "))
+	}
+	common, own, err := splitProvider(d)
+	if err != nil {
+		return err
+	}
+	unm, err := caddyfile.UnmarshalModule(own, "identity.providers."+typ)
+	if err != nil {
+		return err
+	}
+	guest, ok := unm.(flows.ProviderGuest)
+	if !ok {
+		return d.Errf("type %s is no provider: it is %T", typ, unm)
+	}
+	if err := parseBlock(guest.Options(), common, "provider "+name, providerWords); err != nil {
+		return err
+	}
+	if id.ProvidersRaw == nil {
+		id.ProvidersRaw = map[string]json.RawMessage{}
+	}
+	id.ProvidersRaw[name] = caddyconfig.JSONModuleObject(unm, "type", typ, nil)
+	id.ProviderOrder = append(id.ProviderOrder, name)
+	id.providers = append(id.providers, &flows.Provider{Name: name, Type: typ, Guest: guest})
+	for _, old := range guest.Options().Formerly {
+		id.later(at, func(b *binder) error {
+			if slices.Contains(b.known.providers, old) {
+				return fmt.Errorf("provider %s cannot be formerly '%s': a provider is still called so", name, old)
+			}
+			return nil
+		})
+	}
+	return nil
+}
+
+// splitProvider takes the words every provider has out of the block and leaves
+// the guest a segment that starts at its type. Every token keeps its place in
+// the file. Both dispensers stand on the type.
+func splitProvider(d *caddyfile.Dispenser) (common, own *caddyfile.Dispenser, err error) {
+	head := caddyfile.Segment{d.Token()}
+	for d.NextArg() {
+		head = append(head, d.Token())
+	}
+	b := readBlock(d)
+	ours, theirs := caddyfile.Segment{head[0]}, head
+	if b.there {
+		ours, theirs = append(ours, b.open), append(slices.Clone(head), b.open)
+		for _, line := range b.lines {
+			if _, ok := providerWords[line[0].Text]; ok {
+				ours = append(ours, line...)
+			} else {
+				theirs = append(theirs, line...)
+			}
+		}
+		ours, theirs = append(ours, b.close), append(theirs, b.close)
+	}
+	return dispense(ours), dispense(theirs), nil
+}
+
+// providerWords are the words every provider has, whatever its type.
+var providerWords = map[string]word[*flows.ProviderOptions]{
+	"realm": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		v, err := one(d, "the name of a realm")
+		if err == nil && !flows.ValidName(v) {
+			err = badName(d, "realm", v)
+		}
+		o.Realm = v
+		return err
+	}},
+	"scope": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		args, err := some(d, "domain such as @contoso.com")
+		for _, a := range args {
+			if !strings.HasPrefix(a, "@") || len(a) < 2 || strings.ContainsAny(a[1:], "@ ") {
+				return d.Errf("scope '%s' is no domain such as @contoso.com", a)
+			}
+		}
+		o.Scope = args
+		return err
+	}},
+	"hidden": {parse: func(o *flows.ProviderOptions, _ *caddyfile.Dispenser) error {
+		o.Hidden = true
+		return nil
+	}},
+	"trust": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		v, err := oneOf(d, "email")
+		o.Trust = []string{v}
+		return err
+	}},
+	"formerly": {many: true, parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		args, err := some(d, "former name")
+		for _, a := range args {
+			if !flows.ValidName(a) {
+				return badName(d, "provider", a)
+			}
+		}
+		o.Formerly = append(o.Formerly, args...)
+		return err
+	}},
+	"was": {many: true, parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		args, err := some(d, "former issuer")
+		o.Was = append(o.Was, args...)
+		return err
+	}},
+	"single_logout": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		v, err := onOff(d)
+		o.SingleLogout = &v
+		return err
+	}},
+	"title": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		v, err := one(d, "the text on its button")
+		o.Title = v
+		return err
+	}},
+}

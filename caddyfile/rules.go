@@ -1,0 +1,156 @@
+package caddyfile
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/sallyport-gateway/sallyport/module"
+)
+
+// matcher takes a matcher token at the next argument of d, if it is one. A nil
+// set with ok is `*`.
+//
+// Caddy's ExtractMatcherSet resets the dispenser and so cannot be used inside a
+// block, and MatcherToken consumes a token that is no matcher.
+func (p *protect) matcher(d *caddyfile.Dispenser) (set caddy.ModuleMap, ok bool, err error) {
+	if d.CountRemainingArgs() == 0 {
+		return nil, false, nil
+	}
+	set, ok, err = p.h.WithDispenser(d).MatcherToken()
+	if err != nil {
+		return nil, false, d.Errf("no matcher is called '%s' in this block or one around it", d.Val())
+	}
+	if !ok {
+		d.Prev()
+	}
+	return set, ok, nil
+}
+
+// matchers takes one or more matchers: a request counts that any of them
+// matches. No set at all stands for `*`.
+func (p *protect) matchers(d *caddyfile.Dispenser) (caddyhttp.RawMatcherSets, error) {
+	word, all := d.Val(), false
+	var sets caddyhttp.RawMatcherSets
+	for n := 0; ; n++ {
+		set, ok, err := p.matcher(d)
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok && d.NextArg():
+			return nil, d.Errf("%s: '%s' is no matcher; a matcher is *, /path or @name", word, d.Val())
+		case !ok && n == 0:
+			return nil, d.Errf("%s wants at least one matcher: *, /path or @name", word)
+		case !ok && all:
+			return nil, nil
+		case !ok:
+			return sets, nil
+		}
+		all = all || set == nil
+		sets = append(sets, set)
+	}
+}
+
+// open parses a line that opens paths. Syntax:
+//
+//	public|optional <matcher…>
+func (p *protect) open(d *caddyfile.Dispenser) error {
+	r := &module.RuleConfig{Do: d.Val(), Source: source(d)}
+	sets, err := p.matchers(d)
+	if err != nil {
+		return err
+	}
+	for _, set := range sets {
+		r.MatchRaw = append(r.MatchRaw, widen(set, true))
+	}
+	p.Rules = append(p.Rules, r)
+	return nil
+}
+
+// require parses a line that closes paths. Syntax:
+//
+//	require [<matcher>] <policy>|`<cel>` ["<text>"]
+func (p *protect) require(d *caddyfile.Dispenser) error {
+	r := &module.RuleConfig{Do: "require", Source: source(d)}
+	set, _, err := p.matcher(d)
+	if err != nil {
+		return err
+	}
+	if set != nil {
+		r.MatchRaw = caddyhttp.RawMatcherSets{widen(set, false)}
+	}
+	if !d.NextArg() {
+		return d.Errf("require wants a condition: a policy's name or `cel`")
+	}
+	if strings.HasPrefix(d.Val(), "/") || strings.HasPrefix(d.Val(), "@") || d.Val() == "*" {
+		return d.Errf("require takes at most one matcher; '%s' is a second one: write a @name that holds both", d.Val())
+	}
+	ref := conditionAt(d)
+	cond, err := p.known.condition(ref)
+	if err != nil {
+		return d.WrapErr(err)
+	}
+	for _, name := range cond.Reads() {
+		if strings.HasPrefix(name, "risk.") { // no flow of this release reads risk (I22)
+			return d.Errf("%s is read, but no flow has a risk step", name)
+		}
+	}
+	r.Policy, r.CEL = ref.Policy, ref.CEL
+	if d.NextArg() {
+		r.Text = d.Val()
+	}
+	p.Rules = append(p.Rules, r)
+	return nil
+}
+
+// widen makes `/x/*` also mean `/x` (I19): to most applications they are one
+// place, and a rule that misses the shorter form is a hole. In what a `not`
+// excludes, only an opening rule is widened: there it opens less.
+func widen(set caddy.ModuleMap, opens bool) caddy.ModuleMap {
+	out := make(caddy.ModuleMap, len(set))
+	for name, raw := range set {
+		out[name] = raw
+		switch name {
+		case "path":
+			out[name] = widenPath(raw)
+		case "not":
+			out[name] = widenNot(raw, opens)
+		}
+	}
+	return out
+}
+
+func widenPath(raw json.RawMessage) json.RawMessage {
+	var paths caddyhttp.MatchPath
+	if json.Unmarshal(raw, &paths) != nil {
+		return raw
+	}
+	wide := caddyhttp.MatchPath{}
+	for _, path := range paths {
+		wide = append(wide, path)
+		short := strings.TrimSuffix(path, "/*")
+		if short != path && short != "" && !slices.Contains(paths, short) {
+			wide = append(wide, short)
+		}
+	}
+	return caddyconfig.JSON(wide, nil)
+}
+
+func widenNot(raw json.RawMessage, opens bool) json.RawMessage {
+	var sets []caddy.ModuleMap
+	if json.Unmarshal(raw, &sets) != nil {
+		return raw
+	}
+	for i, set := range sets {
+		if _, direct := set["path"]; direct && !opens {
+			continue
+		}
+		sets[i] = widen(set, opens)
+	}
+	return caddyconfig.JSON(sets, nil)
+}
