@@ -19,6 +19,9 @@ type Request struct {
 	Peer string `json:"peer,omitempty"`
 	// Header is not serialised with an Execution.
 	Header map[string][]string `json:"-"`
+	// Body reads the whole body, up to a cap of the hall's, and leaves it to be
+	// read again; too long is an error. Nil where there is none to be read.
+	Body func() ([]byte, error) `json:"-"`
 	// Native is the hall's own request, for matchers that only the hall can evaluate.
 	Native any `json:"-"`
 }
