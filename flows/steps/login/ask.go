@@ -29,7 +29,7 @@ func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider
 		return nil, fmt.Errorf("making a state for provider %s: %w", p.Name, err)
 	}
 	o, private, err := r.Begin(ctx, flows.Start{
-		CallbackURL: x.Env.CallbackURL(p.Name), Handle: handle, MaxAge: -1, LoginHint: hint,
+		CallbackURL: x.Env.CallbackURL(p.Name), Handle: handle, MaxAge: -1, LoginHint: hint, Fresh: x.Fresh,
 	})
 	if err != nil {
 		return l.failed(x, p, err)
@@ -45,6 +45,10 @@ func (l *Login) choose(x *flows.Execution, typed string, problem flows.Reason) (
 	if err := x.Keep(kept{}); err != nil {
 		return nil, err
 	}
+	return flows.Ask(l.chooser(typed, problem)), nil
+}
+
+func (l *Login) chooser(typed string, problem flows.Reason) flows.Page {
 	p := flows.Page{Kind: "choose", Problem: problem}
 	if len(l.domains) > 0 {
 		p.Widgets = append(p.Widgets, flows.Field{Name: "email", Label: "email", Value: typed, Autocomplete: "username", Autofocus: true})
@@ -53,7 +57,7 @@ func (l *Login) choose(x *flows.Execution, typed string, problem flows.Reason) (
 	for _, c := range l.shown {
 		p.Widgets = append(p.Widgets, flows.Choice{Name: "provider", Value: c.Name, Label: c.Title()})
 	}
-	return flows.Ask(p), nil
+	return p
 }
 
 // discover picks the provider by the domain of an address. It is a guess about
