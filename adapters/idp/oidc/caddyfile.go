@@ -1,0 +1,260 @@
+package oidc
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// UnmarshalCaddyfile sets up the provider from Caddyfile tokens. The options
+// that every provider has are taken out before. Syntax:
+//
+//	oidc {
+//	    issuer         <url>
+//	    client_id      <id>
+//	    client_secret  <secret>
+//	    client_key     <pem> [<kid>]
+//	    token_auth     auto|basic|post
+//	    scopes         <scope>...
+//	    acr_values     <acr>...
+//	    prompt         <prompt>...
+//	    max_age        <duration>
+//	    claim          <attribute> <claim.path> [list]
+//	    amr_map        <from> <to>...
+//	    userinfo       on|off
+//	    refresh        on|off
+//	    groups_overage error
+//	}
+func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	seen := map[string]bool{}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if d.Nesting() != nesting+1 {
+			return d.Errf("unexpected block; oidc options take none")
+		}
+		word := d.Val()
+		parse, ok := options[word]
+		if !ok {
+			return d.Errf("unknown oidc option '%s'%s; there are: %s", word, meant(word), strings.Join(slices.Sorted(maps.Keys(options)), ", "))
+		}
+		if seen[word] && word != "claim" && word != "amr_map" {
+			return d.Errf("%s is written twice", word)
+		}
+		seen[word] = true
+		if err := parse(p, d, d.RemainingArgs()); err != nil {
+			return err
+		}
+	}
+	return p.complete(d)
+}
+
+// complete checks what needs no secret here, where file and line are known.
+func (p *Provider) complete(d *caddyfile.Dispenser) error {
+	switch {
+	case p.Issuer == "":
+		return d.Err("oidc needs an issuer")
+	case p.ClientID == "":
+		return d.Err("oidc needs a client_id")
+	case p.ClientSecret == "" && p.ClientKey == "":
+		return d.Err("oidc needs a client_secret or a client_key")
+	case p.ClientSecret != "" && p.ClientKey != "":
+		return d.Err("client_secret and client_key exclude each other")
+	}
+	return nil
+}
+
+type option func(p *Provider, d *caddyfile.Dispenser, args []string) error
+
+var options = map[string]option{
+	"issuer":         issuerOption,
+	"client_id":      text(func(p *Provider) *string { return &p.ClientID }),
+	"client_secret":  text(func(p *Provider) *string { return &p.ClientSecret }),
+	"client_key":     clientKeyOption,
+	"token_auth":     word(func(p *Provider) *string { return &p.TokenAuth }, "auto", "basic", "post"),
+	"groups_overage": word(func(p *Provider) *string { return &p.GroupsOverage }, "error"),
+	"scopes":         scopesOption,
+	"acr_values":     acrOption,
+	"prompt":         promptOption,
+	"max_age":        maxAgeOption,
+	"claim":          claimOption,
+	"amr_map":        amrOption,
+	"userinfo":       onOff(func(p *Provider, on bool) { p.UserInfo = on }),
+	"refresh":        onOff(func(p *Provider, on bool) { p.RefreshTokens = &on }),
+}
+
+func text(field func(*Provider) *string) option {
+	return func(p *Provider, d *caddyfile.Dispenser, args []string) error {
+		if len(args) != 1 || args[0] == "" {
+			return d.ArgErr()
+		}
+		*field(p) = args[0]
+		return nil
+	}
+}
+
+func word(field func(*Provider) *string, words ...string) option {
+	return func(p *Provider, d *caddyfile.Dispenser, args []string) error {
+		if len(args) != 1 {
+			return d.ArgErr()
+		}
+		if !contains(words, args[0]) {
+			return d.Errf("'%s' is unknown here; there are: %s", args[0], strings.Join(words, ", "))
+		}
+		*field(p) = args[0]
+		return nil
+	}
+}
+
+func onOff(set func(*Provider, bool)) option {
+	return func(p *Provider, d *caddyfile.Dispenser, args []string) error {
+		if len(args) != 1 {
+			return d.ArgErr()
+		}
+		if args[0] != "on" && args[0] != "off" {
+			return d.Errf("'%s' is unknown here; there are: on, off", args[0])
+		}
+		set(p, args[0] == "on")
+		return nil
+	}
+}
+
+func issuerOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) != 1 {
+		return d.ArgErr()
+	}
+	if !strings.Contains(args[0], "{") {
+		if _, err := issuerURL(args[0]); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	p.Issuer = args[0]
+	return nil
+}
+
+func clientKeyOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) < 1 || len(args) > 2 || args[0] == "" {
+		return d.ArgErr()
+	}
+	p.ClientKey = args[0]
+	if len(args) == 2 {
+		p.ClientKeyID = args[1]
+	}
+	return nil
+}
+
+func scopesOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) == 0 {
+		return d.ArgErr()
+	}
+	if !contains(args, "openid") {
+		return d.Errf("scopes must contain openid; written are: %s", strings.Join(args, ", "))
+	}
+	p.Scopes = args
+	return nil
+}
+
+func acrOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) == 0 {
+		return d.ArgErr()
+	}
+	p.ACRValues = args
+	return nil
+}
+
+func promptOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) == 0 {
+		return d.ArgErr()
+	}
+	p.Prompt = strings.Join(args, " ")
+	return nil
+}
+
+func maxAgeOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) != 1 {
+		return d.ArgErr()
+	}
+	age, err := caddy.ParseDuration(args[0])
+	if err != nil || age <= 0 {
+		return d.Errf("max_age '%s' is no positive duration, as 8h", args[0])
+	}
+	p.MaxAge = caddy.Duration(age)
+	return nil
+}
+
+func claimOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) < 2 || len(args) > 3 {
+		return d.ArgErr()
+	}
+	c := Claim{Path: args[1]}
+	if len(args) == 3 {
+		if args[2] != "list" {
+			return d.Errf("'%s' is unknown here; there is: list", args[2])
+		}
+		c.List = true
+	}
+	if err := checkClaim(args[0], c); err != nil {
+		return d.WrapErr(err)
+	}
+	if _, ok := p.Claims[args[0]]; ok {
+		return d.Errf("claim %s is written twice", args[0])
+	}
+	if p.Claims == nil {
+		p.Claims = map[string]Claim{}
+	}
+	p.Claims[args[0]] = c
+	return nil
+}
+
+func amrOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) < 2 {
+		return d.ArgErr()
+	}
+	if _, ok := p.AMRMap[args[0]]; ok {
+		return d.Errf("amr_map %s is written twice", args[0])
+	}
+	if p.AMRMap == nil {
+		p.AMRMap = map[string][]string{}
+	}
+	p.AMRMap[args[0]] = args[1:]
+	return nil
+}
+
+// meant names the option that differs least from a misspelt one.
+func meant(word string) string {
+	best, least := "", 3
+	for _, o := range slices.Sorted(maps.Keys(options)) {
+		if n := distance(word, o); n < least {
+			best, least = o, n
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "; did you mean '" + best + "'?"
+}
+
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost++
+			}
+			diag = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

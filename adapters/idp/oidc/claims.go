@@ -1,0 +1,164 @@
+package oidc
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// usual is where the reserved attributes come from unless `claim` says otherwise.
+var usual = map[string]Claim{
+	"name":         {Path: "preferred_username"},
+	"display_name": {Path: "name"},
+	"email":        {Path: "email"},
+	"groups":       {Path: "groups", List: true},
+}
+
+// checkClaim refuses a mapping that could change who somebody is.
+func checkClaim(attr string, c Claim) error {
+	if c.Path == "" {
+		return fmt.Errorf("claim %s: the claim's name is missing", attr)
+	}
+	if _, ok := usual[attr]; ok {
+		return nil
+	}
+	if attr == "" || slices.Contains(flows.ReservedAttributes, attr) {
+		return fmt.Errorf("claim %q: this attribute cannot be mapped; of the reserved ones can: name, display_name, email, groups", attr)
+	}
+	return nil
+}
+
+func (p *Provider) source(attr string) Claim {
+	if c, ok := p.Claims[attr]; ok {
+		return c
+	}
+	return usual[attr]
+}
+
+// user makes the person from verified claims. A missing name stays empty: the
+// engine refuses it, and no other attribute takes its place.
+func (p *Provider) user(subject string, claims map[string]any) (flows.User, error) {
+	if err := p.overage(claims); err != nil {
+		return flows.User{}, err
+	}
+	u := flows.User{Subject: subject, Claims: claims, Attributes: map[string]any{}}
+	u.Name, _ = at(claims, p.source("name").Path).(string)
+	u.DisplayName, _ = at(claims, p.source("display_name").Path).(string)
+	u.Email = p.email(claims)
+	groups, err := texts(at(claims, p.source("groups").Path))
+	if err != nil {
+		return flows.User{}, invalidf("groups: %w", err)
+	}
+	u.Groups = groups
+	for name, v := range claims {
+		if !protocolClaim(name) && !slices.Contains(flows.ReservedAttributes, name) {
+			u.Attributes[name] = v
+		}
+	}
+	for attr, c := range p.Claims {
+		if _, ok := usual[attr]; ok {
+			continue
+		}
+		delete(u.Attributes, attr) // mapped means from there or not at all
+		if v := at(claims, c.Path); v != nil {
+			if _, isList := v.([]any); c.List && !isList {
+				v = []any{v}
+			}
+			u.Attributes[attr] = v
+		}
+	}
+	return u, nil
+}
+
+// email is filled only where somebody vouches for it (I06): email_verified
+// speaks of the claim email and of no other. Two @ read differently to
+// different eyes, so such an address is nobody's.
+func (p *Provider) email(claims map[string]any) string {
+	path := p.source("email").Path
+	mail, _ := at(claims, path).(string)
+	verified := path == "email" && (claims["email_verified"] == true || claims["email_verified"] == "true")
+	if !verified && !p.Trusts("email") {
+		return ""
+	}
+	local, domain, ok := strings.Cut(mail, "@")
+	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") || strings.ContainsFunc(mail, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return ""
+	}
+	return mail
+}
+
+// overage notices that the provider left the groups out because there are too
+// many (B24): a partial or empty list would be taken for the truth.
+func (p *Provider) overage(claims map[string]any) error {
+	used, _, _ := strings.Cut(p.source("groups").Path, ".")
+	names, _ := claims["_claim_names"].(map[string]any)
+	_, distributed := names[used]
+	has := claims["hasgroups"] == true || claims["hasgroups"] == "true"
+	if distributed || (has && used == "groups") {
+		return invalid(errors.New("group overage: the provider left out the groups because there are too many; limit them at the provider or map another claim"))
+	}
+	return nil
+}
+
+// at follows a dotted path. A claim that has the very name, dots and all, comes
+// first: many claims are named by URLs.
+func at(claims map[string]any, path string) any {
+	if v, ok := claims[path]; ok {
+		return v
+	}
+	for i := len(path) - 1; i > 0; i-- { // the longest name that is there, then inside
+		if path[i] != '.' {
+			continue
+		}
+		if inner, ok := claims[path[:i]].(map[string]any); ok {
+			return at(inner, path[i+1:])
+		}
+	}
+	return nil
+}
+
+// texts makes a list of texts; one text is a list of one. Anything else in it is
+// an error, not silently fewer groups.
+func texts(v any) ([]string, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []string{v}, nil
+	case []any:
+		out := make([]string, 0, len(v))
+		for _, e := range v {
+			s, ok := e.(string)
+			if !ok {
+				return nil, fmt.Errorf("the list holds a %T", e)
+			}
+			out = append(out, s)
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("is a %T, not a list", v)
+}
+
+// methods are the provider's amr in the words of amr_map.
+func (p *Provider) methods(v any) []string {
+	list, err := texts(v)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, m := range list {
+		to, ok := p.AMRMap[m]
+		if !ok {
+			to = []string{m}
+		}
+		for _, t := range to {
+			if !contains(out, t) {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,175 @@
+package oidc
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	oidclib "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// idToken is a verified ID token.
+type idToken struct {
+	subject, nonce, acr, sid string
+	authTime                 time.Time // zero when the token does not say
+	claims                   map[string]any
+}
+
+// idToken verifies the ID token of a token answer: signature, issuer, audience
+// and expiry by the library, everything else of OIDC Core §3.1.3.7 here.
+func (p *Provider) idToken(ctx context.Context, m *metadata, tok *oauth2.Token) (string, *idToken, error) {
+	raw, _ := tok.Extra("id_token").(string)
+	if raw == "" {
+		return "", nil, invalidf("token answer without id_token")
+	}
+	lib, claims, err := p.verify(ctx, m, raw, maxIDToken, "", "jwt")
+	if err != nil {
+		return "", nil, err
+	}
+	if _, ok := claims["events"]; ok { // a logout token is no login, also when it is untyped
+		return "", nil, invalidf("a security event stands in the place of the ID token")
+	}
+	if lib.AccessTokenHash != "" { // binds the access token to this ID token
+		if err := lib.VerifyAccessToken(tok.AccessToken); err != nil {
+			return "", nil, invalidf("at_hash does not fit the access token")
+		}
+	}
+	id, err := p.checkClaims(claims)
+	if err != nil {
+		return "", nil, invalid(err)
+	}
+	if lib.Subject != id.subject {
+		return "", nil, invalidf("two readings of one ID token")
+	}
+	return raw, id, nil
+}
+
+// verify checks signature, issuer, audience and expiry of a token of one of
+// these types, and parses it strictly.
+func (p *Provider) verify(ctx context.Context, m *metadata, raw string, longest int, types ...string) (*oidclib.IDToken, map[string]any, error) {
+	if len(raw) > longest {
+		return nil, nil, invalidf("token of %d bytes, at most %d are read", len(raw), longest)
+	}
+	typ, err := tokenType(raw)
+	if err != nil {
+		return nil, nil, invalid(err)
+	}
+	if !contains(types, typ) {
+		return nil, nil, invalidf("token of type %q in the wrong place", clip(typ, 40))
+	}
+	lib, err := oidclib.NewVerifier(p.issuer, p.src.keys, &oidclib.Config{
+		ClientID: p.clientID, SupportedSigningAlgs: m.algs(), SkipExpiryCheck: true, // with our own skew, below
+	}).Verify(ctx, raw)
+	if err != nil {
+		return nil, nil, p.verifyError(err)
+	}
+	var payload json.RawMessage
+	if err := lib.Claims(&payload); err != nil {
+		return nil, nil, invalidf("claims cannot be read")
+	}
+	claims, err := strictObject(payload)
+	if err != nil {
+		return nil, nil, invalid(err)
+	}
+	return lib, claims, nil
+}
+
+// verifyError tells a provider whose keys cannot be fetched from a bad token.
+// The library does not wrap the key set's error, so the source is asked.
+func (p *Provider) verifyError(err error) error {
+	text := fmt.Errorf("token refused: %s", short(err))
+	if errors.Is(err, errKeysDown) || p.src.keys.empty() {
+		p.src.suffer(text)
+		return flows.Refuse(flows.ReasonProviderDown, text)
+	}
+	return invalid(text)
+}
+
+// checkClaims is what the library leaves to the relying party (security rows O1, O4).
+func (p *Provider) checkClaims(c map[string]any) (*idToken, error) {
+	now := p.now()
+	id := &idToken{claims: c}
+	var ok bool
+	if id.subject, ok = c["sub"].(string); !ok || id.subject == "" || len(id.subject) > 255 {
+		return nil, errors.New("sub is missing, empty, no text or longer than 255 bytes")
+	}
+	exp, ok := instant(c["exp"])
+	if !ok || now.After(exp.Add(clockSkew)) {
+		return nil, errors.New("expired, or exp is missing")
+	}
+	iat, ok := instant(c["iat"])
+	if !ok || iat.After(now.Add(clockSkew)) || now.Sub(iat) > maxTokenAge {
+		return nil, errors.New("iat is missing, in the future or too old")
+	}
+	if nbf, there := c["nbf"]; there {
+		if t, ok := instant(nbf); !ok || t.After(now.Add(clockSkew)) {
+			return nil, errors.New("not valid yet")
+		}
+	}
+	if err := p.checkParty(c); err != nil {
+		return nil, err
+	}
+	for name, to := range map[string]*string{"nonce": &id.nonce, "acr": &id.acr, "sid": &id.sid} {
+		if *to, ok = c[name].(string); !ok && c[name] != nil {
+			return nil, fmt.Errorf("%s is no text", name)
+		}
+	}
+	if v, there := c["auth_time"]; there && v != nil {
+		if id.authTime, ok = instant(v); !ok || id.authTime.After(now.Add(clockSkew)) {
+			return nil, errors.New("auth_time is no time, or in the future")
+		}
+	}
+	return id, nil
+}
+
+// checkParty: a token made for several must say that it was issued to us, and
+// azp never names another (OIDC Core §3.1.3.7, 4 and 5).
+func (p *Provider) checkParty(c map[string]any) error {
+	azp, there := c["azp"]
+	if there && azp != p.clientID {
+		return errors.New("azp is another client")
+	}
+	if list, ok := c["aud"].([]any); ok && len(list) > 1 && !there {
+		return errors.New("several audiences and no azp")
+	}
+	return nil
+}
+
+// bound compares the token with the login it answers.
+func (p *Provider) bound(id *idToken, pend pending) error {
+	if subtle.ConstantTimeCompare([]byte(id.nonce), []byte(pend.Nonce)) != 1 {
+		return invalidf("nonce is missing or another login's") // replayed or injected token
+	}
+	if pend.MaxAge >= 0 {
+		if id.authTime.IsZero() { // OIDC Core §2: required when max_age was asked
+			return flows.Refuse(flows.ReasonAssuranceNotMet, errors.New("max_age was asked and auth_time is missing"))
+		}
+		if age := p.now().Sub(id.authTime); age > time.Duration(pend.MaxAge)*time.Second+clockSkew {
+			return flows.Refuse(flows.ReasonAssuranceNotMet, fmt.Errorf("login at the provider is %s old, asked were %d s", age.Round(time.Second), pend.MaxAge))
+		}
+	}
+	if pend.Fresh && !id.authTime.IsZero() && id.authTime.Before(time.Unix(pend.Begun, 0).Add(-clockSkew)) {
+		return flows.Refuse(flows.ReasonAssuranceNotMet, errors.New("the provider did not ask again"))
+	}
+	if len(pend.ACR) > 0 && !contains(pend.ACR, id.acr) {
+		return flows.Refuse(flows.ReasonAssuranceNotMet, fmt.Errorf("acr is %q, asked were %q", clip(id.acr, 100), pend.ACR))
+	}
+	return nil
+}
+
+// instant reads a NumericDate. What does not fit a clock is none.
+func instant(v any) (time.Time, bool) {
+	f, ok := v.(float64)
+	if !ok || math.IsNaN(f) || f <= 0 || f > 1<<40 {
+		return time.Time{}, false
+	}
+	sec, frac := math.Modf(f)
+	return time.Unix(int64(sec), int64(frac*1e9)), true
+}

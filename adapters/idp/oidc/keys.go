@@ -1,0 +1,278 @@
+package oidc
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	oidclib "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+)
+
+// signatures are the algorithms accepted on ID and logout tokens. "none" and
+// the symmetric ones are never among them (RFC 8725 §3.1).
+var signatures = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+const (
+	unknownKeyPause = time.Minute      // between two fetches for keys we do not know
+	noKeysPause     = 15 * time.Second // between two tries while there are no keys at all
+	keysAge         = time.Hour        // keys are looked at again after this
+	keysLast        = 24 * time.Hour   // keys the provider stopped publishing die at last
+	minRSABits      = 2048
+	maxKeys         = 100
+)
+
+var (
+	errUnknownKey = errors.New("signed by none of the provider's keys")
+	errKeysDown   = errors.New("the provider's keys cannot be fetched")
+)
+
+// keySet is the provider's published keys. The library's own refetches for
+// every unknown key, so that anybody can make us flood the provider (O5); this
+// one asks at most once a minute, refuses meanwhile, and keeps what it has when
+// the provider's key endpoint dies.
+type keySet struct {
+	mu      sync.Mutex
+	url     string
+	client  *http.Client
+	now     func() time.Time
+	keys    []jose.JSONWebKey
+	at      time.Time // when keys were fetched
+	tried   time.Time
+	unknown time.Time // last fetch for an unknown key
+	flight  *flight
+}
+
+func (k *keySet) lend(c *http.Client, now func() time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.client, k.now = c, now
+}
+
+// use follows the discovery document; keys stay until new ones are there.
+func (k *keySet) use(url string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.url = url
+}
+
+// VerifySignature implements oidc.KeySet.
+func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	jws, err := parseJWS(jwt)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := k.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if payload, ok := tryKeys(jws, keys); ok {
+		return payload, nil
+	}
+	// Perhaps the provider rotated just now (OIDC Core §10.1.1).
+	if keys, err = k.renewed(ctx); err != nil {
+		return nil, err
+	}
+	if payload, ok := tryKeys(jws, keys); ok {
+		return payload, nil
+	}
+	return nil, errUnknownKey
+}
+
+func parseJWS(jwt string) (*jose.JSONWebSignature, error) {
+	algs := make([]jose.SignatureAlgorithm, len(signatures))
+	for i, a := range signatures {
+		algs[i] = jose.SignatureAlgorithm(a)
+	}
+	jws, err := jose.ParseSignedCompact(jwt, algs)
+	if err != nil {
+		return nil, fmt.Errorf("malformed token: %w", err)
+	}
+	return jws, nil
+}
+
+// tryKeys verifies against the keys of the token's kid, or against all when it
+// has none. Keys in the token's own header (jwk, x5c, jku) are never looked at.
+func tryKeys(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) ([]byte, bool) {
+	h := jws.Signatures[0].Protected
+	for i := range keys {
+		k := &keys[i]
+		if (h.KeyID != "" && k.KeyID != h.KeyID) || (k.Algorithm != "" && k.Algorithm != h.Algorithm) {
+			continue
+		}
+		if payload, err := jws.Verify(k.Key); err == nil {
+			return payload, true
+		}
+	}
+	return nil, false
+}
+
+// current answers the keys at hand. Old ones are renewed behind the scenes; they
+// are good while the provider does not answer, but not for ever.
+func (k *keySet) current(ctx context.Context) ([]jose.JSONWebKey, error) {
+	k.mu.Lock()
+	now := k.now()
+	age := now.Sub(k.at)
+	switch {
+	case len(k.keys) > 0 && age < keysLast:
+		if age > keysAge && k.flight == nil && now.Sub(k.tried) >= unknownKeyPause {
+			k.begin(ctx)
+		}
+		defer k.mu.Unlock()
+		return k.keys, nil
+	case k.flight == nil && now.Sub(k.tried) < noKeysPause:
+		k.mu.Unlock()
+		return nil, errKeysDown
+	}
+	f := k.begin(ctx)
+	k.mu.Unlock()
+	return k.wait(ctx, f)
+}
+
+// renewed fetches because of a key we do not know, at most once a minute.
+// Everyone in between is refused: the throttle fails closed.
+func (k *keySet) renewed(ctx context.Context) ([]jose.JSONWebKey, error) {
+	k.mu.Lock()
+	f := k.flight
+	if f == nil {
+		if now := k.now(); now.Sub(k.unknown) < unknownKeyPause {
+			k.mu.Unlock()
+			return nil, errUnknownKey
+		}
+		k.unknown = k.now()
+		f = k.begin(ctx)
+	}
+	k.mu.Unlock()
+	return k.wait(ctx, f)
+}
+
+// prefetch has the keys there before the first login.
+func (k *keySet) prefetch(ctx context.Context) {
+	k.mu.Lock()
+	fresh := len(k.keys) > 0 && k.now().Sub(k.at) < keysAge
+	recent := k.flight == nil && !k.tried.IsZero() && k.now().Sub(k.tried) < noKeysPause
+	if fresh || recent {
+		k.mu.Unlock()
+		return
+	}
+	f := k.begin(ctx)
+	k.mu.Unlock()
+	_, _ = k.wait(ctx, f)
+}
+
+// begin starts a fetch, or joins the running one. The lock is held.
+func (k *keySet) begin(ctx context.Context) *flight {
+	if k.flight == nil {
+		k.flight = &flight{done: make(chan struct{})}
+		k.tried = k.now()
+		go k.fetch(context.WithoutCancel(ctx), k.flight, k.client, k.url)
+	}
+	return k.flight
+}
+
+func (k *keySet) wait(ctx context.Context, f *flight) ([]jose.JSONWebKey, error) {
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", errKeysDown, ctx.Err())
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.keys, nil
+}
+
+func (k *keySet) fetch(ctx context.Context, f *flight, c *http.Client, url string) {
+	ctx, cancel := context.WithTimeout(ctx, documentMax)
+	defer cancel()
+	keys, err := fetchKeys(ctx, c, url)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err == nil {
+		k.keys, k.at = keys, k.now()
+	} else {
+		f.err = fmt.Errorf("%w: %s", errKeysDown, short(err))
+	}
+	k.flight = nil
+	close(f.done)
+}
+
+func fetchKeys(ctx context.Context, c *http.Client, url string) ([]jose.JSONWebKey, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("jwks_uri answered %s", resp.Status)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	return parseKeys(body)
+}
+
+// parseKeys takes the keys that can verify a signature and passes over the
+// others (RFC 7517 §5). A document without any never replaces a good one.
+func parseKeys(body []byte) ([]jose.JSONWebKey, error) {
+	var raw struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(body, &raw); err != nil {
+		return nil, fmt.Errorf("jwks: %w", err)
+	}
+	if len(raw.Keys) > maxKeys {
+		return nil, fmt.Errorf("jwks: %d keys, at most %d are read", len(raw.Keys), maxKeys)
+	}
+	var out []jose.JSONWebKey
+	for _, r := range raw.Keys {
+		var k jose.JSONWebKey
+		if err := json.Unmarshal(r, &k); err == nil && verifies(&k) {
+			out = append(out, k)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("jwks: no usable key")
+	}
+	return out, nil
+}
+
+func verifies(k *jose.JSONWebKey) bool {
+	if k.Use != "" && k.Use != "sig" {
+		return false
+	}
+	if k.Algorithm != "" && !contains(signatures, k.Algorithm) {
+		return false
+	}
+	switch pub := k.Key.(type) {
+	case *rsa.PublicKey:
+		return pub.N.BitLen() >= minRSABits
+	case *ecdsa.PublicKey, ed25519.PublicKey:
+		return true
+	}
+	return false // private and symmetric keys have no business here
+}
+
+var _ oidclib.KeySet = (*keySet)(nil)
+
+func (k *keySet) empty() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.keys) == 0
+}

@@ -1,0 +1,101 @@
+package oidc
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+const maxDepth = 32
+
+// strictObject parses a JSON object in which no key stands twice, at any depth,
+// and no top-level key is a protocol claim in other letters: encoding/json takes
+// the last of either, other parsers the first, and so two readers of one signed
+// token would see two people.
+func strictObject(b []byte) (map[string]any, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if err := unique(d, 0); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the JSON object")
+	}
+	var out map[string]any
+	if err := json.Unmarshal(b, &out); err != nil {
+		return nil, errors.New("not a JSON object")
+	}
+	if out == nil {
+		return nil, errors.New("not a JSON object")
+	}
+	for k := range out {
+		if low := strings.ToLower(k); low != k && protocolClaim(low) {
+			return nil, fmt.Errorf("claim %q imitates %q", clip(k, 40), low)
+		}
+	}
+	return out, nil
+}
+
+func unique(d *json.Decoder, depth int) error {
+	if depth > maxDepth {
+		return errors.New("JSON nested too deeply")
+	}
+	t, err := d.Token()
+	if err != nil {
+		return errors.New("malformed JSON")
+	}
+	open, ok := t.(json.Delim)
+	if !ok {
+		return nil
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if open == '{' {
+			k, err := d.Token()
+			if err != nil {
+				return errors.New("malformed JSON")
+			}
+			name, _ := k.(string)
+			if seen[name] {
+				return fmt.Errorf("JSON key %q stands twice", clip(name, 40))
+			}
+			seen[name] = true
+		}
+		if err := unique(d, depth+1); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return errors.New("malformed JSON")
+	}
+	return nil
+}
+
+// protocolClaims say something about the token, not about the person: UserInfo
+// cannot change them and they are no attributes of their own.
+var protocolClaims = []string{"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "nonce", "azp", "at_hash", "c_hash", "s_hash",
+	"auth_time", "acr", "amr", "sid", "typ", "events", "_claim_names", "_claim_sources"}
+
+func protocolClaim(name string) bool { return contains(protocolClaims, name) }
+
+// tokenType is the typ header (RFC 8725 §3.11) in one spelling.
+func tokenType(jwt string) (string, error) {
+	head, _, _ := strings.Cut(jwt, ".")
+	b, err := base64.RawURLEncoding.DecodeString(head)
+	if err != nil {
+		return "", errors.New("malformed token header")
+	}
+	h, err := strictObject(b)
+	if err != nil {
+		return "", fmt.Errorf("token header: %w", err)
+	}
+	v, there := h["typ"]
+	typ, ok := v.(string)
+	if there && !ok {
+		return "", errors.New("token header: typ is no text")
+	}
+	return strings.TrimPrefix(strings.ToLower(typ), "application/"), nil
+}
