@@ -70,8 +70,8 @@ const (
 	readable = 4.5
 )
 
-// loadStyle is the style sheet with the accent colour in three forms: as
-// chosen for buttons, and moved until readable on a light and on a dark page.
+// loadStyle is the style sheet with the accent colour: as chosen for buttons,
+// and moved until readable for links and focus on a light and on a dark page.
 func loadStyle(accent string) (template.CSS, error) {
 	if accent == "" {
 		accent = defaultAccent
@@ -80,13 +80,12 @@ func loadStyle(accent string) (template.CSS, error) {
 		return "", fmt.Errorf("accent '%s' is no colour: write #rgb or #rrggbb", accent)
 	}
 	c := parseColour(accent)
-	// The button itself must stand out from the paper (WCAG 2.2 §1.4.11).
-	light, dark := c.until(parseColour(paper), colour{}, 3), c.until(parseColour(darkPaper), parseColour(paper), 3)
+	white, dark := parseColour(paper), parseColour(darkPaper)
+	onLight, onDark := c.until(white, colour{}, readable), c.until(dark, white, readable)
 	vars := strings.NewReplacer(
-		"{{accent-light}}", light.String(), "{{on-accent-light}}", light.ink(),
-		"{{accent-dark}}", dark.String(), "{{on-accent-dark}}", dark.ink(),
-		"{{link-light}}", c.until(parseColour(paper), colour{}, readable).String(),
-		"{{link-dark}}", c.until(parseColour(darkPaper), parseColour(paper), readable).String(),
+		"{{accent}}", c.String(), "{{on-accent}}", c.ink(),
+		"{{link-light}}", onLight.String(), "{{link-dark}}", onDark.String(),
+		"{{rim-light}}", c.rim(white, onLight), "{{rim-dark}}", c.rim(dark, onDark),
 	)
 	css := vars.Replace(styleSheet)
 	if strings.Contains(css, "{{") || strings.Contains(css, "</") {
@@ -138,10 +137,19 @@ func (c colour) until(paper, towards colour, want float64) colour {
 	return towards
 }
 
-// ink is the text colour on this background: white if readable, else near black.
+// rim is the border of a button: none where the button stands out from the
+// paper by itself (WCAG 2.2 §1.4.11), else a colour that does.
+func (c colour) rim(paper, strong colour) string {
+	if contrast(c, paper) >= 3 {
+		return "transparent"
+	}
+	return strong.String()
+}
+
+// ink is the text colour on this background: white if readable, else black: one of the two always is.
 func (c colour) ink() string {
 	if contrast(c, parseColour(paper)) >= readable {
 		return paper
 	}
-	return "#0b0d10"
+	return "#000000"
 }

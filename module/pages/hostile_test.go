@@ -1,0 +1,222 @@
+package pages
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+var hostile = []string{
+	`<script>alert(1)</script>`,
+	`"><img src=x onerror=alert(1)>`,
+	`' onfocus='alert(1)' x='`,
+	`</title></style></script><svg onload=alert(1)>`,
+	`javascript:alert(1)`,
+	`{{.Nonce}} {{template "main"}}`,
+	"line\r\nSet-Cookie: a=b; script-src 'unsafe-inline'",
+	"\u202egnp.exe \x00\xff",
+}
+
+// everywhere puts one text into every field there is.
+func everywhere(k Kind, s string) View {
+	return View{
+		Kind: k, Action: s, Token: s, Reason: flows.Reason(s), Text: s, ID: s, Link: s, LinkLabel: s, User: s, Key: s,
+		Fields: []flows.FormField{{Name: s, Value: s}}, FormAction: []string{s, "https://idp.example/" + s},
+		Page: &flows.Page{Kind: s, Problem: flows.Reason(s), Submit: s, Wait: 1, Widgets: []flows.Widget{
+			flows.Field{Name: s, Label: s, Value: s, Autocomplete: s, Autofocus: true},
+			flows.Secret{Name: s, Label: s, Autocomplete: s},
+			flows.Choice{Name: s, Value: s, Label: s, Detail: s},
+			flows.Note{Code: s, Text: s}, flows.Note{Code: s},
+		}},
+	}
+}
+
+func TestB7XSSAndClickjackingHostileTextStaysText(t *testing.T) {
+	t.Parallel()
+	for _, text := range hostile {
+		s := load(t, Options{Title: text})
+		for _, k := range append(kinds, Kind(text)) {
+			w := get(s, everywhere(k, text))
+			nonce := nonceOf(t, w.Header().Get("Content-Security-Policy"))
+			walk(parse(t, w.Body.String()), func(n *html.Node) { harmless(t, k, n, nonce) })
+			if csp := w.Header().Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") || strings.ContainsAny(csp, "\r\n<") || strings.Contains(csp, "alert") {
+				t.Errorf("%s with %q: policy %q", k, text, csp)
+			}
+			for name, values := range w.Header() {
+				if strings.ContainsAny(strings.Join(values, ""), "\r\n") {
+					t.Errorf("%s with %q: header %s breaks the line", k, text, name)
+				}
+			}
+		}
+	}
+}
+
+func harmless(t *testing.T, k Kind, n *html.Node, nonce string) {
+	t.Helper()
+	switch n.Data {
+	case "script", "style":
+		if attr(n, "nonce") != nonce {
+			t.Errorf("%s: <%s> that is not ours: %v", k, n.Data, n.Attr)
+		}
+		if n.FirstChild != nil && strings.Contains(n.FirstChild.Data, "alert") {
+			t.Errorf("%s: hostile text inside <%s>", k, n.Data)
+		}
+	case "img", "svg", "iframe", "object", "embed", "base":
+		t.Errorf("%s: an injected <%s>", k, n.Data)
+	}
+	for _, a := range n.Attr {
+		if strings.HasPrefix(a.Key, "on") || a.Key == "style" {
+			t.Errorf("%s: <%s %s=%q>", k, n.Data, a.Key, a.Val)
+		}
+		if (a.Key == "href" || a.Key == "action" || a.Key == "formaction" || a.Key == "src") && strings.Contains(strings.ToLower(a.Val), "script:") {
+			t.Errorf("%s: <%s %s=%q>", k, n.Data, a.Key, a.Val)
+		}
+	}
+}
+
+// The text a person should read is on the page, literally.
+func TestB7OperatorsWordsAreShownLiterally(t *testing.T) {
+	t.Parallel()
+	s := load(t, Options{})
+	for _, k := range []Kind{KindError, KindDenied, KindSignedOut, KindStale, KindAsk} {
+		found := false
+		walk(parse(t, get(s, everywhere(k, hostile[0])).Body.String()), func(n *html.Node) {
+			found = found || n.Type == html.TextNode && n.Data == hostile[0]
+		})
+		if !found {
+			t.Errorf("%s: the text is missing", k)
+		}
+	}
+}
+
+func TestB7PolicyOfEveryPage(t *testing.T) {
+	t.Parallel()
+	s := load(t, Options{})
+	seen := map[string]bool{}
+	for _, v := range samples() {
+		v.FormAction = []string{"https://IDP.example/authorize?x=1", "https:", "http://127.0.0.1:9000", "'unsafe-inline'", "data:", "https://a;script-src *"}
+		if v.kind() == KindPost {
+			v.Action = "https://saml.example:8443/sso"
+		}
+		h := get(s, v).Header()
+		csp := h.Get("Content-Security-Policy")
+		nonce := nonceOf(t, csp)
+		if seen[nonce] {
+			t.Errorf("%s: the nonce was used before", v.Kind)
+		}
+		seen[nonce] = true
+		for _, want := range []string{"default-src 'none'; ", "base-uri 'none'; ", "style-src 'nonce-" + nonce + "'; ", "img-src 'self' data:; "} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: policy %q lacks %q", v.Kind, csp, want)
+			}
+		}
+		form := "form-action 'self' https://idp.example https: http://127.0.0.1:9000; "
+		if v.Kind == KindPost {
+			form = "form-action 'self' https://saml.example:8443 https://idp.example https: http://127.0.0.1:9000; "
+		}
+		if !strings.Contains(csp, form) {
+			t.Errorf("%s: policy %q lacks %q", v.Kind, csp, form)
+		}
+		scripts := v.Kind == KindLongAddress || v.Kind == KindResume || v.Kind == KindPost
+		if strings.Contains(csp, "script-src") != scripts {
+			t.Errorf("%s: scripts in %q", v.Kind, csp)
+		}
+		framed := v.Kind == KindLoginRequired
+		if (h.Get("X-Frame-Options") == "DENY") == framed || strings.HasSuffix(csp, "frame-ancestors 'none'") == framed {
+			t.Errorf("%s: framing in %v", v.Kind, h)
+		}
+	}
+}
+
+func TestB7LinksLeadHereOrToHTTP(t *testing.T) {
+	t.Parallel()
+	for in, ok := range map[string]bool{
+		"/": true, "/a?b=c#d": true, "/.identity/flow?h=x": true, "https://idp.example/x": true, "http://127.0.0.1:9000/x": true,
+		"": false, "a": false, "//evil.example": false, "/\\evil.example": false, "\\\\evil.example": false, "/\t/evil.example": false,
+		"javascript:alert(1)": false, "JaVaScRiPt:alert(1)": false, "java\tscript:alert(1)": false, " javascript:alert(1)": false,
+		"data:text/html,x": false, "vbscript:x": false, "https:evil.example": false, "https:///evil.example": false, "http:/evil": false,
+		"https://good@evil.example": false, "/a\nb": false, "blob:https://x/": false,
+	} {
+		if got := safeLink(in); (got == in && in != "") != ok {
+			t.Errorf("safeLink(%q) = %q, want ok=%v", in, got, ok)
+		}
+	}
+}
+
+func TestASecretIsNeverSentBack(t *testing.T) {
+	t.Parallel()
+	s := load(t, Options{})
+	walk(parse(t, get(s, samples()[0]).Body.String()), func(n *html.Node) {
+		if attr(n, "type") == "password" && attr(n, "value") != "" {
+			t.Errorf("a password field with a value: %v", n.Attr)
+		}
+	})
+}
+
+func FuzzB7NoPageBreaks(f *testing.F) {
+	for _, h := range hostile {
+		f.Add(h)
+	}
+	s, err := New(Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, k := range kinds {
+			v := everywhere(k, text)
+			body, err := s.render("en", "n0nce", &v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			walk(parse(t, string(body)), func(n *html.Node) {
+				if n.Data == "script" && attr(n, "nonce") != "n0nce" {
+					t.Errorf("%s: a script that is not ours", k)
+				}
+			})
+			if csp := policy(&v, "n0nce"); strings.Contains(csp, "\n") || strings.Count(csp, ";") > 6 {
+				t.Errorf("%s: policy %q", k, csp)
+			}
+			if _, err := json.Marshal(s.document("en", &v)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func nonceOf(t *testing.T, csp string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(csp, "'nonce-")
+	nonce, _, ok2 := strings.Cut(rest, "'")
+	if !ok || !ok2 || len(nonce) < 22 {
+		t.Fatalf("no nonce of 128 bits in %q", csp)
+	}
+	return nonce
+}
+
+func parse(t *testing.T, s string) *html.Node {
+	t.Helper()
+	n, err := html.Parse(strings.NewReader(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func walk(n *html.Node, f func(*html.Node)) {
+	for d := range n.Descendants() {
+		f(d)
+	}
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}

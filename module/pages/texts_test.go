@@ -1,0 +1,200 @@
+package pages
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+)
+
+// reasons reads the codes out of the source, so that a new one without a text fails here.
+func reasons(t *testing.T) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "../../flows/reason.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 && strings.HasPrefix(v.Names[0].Name, "Reason") {
+			if lit, ok := v.Values[0].(*ast.BasicLit); ok {
+				s, err := strconv.Unquote(lit.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				list = append(list, s)
+			}
+		}
+		return true
+	})
+	if len(list) < 20 {
+		t.Fatalf("found only %d reasons: %v", len(list), list)
+	}
+	return list
+}
+
+func TestEveryReasonAndKindHasATextInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	s := load(t, Options{Languages: knownLanguages()})
+	want := slices.Sorted(maps.Keys(s.texts["en"]))
+	for _, lang := range s.languages {
+		c := s.texts[lang]
+		if got := slices.Sorted(maps.Keys(c)); !slices.Equal(got, want) {
+			t.Errorf("%s: other codes than en: %v", lang, difference(got, want))
+		}
+		for code, text := range c {
+			if strings.TrimSpace(text) != text || text == "" || strings.ContainsAny(text, "<>") {
+				t.Errorf("%s: %s: %q", lang, code, text)
+			}
+			if strings.Contains(text, "{n}") != (code == "body.retry") {
+				t.Errorf("%s: %s: the number is missing or too much in %q", lang, code, text)
+			}
+		}
+		for _, r := range reasons(t) {
+			if c["reason."+r] == "" {
+				t.Errorf("%s: reason %s has no text", lang, r)
+			}
+		}
+		for _, k := range kinds {
+			v := View{Kind: k}
+			if c["heading."+string(k)] == "" {
+				t.Errorf("%s: page %s has no heading", lang, k)
+			}
+			if k != KindAsk && c.sentence(&v) == "" {
+				t.Errorf("%s: page %s has no sentence", lang, k)
+			}
+			if k != KindPost && c["link."+string(k)] == "" {
+				t.Errorf("%s: page %s has no label for its link", lang, k)
+			}
+		}
+	}
+}
+
+func difference(a, b []string) []string {
+	var d []string
+	for _, s := range append(slices.Clone(a), b...) {
+		if slices.Contains(a, s) != slices.Contains(b, s) {
+			d = append(d, s)
+		}
+	}
+	return d
+}
+
+func TestLanguageFollowsTheBrowser(t *testing.T) {
+	t.Parallel()
+	s := load(t, Options{Languages: []string{"en", "de", "fr"}})
+	for header, want := range map[string]string{
+		"": "en", "de": "de", "de-AT,de;q=0.9,en;q=0.8": "de", "DE-ch": "de", "es": "en", "es,fr;q=0.2": "fr",
+		"en;q=0.1,fr;q=0.9": "fr", "*": "en", "de;q=0": "en", "de;q=x,fr;q=0.1": "fr", "de;q=NaN": "en", "de;q=2": "en", ";;,,;q=": "en",
+		"it,*;q=0.5,de;q=0.4": "en",
+	} {
+		w := get(s, View{Kind: KindDenied}, "Accept-Language", header)
+		if got := w.Header().Get("Content-Language"); got != want || !strings.Contains(w.Body.String(), `<html lang="`+want+`">`) {
+			t.Errorf("%q: got %s, want %s", header, got, want)
+		}
+	}
+	if got := get(load(t, Options{}), View{Kind: KindDenied}, "Accept-Language", "de").Header().Get("Content-Language"); got != "en" {
+		t.Errorf("only en is offered, got %s", got)
+	}
+}
+
+// Every kind in every language is a whole document that works by keyboard and
+// is read well by a screen reader.
+func TestEveryPageIsWellFormedAndAccessible(t *testing.T) {
+	t.Parallel()
+	s := load(t, Options{Title: "Payroll", Languages: knownLanguages()})
+	for _, lang := range s.languages {
+		for _, v := range samples() {
+			body := get(s, v, "Accept-Language", lang).Body.String()
+			name := lang + "/" + string(v.kind())
+			balanced(t, name, body)
+			accessible(t, name, parse(t, body))
+		}
+	}
+}
+
+// balanced checks that each tag that is opened is closed in its turn.
+func balanced(t *testing.T, name, body string) {
+	t.Helper()
+	void := []string{"meta", "link", "input", "img", "br"}
+	var open []string
+	z := html.NewTokenizer(strings.NewReader(body))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			if len(open) > 0 {
+				t.Errorf("%s: left open: %v", name, open)
+			}
+			return
+		case html.StartTagToken:
+			if tag := z.Token().Data; !slices.Contains(void, tag) {
+				open = append(open, tag)
+			}
+		case html.EndTagToken:
+			tag := z.Token().Data
+			if len(open) == 0 || open[len(open)-1] != tag {
+				t.Fatalf("%s: </%s> closes %v", name, tag, open)
+			}
+			open = open[:len(open)-1]
+		}
+	}
+}
+
+func accessible(t *testing.T, name string, doc *html.Node) {
+	t.Helper()
+	ids, labels, count := map[string]bool{}, map[string]bool{}, map[string]int{}
+	var refs []string
+	walk(doc, func(n *html.Node) {
+		count[n.Data]++
+		if id := attr(n, "id"); id != "" {
+			if ids[id] {
+				t.Errorf("%s: id %s twice", name, id)
+			}
+			ids[id] = true
+		}
+		if n.Data == "label" {
+			labels[attr(n, "for")] = true
+		}
+		if d := attr(n, "aria-describedby"); d != "" {
+			refs = append(refs, d)
+		}
+		if attr(n, "role") == "alert" {
+			count["alert"]++
+		}
+		if (n.Data == "button" || n.Data == "a" || n.Data == "h1" || n.Data == "title" || n.Data == "label") && strings.TrimSpace(textOf(n)) == "" {
+			t.Errorf("%s: an empty <%s>", name, n.Data)
+		}
+	})
+	walk(doc, func(n *html.Node) {
+		if n.Data == "input" && attr(n, "type") != "hidden" && !labels[attr(n, "id")] {
+			t.Errorf("%s: input %s has no label", name, attr(n, "name"))
+		}
+	})
+	for _, r := range refs {
+		if !ids[r] {
+			t.Errorf("%s: described by %s, which is not there", name, r)
+		}
+	}
+	if count["h1"] != 1 || count["main"] != 1 || count["title"] != 1 {
+		t.Errorf("%s: h1 %d, main %d, title %d", name, count["h1"], count["main"], count["title"])
+	}
+	if len(refs) > 0 && count["alert"] != 1 {
+		t.Errorf("%s: a problem that is not announced", name)
+	}
+}
+
+func textOf(n *html.Node) string {
+	var b strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			b.WriteString(d.Data)
+		}
+	}
+	return b.String()
+}
