@@ -39,6 +39,9 @@ func (g *gate) do(ctx context.Context, fn func()) error {
 }
 
 func (g *gate) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case g.slots <- struct{}{}:
 		return nil
