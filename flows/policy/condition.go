@@ -17,8 +17,8 @@ import (
 // map …) can become slow; it is counted and interrupted, the others are bounded
 // by their own length and run without that overhead.
 const (
-	costLimit  = 250_000
-	timeLimit  = 25 * time.Millisecond
+	costLimit  = 20_000
+	timeLimit  = 35 * time.Millisecond
 	regexLimit = 2000
 )
 
@@ -43,7 +43,11 @@ func (u *unit) eval(v *view) (ref.Val, error) {
 	var out ref.Val
 	var err error
 	if u.loops {
-		out, _, err = u.prog.ContextEval(v.deadline(), v)
+		ctx := v.deadline()
+		if err := ctx.Err(); err != nil { // used up by the policies before this one
+			return nil, fmt.Errorf("%s%w", at(u.source), err)
+		}
+		out, _, err = u.prog.ContextEval(ctx, v)
 	} else {
 		out, _, err = u.prog.Eval(v)
 	}

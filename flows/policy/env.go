@@ -164,7 +164,7 @@ func (e *Env) compile(text, source string, truth bool, need func(string) error) 
 func (e *Env) plan(a *celast.AST, loops bool) (cel.Program, error) {
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if loops {
-		opts = append(opts, cel.CostLimit(costLimit), cel.InterruptCheckFrequency(64))
+		opts = append(opts, cel.CostLimit(costLimit), cel.InterruptCheckFrequency(16))
 	}
 	return e.cel.PlanProgram(a, opts...)
 }
