@@ -1,0 +1,117 @@
+// Command bench measures what the gateway costs: plain Caddy `reverse_proxy`
+// against the same with `protect`, signed in, three headers injected. It starts
+// itself as separate processes (an upstream and the two proxies), loads them in
+// interleaved paired rounds, and prints a table and JSON.
+//
+// The upstream insists on three identity headers and answers 1 KiB. Behind plain
+// Caddy the load generator sends the three headers itself, so that the upstream
+// gets the same from both; in front of the gateway it sends the session cookie
+// instead. Both proxies run with the same GOGC. Ratios hold within one run only.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+)
+
+type options struct {
+	rounds      int
+	seconds     float64
+	connections int
+	starts      int
+	gogc        string
+	json        string
+}
+
+func main() {
+	if runRole() {
+		return
+	}
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 15, "paired rounds; the order within a pair is swapped each round")
+	flag.Float64Var(&o.seconds, "seconds", 2, "seconds of load on each side of a round")
+	flag.IntVar(&o.connections, "connections", 16, "keep-alive HTTP/1.1 connections")
+	flag.IntVar(&o.starts, "starts", 5, "how often each proxy is started to measure start-to-listening")
+	flag.StringVar(&o.gogc, "gogc", "400", "GOGC of both proxies")
+	flag.StringVar(&o.json, "json", "", "write the JSON to this file instead of after the table")
+	flag.Parse()
+	if err := bench(o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(o options) error {
+	report, err := measure(o, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
+	if err != nil {
+		return err
+	}
+	report.table(os.Stdout)
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	if o.json != "" {
+		return os.WriteFile(o.json, append(text, '\n'), 0o644) //nolint:gosec // a report for everyone
+	}
+	fmt.Printf("\n%s\n", text)
+	return nil
+}
+
+// measure starts everything, signs in, and runs the rounds.
+func measure(o options, say func(string, ...any)) (*report, error) {
+	dir, err := os.MkdirTemp("", "sallyport-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	up, err := startUpstream(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer up.stop()
+	r := newReport(o)
+	sides := map[string]*side{}
+	for _, name := range []string{"plain", "protect"} {
+		s, err := startSide(name, dir, up.address, o)
+		if err != nil {
+			return nil, err
+		}
+		defer s.stop()
+		sides[name] = s
+		r.Start[name] = median(s.starts)
+	}
+	plain, protect := sides["plain"], sides["protect"]
+	plain.request = getRequest(plain.address, "X-User: alice\r\nX-Email: alice@example.test\r\nX-Groups: admins,staff\r\n")
+	cookie, err := signIn("http://" + protect.address)
+	if err != nil {
+		return nil, err
+	}
+	r.CookieBytes = len(cookie)
+	protect.request = getRequest(protect.address, "Cookie: "+cookie+"\r\n")
+	for _, s := range []*side{plain, protect} { // warm up
+		if _, err := s.load(o.connections, time.Second); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	for i := range o.rounds {
+		order := []*side{plain, protect}
+		if i%2 == 1 {
+			order[0], order[1] = order[1], order[0]
+		}
+		got := map[string]sample{}
+		for _, s := range order {
+			if got[s.name], err = s.load(o.connections, time.Duration(o.seconds*float64(time.Second))); err != nil {
+				return nil, fmt.Errorf("round %d, %s: %w", i+1, s.name, err)
+			}
+		}
+		r.add(got["plain"], got["protect"])
+		say("round %2d: plain %6.0f/s %5.1f µs CPU   protect %6.0f/s %5.1f µs CPU", i+1,
+			got["plain"].PerSecond, got["plain"].CPU, got["protect"].PerSecond, got["protect"].CPU)
+	}
+	r.finish()
+	return r, nil
+}
