@@ -1,0 +1,18 @@
+#!/bin/bash
+# Runs the given test command verbosely, shows its results package by package,
+# and names at the end every test that was skipped and why.
+set -uo pipefail
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+"$@" -v 2>&1 | tee "$log" | grep -E '^(ok|FAIL|---|panic:|#)|^[[:space:]]+--- FAIL|_test\.go:[0-9]+:|\.go:[0-9]+:[0-9]+:'
+status=${PIPESTATUS[0]}
+skipped=$(grep -cE '^[[:space:]]*--- SKIP' "$log")
+if [ "$skipped" -gt 0 ]; then
+	echo "skipped: $skipped"
+	grep -E -A2 '^[[:space:]]*--- SKIP' "$log" | grep -v '^--$'
+	if [ "${CI:-}" = true ]; then
+		echo "with CI=true nothing may be skipped"
+		exit 1
+	fi
+fi
+exit "$status"

@@ -1,0 +1,73 @@
+# make build | test | test-fast | test-real | check | bench | fuzz | demo | parts
+#
+# CI=true: nothing may be skipped, a missing part is a failure.
+# SCREENSHOTS: where the browser tests leave their pictures.
+# SALLYPORT_PARTS: where the parts that npm brings are kept, outside of the tree.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+SCREENSHOTS     ?= screenshots
+SALLYPORT_PARTS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sallyport-parts
+FUZZTIME        ?= 10s
+TESTFLAGS       ?=
+
+# One set of flags everywhere: another set is another build cache.
+GOTEST := go test -race -timeout 15m $(TESTFLAGS)
+
+export SALLYPORT_PARTS
+
+.ONESHELL:
+.PHONY: build test test-fast test-real parts check bench fuzz demo clean
+
+build:
+	go build -o bin/sallyport ./cmd/sallyport
+
+test:
+	@$(MAKE) --no-print-directory test-fast
+	@$(MAKE) --no-print-directory test-real
+
+# Everything that needs nothing but Go.
+test-fast:
+	@begin=$$SECONDS
+	go vet -tags real ./...
+	$(GOTEST) ./...
+	@echo "test-fast: $$((SECONDS - begin)) s"
+
+# The examples against real applications, a real provider and a real browser.
+test-real: build parts
+	@begin=$$SECONDS
+	mkdir -p "$(SCREENSHOTS)"
+	SALLYPORT_BIN="$(CURDIR)/bin/sallyport" SCREENSHOTS="$(abspath $(SCREENSHOTS))" \
+		.ci/test-real.sh $(GOTEST) -tags real ./examples/...
+	@echo "test-real: $$((SECONDS - begin)) s"
+
+# Installs what can be installed; what cannot is named, and its tests are skipped.
+parts:
+	@.ci/parts.sh
+
+check:
+	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "gofmt: $$out"; exit 1; fi
+	@out="$$(go tool gofumpt -l .)"; if [ -n "$$out" ]; then echo "gofumpt: $$out"; exit 1; fi
+	go vet -tags real ./...
+	go tool staticcheck -tags real ./...
+	go test -race -run 'TestFloors' .
+	go mod tidy -diff
+
+bench:
+	go run ./cmd/bench $(BENCHFLAGS)
+
+# Every fuzz target for FUZZTIME, one after the other.
+fuzz:
+	@go list -f '{{.Dir}} {{.ImportPath}}' ./... | while read -r dir package; do \
+		{ grep -ohE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null || true; } | sed 's/^func //' | sort -u | while read -r target; do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+		done || exit 1; \
+	done
+
+demo:
+	go run ./cmd/sallyport demo
+
+clean:
+	rm -rf bin "$(SCREENSHOTS)"
