@@ -231,6 +231,7 @@ type HeaderWriter interface {
 // HeaderOptions say how values become one header. The zero value is the default of the contract:
 // joined by ",", a separator inside a value percent-encoded, `encode auto`, `missing omit`, 4096 bytes.
 type HeaderOptions struct {
+	// Join stands between the values of a list. Default ",".
 	Join string `json:"join,omitempty"`
 	// Encode is auto, raw, percent, base64, rfc2047, latin1 or ascii.
 	Encode string `json:"encode,omitempty"`
@@ -238,8 +239,9 @@ type HeaderOptions struct {
 	Missing string `json:"missing,omitempty"`
 	// Max is the longest value in bytes; longer is refused, never cut. Default 4096.
 	Max int `json:"max,omitempty"`
-	// Quote wraps every value of a list; Escape precedes a separator inside a value instead of percent-encoding it.
-	Quote  string `json:"quote,omitempty"`
+	// Quote wraps every value of a list.
+	Quote string `json:"quote,omitempty"`
+	// Escape precedes a separator inside a value instead of percent-encoding it.
 	Escape string `json:"escape,omitempty"`
 	// Single says that the value is no list, such as a DN: a separator inside it means
 	// nothing. Set by who writes the header, never configured.
