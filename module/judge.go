@@ -74,7 +74,7 @@ func (p *Protect) remoteUser(v *visit) string {
 
 // judge decides and acts. Everything the decision reads is in facts.
 func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v.w, v.r = w, r
+	v.w, v.r, v.answering = w, r, true
 	v.fillFacts()
 	if v.session != nil && v.routeOver() {
 		v.facts.Session, v.facts.User = nil, nil
@@ -111,7 +111,7 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 		return v.forward(next)
 	case policy.Open:
 		v.out.vary = true
-		return next.ServeHTTP(v.wrap(v.w), v.r)
+		return v.pass(next, v.r)
 	case policy.Login:
 		return v.loginRequired(anew)
 	}
@@ -147,7 +147,13 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		return v.loginRequired(false)
 	}
 	defer live.Close(&v.stream)
-	return next.ServeHTTP(v.wrap(v.w), v.r.WithContext(ctx))
+	return v.pass(next, v.r.WithContext(ctx))
+}
+
+// pass hands the request to the handlers behind us.
+func (v *visit) pass(next caddyhttp.Handler, r *http.Request) error {
+	v.answering = false
+	return next.ServeHTTP(v.wrap(v.w), r)
 }
 
 // ownUpgrade refuses a WebSocket that a foreign page opens with this browser's

@@ -62,6 +62,9 @@ func (o *response) ReadFrom(r io.Reader) (int64, error) {
 func (o *response) Unwrap() http.ResponseWriter { return o.wrapper.ResponseWriter }
 
 func (o *response) clean() {
+	if o.v.answering {
+		return
+	}
 	h := o.Header()
 	headers.DropSetCookie(h, o.v.app.ownCookie)
 	for _, c := range o.cookies {

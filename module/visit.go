@@ -36,6 +36,8 @@ type visit struct {
 	// problem is why there is no session though a ticket was shown.
 	problem error
 	gated   bool
+	// answering: what is written now is ours, not the application's.
+	answering bool
 	// shown says that the application may know who is there.
 	shown bool
 
