@@ -2,6 +2,7 @@ package flowstest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -119,7 +120,10 @@ func (v *Vault) usable(ctx context.Context) error {
 	if v.down {
 		return flows.ErrUnavailable
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", flows.ErrUnavailable, err)
+	}
+	return nil
 }
 
 func (v *Vault) living(key string) (vaultEntry, bool) {
