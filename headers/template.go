@@ -114,7 +114,7 @@ func placeholder(name string) (part, error) {
 	root, rest, dotted := strings.Cut(name, ".")
 	p := part{text: name}
 	switch {
-	case dotted && rest == "":
+	case strings.HasSuffix(name, ".") || name == "user.claims":
 	case root == "user" && dotted:
 		p.lookup = userLookup(rest)
 	case name == "session.id":

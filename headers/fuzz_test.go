@@ -1,0 +1,214 @@
+package headers
+
+import (
+	"encoding/base64"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// FuzzStripper: after Clean no alias of an owned name is left anywhere, and
+// everything else is as it was.
+func FuzzStripper(f *testing.F) {
+	for _, file := range []string{"hostile_headers.json", "refused_heads.json"} {
+		for _, h := range corpus(f, file) {
+			for _, l := range h.Lines {
+				name, value, _ := strings.Cut(l, ":")
+				f.Add(name, value, "close, "+name, name)
+			}
+		}
+	}
+	f.Add("X-Other", "v", "Upgrade,,X-Other", "X-Sum")
+	s := NewStripper(ownedNames)
+	f.Fuzz(func(t *testing.T, name, value, connection, trailer string) {
+		h := http.Header{name: {value}, "Connection": {connection}, "X-Kept": {"1"}}
+		before := h.Clone()
+		r := &http.Request{Header: h, Trailer: http.Header{trailer: {value}}, ContentLength: -1}
+		r.Body = io.NopCloser(&refill{r, trailer})
+		s.Clean(r)
+		for k, v := range h {
+			if slices.Contains(foldedOwned, Fold(k)) || strings.HasPrefix(Fold(k), "sm-") {
+				t.Fatalf("%q is left", k)
+			}
+			if k != "Connection" && !listsNames(k) && !slices.Equal(v, before[k]) {
+				t.Fatalf("%q changed from %q to %q", k, before[k], v)
+			}
+		}
+		for _, v := range h["Connection"] {
+			for tok := range strings.SplitSeq(v, ",") {
+				tok, _, _ = strings.Cut(tok, ";")
+				if f := Fold(strings.Trim(tok, " \t")); slices.Contains(foldedOwned, f) || strings.HasPrefix(f, "sm-") {
+					t.Fatalf("Connection still names %q", tok)
+				}
+			}
+		}
+		for k := range before {
+			if _, ok := h[k]; !ok && !s.Owns(k) && k != "Connection" && !listsNames(k) {
+				t.Fatalf("%q was taken away", k)
+			}
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		for k := range r.Trailer {
+			if slices.Contains(foldedOwned, Fold(k)) || strings.HasPrefix(Fold(k), "sm-") {
+				t.Fatalf("trailer %q is left", k)
+			}
+		}
+	})
+}
+
+var foldedOwned = func() (out []string) {
+	for _, n := range ownedNames {
+		out = append(out, Fold(n))
+	}
+	return out
+}()
+
+// refill puts the trailer back at the end of the body, as net/http does.
+type refill struct {
+	r    *http.Request
+	name string
+}
+
+func (b *refill) Read([]byte) (int, error) {
+	b.r.Trailer[b.name] = []string{"evil"}
+	return 0, io.EOF
+}
+
+// FuzzEncode: no mode passes a control character or an end that can be
+// trimmed, lists keep their number of members, and what claims to be
+// reversible is.
+func FuzzEncode(f *testing.F) {
+	for i, v := range []string{"alice", "a,b", " x ", "ü%", "a%2Cb", "a\r\nb", "\xff", "=?utf-8?q?x?=", "Grüße 李", "\u0085", "50%", "", "\x00", "%25"} {
+		f.Add(v, "b", i%7)
+	}
+	f.Fuzz(func(t *testing.T, one, two string, mode int) {
+		if one == "" || two == "" || mode < 0 {
+			return
+		}
+		enc := flows.HeaderEncodings[mode%len(flows.HeaderEncodings)]
+		o := flows.HeaderOptions{Encode: enc, Max: 1 << 20, Single: true}
+		single, _, err := Encode("X", []string{one}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clean(t, single)
+		list, _, err := Encode("X", []string{one, two}, flows.HeaderOptions{Encode: enc, Max: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clean(t, list)
+		members := strings.Split(list, ",")
+		if len(members) != 2 {
+			t.Fatalf("%q reads as %d", list, len(members))
+		}
+		switch enc {
+		case "auto": // lists decode without knowing whether anything was encoded
+			if got := unpercent(members[0]); got != one {
+				t.Fatalf("list member %q decodes to %q, not %q", members[0], got, one)
+			}
+			if got := unpercent(single); single != one && got != one {
+				t.Fatalf("%q decodes to %q, not %q", single, got, one)
+			}
+		case "percent":
+			for _, s := range []string{single, members[0]} {
+				if got, err := url.PathUnescape(s); err != nil || got != one {
+					t.Fatalf("%q decodes to %q, not %q (%v)", s, got, one, err)
+				}
+				if got, err := url.QueryUnescape(s); err != nil || got != one {
+					t.Fatalf("%q decodes as a form to %q, not %q (%v)", s, got, one, err)
+				}
+			}
+		case "base64":
+			if got, err := base64.StdEncoding.DecodeString(members[0]); err != nil || string(got) != one {
+				t.Fatalf("%q decodes to %q, not %q (%v)", members[0], got, one, err)
+			}
+		case "rfc2047":
+			if got, err := new(mime.WordDecoder).DecodeHeader(single); err != nil || got != one && utf8.ValidString(one) {
+				t.Fatalf("%q decodes to %q, not %q (%v)", single, got, one, err)
+			}
+		}
+	})
+}
+
+func clean(t *testing.T, v string) {
+	t.Helper()
+	for i := range len(v) {
+		if v[i] < ' ' || v[i] == 0x7f {
+			t.Fatalf("%q holds a control character", v)
+		}
+	}
+	if v != strings.TrimSpace(v) {
+		t.Fatalf("%q can be trimmed", v)
+	}
+}
+
+// unpercent decodes as a lenient reader: what is no %XX stays.
+func unpercent(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && hexPair(s[i+1:]) {
+			c, _ := url.PathUnescape(s[i : i+3])
+			b.WriteString(c)
+			i += 2
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// FuzzCleanCookies: ours are gone for every reader, the others byte-identical.
+func FuzzCleanCookies(f *testing.F) {
+	for _, s := range []string{
+		"a=1; __Host-sallyport=x; b=2", "__Host-sallyport=x", `a="; __Host-sallyport=x; b="`, "=sallyport=1", ";;; sallyport ;", "a=\xff;sallyport\t=1",
+		"sallyport=1;sallyport=2", " = = sallyport", "a;b;c", "",
+	} {
+		f.Add(s, "app=1")
+	}
+	f.Fuzz(func(t *testing.T, one, two string) {
+		h := http.Header{"Cookie": {one, two}}
+		CleanCookies(h, ours)
+		var left []string
+		for _, l := range h["Cookie"] {
+			for p := range strings.SplitSeq(l, ";") {
+				if ours(cookieName(p)) {
+					t.Fatalf("%q still holds %q", l, p)
+				}
+				left = append(left, p)
+			}
+		}
+		for _, c := range (&http.Request{Header: h}).Cookies() {
+			if ours(c.Name) {
+				t.Fatalf("net/http still reads %s from %q", c.Name, h["Cookie"])
+			}
+		}
+		var want []string
+		for _, l := range []string{one, two} {
+			var kept []string
+			for p := range strings.SplitSeq(l, ";") {
+				if !ours(cookieName(p)) {
+					kept = append(kept, p)
+				}
+			}
+			want = append(want, kept...)
+		}
+		blankPair := func(p string) bool { return strings.Trim(p, " \t") == "" }
+		trim := func(p []string) []string {
+			p = slices.DeleteFunc(p, blankPair)
+			for i := range p {
+				p[i] = strings.TrimLeft(p[i], " \t") // only the first of a line may lose blanks
+			}
+			return p
+		}
+		if got := trim(left); !slices.Equal(got, trim(want)) {
+			t.Fatalf("%q and %q became %q", one, two, h["Cookie"])
+		}
+	})
+}
