@@ -219,10 +219,12 @@ type brokenError struct{ what any }
 
 func (e *brokenError) Error() string { return fmt.Sprintf("the file is damaged: %v", e.what) }
 
-// discard closes what may be beyond closing: the file first, because its lock
-// goes with it, then bbolt's memory, by a goroutine that may wait for ever on a lock that a panic left.
+// discard closes what may be beyond closing: the file first, so that nothing
+// more is written and its lock is free, then bbolt's memory, by a goroutine
+// that may wait for ever on a mutex that a panic left.
 func discard(db *bolt.DB, f *os.File) {
 	if f != nil {
+		unlock(f)
 		_ = f.Close()
 	}
 	if db != nil {
