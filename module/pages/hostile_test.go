@@ -98,7 +98,7 @@ func TestB7PolicyOfEveryPage(t *testing.T) {
 	s := load(t, Options{})
 	seen := map[string]bool{}
 	for _, v := range samples() {
-		v.FormAction = []string{"https://IDP.example/authorize?x=1", "https:", "http://127.0.0.1:9000", "'unsafe-inline'", "data:", "https://a;script-src *"}
+		v.FormAction = []string{"https://IDP.example/authorize?x=1", "https:", "http://127.0.0.1:9000", "http://localhost:*", "*", "https:*", "https://x:*/y\n", "'unsafe-inline'", "data:", "https://a;script-src *"}
 		if v.kind() == KindPost {
 			v.Action = "https://saml.example:8443/sso"
 		}
@@ -114,9 +114,9 @@ func TestB7PolicyOfEveryPage(t *testing.T) {
 				t.Errorf("%s: policy %q lacks %q", v.Kind, csp, want)
 			}
 		}
-		form := "form-action 'self' https://idp.example https: http://127.0.0.1:9000; "
+		form := "form-action 'self' https://idp.example https: http://127.0.0.1:9000 http://localhost:*; "
 		if v.Kind == KindPost {
-			form = "form-action 'self' https://saml.example:8443 https://idp.example https: http://127.0.0.1:9000; "
+			form = "form-action 'self' https://saml.example:8443 https://idp.example https: http://127.0.0.1:9000 http://localhost:*; "
 		}
 		if !strings.Contains(csp, form) {
 			t.Errorf("%s: policy %q lacks %q", v.Kind, csp, form)

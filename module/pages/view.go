@@ -49,8 +49,8 @@ type View struct {
 	Step, Serial int
 	// Fields are the hidden fields of KindPost.
 	Fields []flows.FormField
-	// FormAction are origins ("https://idp.example"), or the scheme "https:", that a
-	// form may lead to besides our own: Chromium applies form-action to the
+	// FormAction are origins ("https://idp.example", "http://127.0.0.1:*") or the
+	// scheme "https:" that a form may lead to besides our own: Chromium applies form-action to the
 	// redirects behind a POST as well, so a chooser needs its providers here, and
 	// "https:" where a provider sends people on to hosts nobody can list.
 	FormAction []string

@@ -95,9 +95,15 @@ func formTarget(s string) string {
 	if s == "https:" {
 		return s
 	}
+	// A source may leave the port open ("http://127.0.0.1:*"); an address may not.
+	s, anyPort := strings.CutSuffix(s, ":*")
 	u, err := url.Parse(s)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || !originPattern.MatchString(u.Host) {
 		return ""
 	}
-	return u.Scheme + "://" + strings.ToLower(u.Host)
+	origin := u.Scheme + "://" + strings.ToLower(u.Host)
+	if anyPort && u.Port() == "" && u.Path == "" && u.RawQuery == "" {
+		return origin + ":*"
+	}
+	return origin
 }
