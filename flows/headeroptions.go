@@ -118,7 +118,8 @@ func markError(mark, encode string) error {
 // look alike (I06), so such a name is percent-encoded instead.
 func (o HeaderOptions) ForLogin(name string) HeaderOptions {
 	o.Single = true
-	if o.Encode == "ascii" && strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
+	odd := func(r rune) bool { return r < ' ' || r > '~' }
+	if o.Encode == "ascii" && (strings.ContainsFunc(name, odd) || name != strings.TrimSpace(name)) {
 		o.Encode = "auto"
 	}
 	return o

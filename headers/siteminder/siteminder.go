@@ -103,7 +103,7 @@ func (d *Dialect) Headers(f *flows.Facts, w flows.HeaderWriter) error {
 			return err
 		}
 	}
-	return d.perRequest(f, w, o)
+	return d.perRequest(f, w)
 }
 
 // constants are the headers that stay the same while a session lasts.
@@ -156,8 +156,10 @@ func (d *Dialect) constant(f *flows.Facts, w flows.HeaderWriter, o flows.HeaderO
 	return w.Set(d.name("SM_USERGROUPS", "SMUSERGROUPS"), groups(u), d.HeaderOptions)
 }
 
-// perRequest runs for every request: it works out only what is asked for.
-func (d *Dialect) perRequest(f *flows.Facts, w flows.HeaderWriter, o flows.HeaderOptions) error {
+// perRequest runs for every request: it works out only what is asked for. Both
+// are plain ASCII, and no encoding is needed for them.
+func (d *Dialect) perRequest(f *flows.Facts, w flows.HeaderWriter) error {
+	o := flows.HeaderOptions{Single: true}
 	if n := d.timeToExpire(); f.Session != nil && !f.Session.Expires.IsZero() && flows.Wants(w, n) {
 		left := max(f.Session.Expires.Sub(f.Now), 0) / time.Second
 		if err := w.Set(n, []string{strconv.FormatInt(int64(left), 10)}, o); err != nil {
