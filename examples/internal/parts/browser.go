@@ -55,12 +55,15 @@ func (b *TestBrowser) Fetch(address string) *TestPage {
 	return b.page(p, err)
 }
 
+// Page makes a page of the browser package one whose errors end the test.
+func (b *TestBrowser) Page(p *browser.Page) *TestPage { return &TestPage{Page: p, b: b} }
+
 func (b *TestBrowser) page(p *browser.Page, err error) *TestPage {
 	b.t.Helper()
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return &TestPage{Page: p, b: b}
+	return b.Page(p)
 }
 
 // Fill finds the form with the first field, sets name, value, … and sends it.

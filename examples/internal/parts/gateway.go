@@ -33,8 +33,8 @@ type GatewayProcess struct {
 }
 
 // Gateway builds cmd/sallyport once and runs it with this Caddyfile, in which
-// {$PORT} is a free port; env are further NAME=value pairs. The site should be
-// `http://127.0.0.1:{$PORT}`. The admin endpoint comes from the environment: the
+// {$PORT} is a free port and {$SITE} is http://127.0.0.1:{$PORT}, which should
+// be the site; env are further NAME=value pairs. The admin endpoint comes from the environment: the
 // Caddyfile must not name one. It returns when the port answers.
 func Gateway(t testing.TB, caddyfile string, env ...string) *GatewayProcess {
 	t.Helper()
@@ -56,6 +56,7 @@ func GatewayAt(t testing.TB, port int, caddyfile string, env ...string) *Gateway
 		"XDG_CONFIG_HOME=" + filepath.Join(g.Dir, "config"),
 		"CADDY_ADMIN=" + g.Admin,
 		fmt.Sprintf("PORT=%d", port),
+		"SITE=" + g.URL,
 	}, env...)
 	g.write(t, caddyfile)
 	g.Process = Start(t, "sallyport", g.command())

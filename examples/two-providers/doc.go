@@ -1,0 +1,2 @@
+// Package twoproviders is an example: two companies, one application.
+package twoproviders
