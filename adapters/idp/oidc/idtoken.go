@@ -64,11 +64,12 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, longest 
 	if !contains(types, typ) {
 		return nil, nil, invalidf("token of type %q in the wrong place", clip(typ, 40))
 	}
-	lib, err := oidclib.NewVerifier(p.issuer, p.src.keys, &oidclib.Config{
+	keys := &witness{keySet: p.src.keys}
+	lib, err := oidclib.NewVerifier(p.issuer, keys, &oidclib.Config{
 		ClientID: p.clientID, SupportedSigningAlgs: m.algs(), SkipExpiryCheck: true, // with our own skew, below
 	}).Verify(ctx, raw)
 	if err != nil {
-		return nil, nil, p.verifyError(err)
+		return nil, nil, p.verifyError(err, keys.err)
 	}
 	var payload json.RawMessage
 	if err := lib.Claims(&payload); err != nil {
@@ -82,10 +83,9 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, longest 
 }
 
 // verifyError tells a provider whose keys cannot be fetched from a bad token.
-// The library does not wrap the key set's error, so the source is asked.
-func (p *Provider) verifyError(err error) error {
+func (p *Provider) verifyError(err, keys error) error {
 	text := fmt.Errorf("token refused: %s", short(err))
-	if errors.Is(err, errKeysDown) || p.src.keys.empty() {
+	if errors.Is(keys, errKeysDown) {
 		p.src.suffer(text)
 		return flows.Refuse(flows.ReasonProviderDown, text)
 	}

@@ -25,7 +25,8 @@ const (
 	unknownKeyPause = time.Minute      // between two fetches for keys we do not know
 	noKeysPause     = 15 * time.Second // between two tries while there are no keys at all
 	keysAge         = time.Hour        // keys are looked at again after this
-	keysLast        = 24 * time.Hour   // keys the provider stopped publishing die at last
+	keysLast        = 24 * time.Hour   // keys that could not be renewed for so long die
+	oldKeysLast     = 5 * time.Minute  // a provider that turns its rotation back fails no login
 	minRSABits      = 2048
 	maxKeys         = 100
 )
@@ -45,9 +46,12 @@ type keySet struct {
 	client  *http.Client
 	now     func() time.Time
 	keys    []jose.JSONWebKey
-	at      time.Time // when keys were fetched
+	at      time.Time         // when keys were fetched
+	old     []jose.JSONWebKey // what keys replaced, good until oldTill
+	oldTill time.Time
 	tried   time.Time
 	unknown time.Time // last fetch for an unknown key
+	err     error     // of the last fetch
 	flight  *flight
 }
 
@@ -77,6 +81,9 @@ func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error
 	if payload, ok := tryKeys(jws, keys); ok {
 		return payload, nil
 	}
+	if payload, ok := tryKeys(jws, k.replaced(jws)); ok {
+		return payload, nil
+	}
 	// Perhaps the provider rotated just now (OIDC Core §10.1.1).
 	if keys, err = k.renewed(ctx); err != nil {
 		return nil, err
@@ -85,6 +92,18 @@ func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error
 		return payload, nil
 	}
 	return nil, errUnknownKey
+}
+
+// witness is one use of a key set that remembers its error, which the library
+// turns into text.
+type witness struct {
+	*keySet
+	err error
+}
+
+func (w *witness) VerifySignature(ctx context.Context, jwt string) (payload []byte, err error) {
+	payload, w.err = w.keySet.VerifySignature(ctx, jwt)
+	return payload, w.err
 }
 
 func parseJWS(jwt string) (*jose.JSONWebSignature, error) {
@@ -129,12 +148,25 @@ func (k *keySet) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 		defer k.mu.Unlock()
 		return k.keys, nil
 	case k.flight == nil && now.Sub(k.tried) < noKeysPause:
-		k.mu.Unlock()
+		defer k.mu.Unlock()
+		if k.err != nil {
+			return nil, k.err
+		}
 		return nil, errKeysDown
 	}
 	f := k.begin(ctx)
 	k.mu.Unlock()
 	return k.wait(ctx, f)
+}
+
+// replaced are keys published a moment ago, for tokens that name their key.
+func (k *keySet) replaced(jws *jose.JSONWebSignature) []jose.JSONWebKey {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if jws.Signatures[0].Protected.KeyID == "" || k.now().After(k.oldTill) {
+		return nil
+	}
+	return k.old
 }
 
 // renewed fetches because of a key we do not know, at most once a minute.
@@ -199,11 +231,12 @@ func (k *keySet) fetch(ctx context.Context, f *flight, c *http.Client, url strin
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err == nil {
+		k.old, k.oldTill = k.keys, k.now().Add(oldKeysLast)
 		k.keys, k.at = keys, k.now()
 	} else {
 		f.err = fmt.Errorf("%w: %s", errKeysDown, short(err))
 	}
-	k.flight = nil
+	k.err, k.flight = f.err, nil
 	close(f.done)
 }
 
@@ -270,9 +303,3 @@ func verifies(k *jose.JSONWebKey) bool {
 }
 
 var _ oidclib.KeySet = (*keySet)(nil)
-
-func (k *keySet) empty() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return len(k.keys) == 0
-}

@@ -1,0 +1,26 @@
+package oidc
+
+import (
+	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
+)
+
+func newOPKey(alg string, bare bool) *oidctest.Key {
+	k := oidctest.NewKey(alg)
+	k.Bare = bare
+	return k
+}
+
+// authTime mints these claims; auth_time is in seconds from now, 0 for none.
+func authTime(r *rig, claims map[string]any) oidctest.Mode {
+	return oidctest.Mode{Mint: func(_ *oidctest.OP, t *oidctest.Token) {
+		for k, v := range claims {
+			t.Claims[k] = v
+		}
+		switch s, ok := claims["auth_time"].(int); {
+		case ok && s == 0:
+			delete(t.Claims, "auth_time")
+		case ok:
+			t.Claims["auth_time"] = r.reg.Now().Unix() + int64(s)
+		}
+	}}
+}

@@ -1,0 +1,382 @@
+// Package oidctest is an OpenID Connect provider for tests: well-behaved until
+// it is told to play an attacker, one named mode at a time.
+package oidctest
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Secret is the client secret of every OP; its letters need escaping (RFC 6749 §2.3.1).
+const Secret = "s3cret/+&=%"
+
+// OP is a provider on loopback. Its methods may be called concurrently.
+type OP struct {
+	// Issuer is its issuer URL, http://127.0.0.1:<port>.
+	Issuer string
+	// ClientID and ClientSecret are those of the one client it knows.
+	ClientID, ClientSecret string
+
+	t      testing.TB
+	server *httptest.Server
+	closed chan struct{}
+
+	mu       sync.Mutex
+	now      func() time.Time
+	mode     Mode
+	user     map[string]any
+	info     map[string]any
+	down     bool
+	keysDown bool
+	keys     []*Key
+	authKey  any
+	methods  []string
+	codes    map[string]*grant
+	refresh  map[string]*grant
+	access   map[string]*grant
+	requests []url.Values
+	ended    []url.Values
+	counts   Counts
+	tokenReq []url.Values
+}
+
+// Counts is how often each endpoint was asked.
+type Counts struct{ Discovery, Keys, Authorize, Token, Refresh, UserInfo, EndSession int }
+
+// grant is what a code or token stands for.
+type grant struct {
+	redirect, nonce, challenge, scope string
+	user                              map[string]any
+	authTime                          int64
+	refresh                           bool
+}
+
+// New starts a provider that ends with the test.
+func New(t testing.TB) *OP {
+	t.Helper()
+	op := &OP{
+		ClientID: "gateway", ClientSecret: Secret, t: t, now: time.Now, closed: make(chan struct{}),
+		user:    map[string]any{"sub": "u-alice", "preferred_username": "alice", "name": "Alice Liddell", "email": "alice@example.com", "email_verified": true},
+		codes:   map[string]*grant{},
+		refresh: map[string]*grant{},
+		access:  map[string]*grant{},
+		keys:    []*Key{newKey("RS256")},
+		methods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
+	}
+	mux := http.NewServeMux()
+	for path, h := range map[string]http.HandlerFunc{
+		"/.well-known/openid-configuration": op.discovery, "/keys": op.jwks, "/authorize": op.authorize,
+		"/token": op.token, "/userinfo": op.userinfo, "/end": op.endSession,
+	} {
+		mux.HandleFunc(path, h)
+	}
+	op.server = httptest.NewServer(op.gate(mux))
+	op.Issuer = op.server.URL
+	t.Cleanup(func() {
+		close(op.closed)
+		op.server.CloseClientConnections()
+		op.server.Close()
+	})
+	return op
+}
+
+// gate drops the connection while the provider is down.
+func (op *OP) gate(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		op.mu.Lock()
+		down := op.down
+		op.mu.Unlock()
+		if down {
+			panic(http.ErrAbortHandler)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// SetClock makes the provider live in another time.
+func (op *OP) SetClock(now func() time.Time) { op.with(func() { op.now = now }) }
+
+// SetUser sets the claims of whoever signs in next; sub is one of them.
+func (op *OP) SetUser(claims map[string]any) { op.with(func() { op.user = maps.Clone(claims) }) }
+
+// SetUserInfo sets what UserInfo answers; nil: the user's claims.
+func (op *OP) SetUserInfo(claims map[string]any) { op.with(func() { op.info = maps.Clone(claims) }) }
+
+// SetMode makes the provider behave as the named mode; "" is well-behaved.
+func (op *OP) SetMode(name string) {
+	op.t.Helper()
+	m, ok := Modes[name]
+	if !ok && name != "" {
+		op.t.Fatalf("oidctest: no mode is called %q", name)
+	}
+	op.SetBehaviour(m)
+}
+
+// SetBehaviour makes the provider behave as a mode that has no name.
+func (op *OP) SetBehaviour(m Mode) { op.with(func() { op.mode = m }) }
+
+// SetDown drops every connection without an answer, or no longer.
+func (op *OP) SetDown(down bool) { op.with(func() { op.down = down }) }
+
+// SetKeysDown makes only the key endpoint answer 500.
+func (op *OP) SetKeysDown(down bool) { op.with(func() { op.keysDown = down }) }
+
+// SetKeys publishes these keys; the first one signs.
+func (op *OP) SetKeys(keys ...*Key) { op.with(func() { op.keys = keys }) }
+
+// Keys are the published keys; the first one signs.
+func (op *OP) Keys() []*Key {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return slices.Clone(op.keys)
+}
+
+// Rotate replaces all keys by a new one.
+func (op *OP) Rotate() { op.SetKeys(newKey("RS256")) }
+
+// SetClientKey requires private_key_jwt by this public key.
+func (op *OP) SetClientKey(public any) { op.with(func() { op.authKey = public }) }
+
+// SetTokenAuth announces and enforces these ways of client authentication.
+func (op *OP) SetTokenAuth(methods ...string) { op.with(func() { op.methods = methods }) }
+
+// Counts is how often each endpoint was asked so far.
+func (op *OP) Counts() Counts {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return op.counts
+}
+
+// Requests are the authorization requests so far.
+func (op *OP) Requests() []url.Values {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return slices.Clone(op.requests)
+}
+
+// TokenRequests are the forms sent to the token endpoint so far.
+func (op *OP) TokenRequests() []url.Values {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return slices.Clone(op.tokenReq)
+}
+
+// Ended are the logout requests so far.
+func (op *OP) Ended() []url.Values {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return slices.Clone(op.ended)
+}
+
+func (op *OP) with(f func()) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	f()
+}
+
+func (op *OP) discovery(w http.ResponseWriter, r *http.Request) {
+	op.mu.Lock()
+	op.counts.Discovery++
+	mode := op.mode
+	doc := map[string]any{
+		"issuer": op.Issuer, "authorization_endpoint": op.Issuer + "/authorize", "token_endpoint": op.Issuer + "/token",
+		"jwks_uri": op.Issuer + "/keys", "userinfo_endpoint": op.Issuer + "/userinfo", "end_session_endpoint": op.Issuer + "/end",
+		"response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
+		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA", "PS256"},
+		"token_endpoint_auth_methods_supported": op.methods, "code_challenge_methods_supported": []string{"S256"},
+		"authorization_response_iss_parameter_supported": true, "backchannel_logout_supported": true,
+	}
+	op.mu.Unlock()
+	if mode.Discovery != nil {
+		mode.Discovery(op, doc)
+	}
+	if mode.Serve != nil && mode.Serve(op, "discovery", w, r) {
+		return
+	}
+	answer(w, http.StatusOK, doc)
+}
+
+func (op *OP) jwks(w http.ResponseWriter, r *http.Request) {
+	op.mu.Lock()
+	op.counts.Keys++
+	mode, down, keys := op.mode, op.keysDown, slices.Clone(op.keys)
+	op.mu.Unlock()
+	if mode.Serve != nil && mode.Serve(op, "keys", w, r) {
+		return
+	}
+	if down {
+		http.Error(w, "no keys today", http.StatusInternalServerError)
+		return
+	}
+	list := []map[string]any{}
+	for _, k := range keys {
+		list = append(list, k.JWK())
+	}
+	answer(w, http.StatusOK, map[string]any{"keys": list})
+}
+
+// authorize signs the set user in without a page.
+func (op *OP) authorize(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	q := r.Form
+	to, err := url.Parse(q.Get("redirect_uri"))
+	if err != nil || to.Host == "" || q.Get("client_id") != op.ClientID || q.Get("response_type") != "code" {
+		http.Error(w, "bad request", http.StatusBadRequest)
+		return
+	}
+	code := rand.Text()
+	op.mu.Lock()
+	op.counts.Authorize++
+	op.requests = append(op.requests, q)
+	op.codes[code] = &grant{
+		redirect: q.Get("redirect_uri"), nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), scope: q.Get("scope"),
+		user: maps.Clone(op.user), authTime: op.now().Unix(),
+	}
+	mode := op.mode
+	op.mu.Unlock()
+	out := to.Query()
+	out.Set("code", code)
+	out.Set("state", q.Get("state"))
+	out.Set("iss", op.Issuer)
+	if mode.Answer != nil {
+		mode.Answer(op, out)
+	}
+	to.RawQuery = out.Encode()
+	http.Redirect(w, r, to.String(), http.StatusFound)
+}
+
+// token is the token endpoint: client authentication, code once, redirect URI, PKCE.
+func (op *OP) token(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	op.mu.Lock()
+	op.counts.Token++
+	op.tokenReq = append(op.tokenReq, maps.Clone(r.PostForm))
+	mode := op.mode
+	op.mu.Unlock()
+	if mode.Serve != nil && mode.Serve(op, "token", w, r) {
+		return
+	}
+	if !op.clientIsRight(r) {
+		answer(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
+		return
+	}
+	g := op.redeem(r.PostForm)
+	if g == nil {
+		answer(w, http.StatusBadRequest, map[string]any{"error": "invalid_grant", "error_description": "unknown, used, or not yours"})
+		return
+	}
+	answer(w, http.StatusOK, op.tokens(g, mode))
+}
+
+// redeem answers what a code or refresh token stands for, once.
+func (op *OP) redeem(form url.Values) *grant {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if form.Get("grant_type") == "refresh_token" {
+		op.counts.Refresh++
+		g := op.refresh[form.Get("refresh_token")]
+		delete(op.refresh, form.Get("refresh_token"))
+		if g != nil {
+			again := *g
+			again.refresh, again.user = true, maps.Clone(op.user)
+			return &again
+		}
+		return nil
+	}
+	g := op.codes[form.Get("code")]
+	delete(op.codes, form.Get("code"))
+	sum := sha256.Sum256([]byte(form.Get("code_verifier")))
+	if g == nil || form.Get("grant_type") != "authorization_code" || g.redirect != form.Get("redirect_uri") ||
+		g.challenge != base64.RawURLEncoding.EncodeToString(sum[:]) {
+		return nil
+	}
+	return g
+}
+
+// tokens makes the answer of the token endpoint.
+func (op *OP) tokens(g *grant, mode Mode) map[string]any {
+	access, refresh := rand.Text(), rand.Text()
+	op.mu.Lock()
+	op.access[access] = g
+	if slices.Contains(strings.Fields(g.scope), "offline_access") {
+		op.refresh[refresh] = g
+	} else {
+		refresh = ""
+	}
+	op.mu.Unlock()
+	out := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300}
+	if refresh != "" {
+		out["refresh_token"] = refresh
+	}
+	m := op.mint(g, access)
+	if mode.Mint != nil {
+		mode.Mint(op, m)
+	}
+	out["id_token"] = m.Sign()
+	if mode.Tokens != nil {
+		mode.Tokens(op, out)
+	}
+	return out
+}
+
+func (op *OP) userinfo(w http.ResponseWriter, r *http.Request) {
+	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	op.mu.Lock()
+	op.counts.UserInfo++
+	g, mode, info := op.access[bearer], op.mode, maps.Clone(op.info)
+	op.mu.Unlock()
+	if mode.Serve != nil && mode.Serve(op, "userinfo", w, r) {
+		return
+	}
+	if g == nil {
+		answer(w, http.StatusUnauthorized, map[string]any{"error": "invalid_token"})
+		return
+	}
+	if info == nil {
+		info = maps.Clone(g.user)
+	}
+	if info["sub"] == nil {
+		info["sub"] = g.user["sub"]
+	}
+	if mode.Info != nil {
+		mode.Info(op, info)
+	}
+	answer(w, http.StatusOK, info)
+}
+
+func (op *OP) endSession(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	op.with(func() {
+		op.counts.EndSession++
+		op.ended = append(op.ended, r.Form)
+	})
+	to, err := url.Parse(r.Form.Get("post_logout_redirect_uri"))
+	if err != nil || to.Host == "" {
+		answer(w, http.StatusOK, map[string]any{"signed_out": true})
+		return
+	}
+	q := to.Query()
+	if s := r.Form.Get("state"); s != "" {
+		q.Set("state", s)
+	}
+	to.RawQuery = q.Encode()
+	http.Redirect(w, r, to.String(), http.StatusSeeOther)
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
