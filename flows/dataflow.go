@@ -3,105 +3,128 @@ package flows
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 )
 
-// names that a flow knows before any step ran.
-func givenFirst(name string) bool {
-	root, _, _ := strings.Cut(name, ".")
+// givenFirst tells whether names of a root are known before any step ran.
+func givenFirst(root string) bool {
 	switch root {
-	case "request", "now", "device", "geo", "policy", "session":
+	case "request", "now", "device", "geo", "policy":
 		return true
 	}
 	return false
 }
 
-// surely walks a block and returns what is surely known behind it. A condition
-// that reads a name which may not be there yet is a load error (I22): CEL's ||
-// and && would absorb the error at run time.
-func surely(have map[string]bool, steps []Step) (map[string]bool, error) {
-	have = maps.Clone(have)
-	if have == nil {
-		have = map[string]bool{}
+// checkReads refuses a condition that reads a name which may not be there yet
+// (I22): CEL's || and && would absorb the error at run time.
+func checkReads(steps []Step) error {
+	set := map[string]bool{}
+	settable(steps, set)
+	_, _, err := dataflow{set}.walk(nil, steps)
+	return err
+}
+
+// dataflow knows every user.* name that some `set` of the whole flow sets: those
+// are judged one by one, while other attributes come from the provider.
+type dataflow struct{ set map[string]bool }
+
+// walk follows a block and returns what is surely known behind it, and whether
+// it surely ends the flow: then nothing behind it runs.
+func (d dataflow) walk(have map[string]bool, steps []Step) (after map[string]bool, ends bool, err error) {
+	after = maps.Clone(have)
+	if after == nil {
+		after = map[string]bool{}
 	}
-	set := settable(steps)
 	for _, s := range steps {
 		if c, ok := s.(Consumer); ok {
 			for _, cond := range c.Conditions() {
-				if err := reads(cond, have, set); err != nil {
-					return nil, err
+				if err := d.reads(cond, after); err != nil {
+					return nil, false, err
 				}
 			}
 		}
+		if t, ok := s.(Terminator); ok && t.Terminates() {
+			return after, true, nil
+		}
 		if p, ok := s.(Producer); ok {
 			for _, n := range p.Produces() {
-				have[n] = true
+				after[n] = true
 			}
 		}
 		if c, ok := s.(Container); ok {
-			after, err := branches(have, c)
-			if err != nil {
-				return nil, err
+			if after, ends, err = d.branches(after, c); ends || err != nil {
+				return after, ends, err
 			}
-			have = after
 		}
 	}
-	return have, nil
+	return after, false, nil
 }
 
-// branches intersects what the blocks surely set; a container that may take
-// none adds nothing.
-func branches(have map[string]bool, c Container) (map[string]bool, error) {
+// branches intersects what the blocks surely set. A block that ends the flow
+// has no say; a container that may take none adds nothing.
+func (d dataflow) branches(have map[string]bool, c Container) (map[string]bool, bool, error) {
 	blocks, all := c.Blocks()
 	var common map[string]bool
 	for _, b := range blocks {
-		after, err := surely(have, b)
-		if err != nil {
-			return nil, err
-		}
-		if common == nil {
+		after, ends, err := d.walk(have, b)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case ends:
+		case common == nil:
 			common = after
-			continue
+		default:
+			maps.DeleteFunc(common, func(n string, _ bool) bool { return !after[n] })
 		}
-		maps.DeleteFunc(common, func(n string, _ bool) bool { return !after[n] })
 	}
-	if !all || common == nil {
-		return have, nil
+	switch {
+	case !all || len(blocks) == 0:
+		return have, false, nil
+	case common == nil:
+		return have, true, nil // every block ended
 	}
-	return common, nil
+	return common, false, nil
 }
 
-// settable lists every user.* name that some `set` below may set: those are
-// judged one by one, while other attributes come from the provider.
-func settable(steps []Step) map[string]bool {
-	out := map[string]bool{}
+// settable collects the names that steps set. One that a step reads itself, as
+// in `set department user.department.lowerAscii()`, comes from the provider.
+func settable(steps []Step, out map[string]bool) {
 	for _, s := range steps {
 		if p, ok := s.(Producer); ok {
 			for _, n := range p.Produces() {
-				out[n] = true
+				if !readsItself(s, n) {
+					out[n] = true
+				}
 			}
 		}
 		if c, ok := s.(Container); ok {
 			blocks, _ := c.Blocks()
 			for _, b := range blocks {
-				maps.Copy(out, settable(b))
+				settable(b, out)
 			}
 		}
 	}
-	return out
 }
 
-func reads(cond Named, have, set map[string]bool) error {
+func readsItself(s Step, name string) bool {
+	c, ok := s.(Consumer)
+	return ok && slices.ContainsFunc(c.Conditions(), func(n Named) bool { return slices.Contains(n.Reads(), name) })
+}
+
+func (d dataflow) reads(cond Named, have map[string]bool) error {
 	for _, n := range cond.Reads() {
 		root, _, _ := strings.Cut(n, ".")
 		switch {
-		case givenFirst(n):
+		case givenFirst(root):
+		case root == "session":
+			return fmt.Errorf("%s: %s is not there while a flow runs; test it with has(%s)", cond.Source(), n, n)
 		case root == "risk" && !have["risk"]:
 			return fmt.Errorf("%s: %s is read before a risk step surely ran", cond.Source(), n)
 		case root == "risk":
 		case !have["user"]:
 			return fmt.Errorf("%s: %s is read before a login step surely ran", cond.Source(), n)
-		case set[n] && !have[n]:
+		case d.set[n] && !have[n]:
 			return fmt.Errorf("%s: %s is read where no earlier step surely set it; test it with has(%s)", cond.Source(), n, n)
 		}
 	}

@@ -3,6 +3,7 @@ package flows
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -144,9 +145,10 @@ func (x *Execution) Adopt(p Proof, provider, realm string) error {
 	}
 	for _, e := range p.Evidence {
 		e.User, e.Provider = key, provider
-		x.Evidence = append(x.Evidence, e)
+		// Clipped: an inherited slice is the session's own, and others read it.
+		x.Evidence = append(slices.Clip(x.Evidence), e)
 	}
-	x.Grants = append(x.Grants, Grant{Provider: provider, Issuer: p.Issuer, SID: p.SID, Tokens: p.Tokens, NotAfter: p.NotAfter})
+	x.Grants = append(slices.Clip(x.Grants), Grant{Provider: provider, Issuer: p.Issuer, SID: p.SID, Tokens: p.Tokens, NotAfter: p.NotAfter})
 	x.Marks = append(x.Marks, p.Once...)
 	x.Inherited = false
 	return nil

@@ -20,6 +20,7 @@ type op struct {
 	step  Step
 	entry []int // of a container: where its blocks begin
 	end   int   // of a container: behind all of its blocks; of a jump: where to
+	all   bool  // of a container: it always takes a block
 }
 
 // Compile lays out the steps and checks that no condition reads a name that
@@ -27,7 +28,7 @@ type op struct {
 func Compile(name, digest string, steps []Step) (*Program, error) {
 	p := &Program{Name: name, Digest: digest}
 	p.lay(steps)
-	if _, err := surely(nil, steps); err != nil {
+	if err := checkReads(steps); err != nil {
 		return nil, fmt.Errorf("flow %s: %w", name, err)
 	}
 	return p, nil
@@ -43,7 +44,7 @@ func (p *Program) lay(steps []Step) {
 		if !ok {
 			continue
 		}
-		blocks, _ := c.Blocks()
+		blocks, all := c.Blocks()
 		entry, jumps := make([]int, len(blocks)), make([]int, len(blocks))
 		for i, b := range blocks {
 			entry[i] = len(p.ops)
@@ -51,7 +52,7 @@ func (p *Program) lay(steps []Step) {
 			jumps[i] = len(p.ops)
 			p.ops = append(p.ops, op{})
 		}
-		p.ops[at].entry, p.ops[at].end = entry, len(p.ops)
+		p.ops[at].entry, p.ops[at].end, p.ops[at].all = entry, len(p.ops), all
 		for _, j := range jumps {
 			p.ops[j].end = len(p.ops)
 		}
@@ -79,6 +80,9 @@ func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome
 	if x.Wait != nil {
 		if in == nil || in.Step != x.Wait.Step || in.Serial != x.Wait.Serial || x.Wait.Step != x.PC {
 			return nil, nil, ErrWrongInput
+		}
+		if x.PC == len(p.ops) {
+			return nil, nil, fmt.Errorf("flow %s has no step %d to wait at", p.Name, x.PC)
 		}
 		r, ok := p.ops[x.PC].step.(Resumer)
 		if !ok {
@@ -167,9 +171,12 @@ func (m *move) Continue() error {
 
 func (m *move) Take(block int) error {
 	c := m.p.ops[m.x.PC]
+	delete(m.x.Private, m.x.PC)
 	switch {
-	case block == -1:
-		m.x.PC = max(c.end, m.x.PC+1)
+	case c.entry == nil:
+		return fmt.Errorf("step %d of flow %s has no blocks to take", m.x.PC, m.p.Name)
+	case block == -1 && !c.all:
+		m.x.PC = c.end
 	case block >= 0 && block < len(c.entry):
 		m.x.PC = c.entry[block]
 	default:

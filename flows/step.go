@@ -31,6 +31,10 @@ type Container interface {
 	Blocks() (blocks [][]Step, all bool)
 }
 
+// Terminator is a Step that may always end the flow: then what stands behind it
+// in its block never runs (I22).
+type Terminator interface{ Terminates() bool }
+
 // Producer is a Step that surely sets names for those behind it: "user",
 // "user.department", "risk" (I22).
 type Producer interface{ Produces() []string }
