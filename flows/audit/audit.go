@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -73,10 +74,21 @@ type Trail struct {
 	sinks   []Sink
 	queue   chan Event
 	done    chan struct{}
+	patient context.Context // ends when Close gives up waiting
+	giveUp  context.CancelFunc
 	dropped atomic.Int64
 	failed  atomic.Int64
 	onError func(error)
+
+	mu     sync.Mutex // never held across a wait
+	closed bool
 }
+
+// writeLimit bounds one write, closeLimit all that Close waits for.
+const (
+	writeLimit = 5 * time.Second
+	closeLimit = 10 * time.Second
+)
 
 // ErrDown says that no entry could be written, so nothing is granted.
 var ErrDown = flows.Refuse(flows.ReasonAuditDown, errors.New("audit trail cannot be written"))
@@ -84,6 +96,7 @@ var ErrDown = flows.Refuse(flows.ReasonAuditDown, errors.New("audit trail cannot
 // NewTrail starts a trail; Close ends it. onError hears of failed writes.
 func NewTrail(onError func(error), sinks ...Sink) *Trail {
 	t := &Trail{sinks: sinks, queue: make(chan Event, 4096), done: make(chan struct{}), onError: onError}
+	t.patient, t.giveUp = context.WithCancel(context.Background())
 	go t.drain()
 	return t
 }
@@ -94,6 +107,8 @@ func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
 	if e.ID == "" {
 		return Receipt{}, errors.New("audit event without an id")
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
 	if err := t.write(ctx, e); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrDown, err)
 	}
@@ -101,9 +116,15 @@ func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
 }
 
 // Note queues an event of something that takes away or refuses; it never
-// blocks. A full queue is counted.
+// blocks. A full queue is counted, and so is what a request of an old config
+// notes after Close.
 func (t *Trail) Note(e Event) {
-	defer func() { _ = recover() }() // a request of an old config may note after Close
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		t.dropped.Add(1)
+		return
+	}
 	select {
 	case t.queue <- e:
 	default:
@@ -111,22 +132,38 @@ func (t *Trail) Note(e Event) {
 	}
 }
 
-// Dropped is how many noted events found the queue full; Failed how many writes failed.
+// Dropped is how many noted events found the queue full or the trail closed.
 func (t *Trail) Dropped() int64 { return t.dropped.Load() }
 
 // Failed counts failed writes.
 func (t *Trail) Failed() int64 { return t.failed.Load() }
 
-// Close writes what is queued and ends the trail.
+// Close writes what is queued and ends the trail. A sink that hangs is waited
+// for ten seconds at most; what it kept from being written is counted as dropped.
 func (t *Trail) Close() {
-	close(t.queue)
-	<-t.done
+	t.mu.Lock()
+	if !t.closed {
+		t.closed = true
+		close(t.queue)
+	}
+	t.mu.Unlock()
+	limit := time.NewTimer(closeLimit)
+	defer limit.Stop()
+	select {
+	case <-t.done:
+	case <-limit.C:
+	}
+	t.giveUp()
 }
 
 func (t *Trail) drain() {
 	defer close(t.done)
 	for e := range t.queue {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		if t.patient.Err() != nil {
+			t.dropped.Add(1)
+			continue
+		}
+		ctx, cancel := context.WithTimeout(t.patient, writeLimit)
 		if err := t.write(ctx, e); err != nil && t.onError != nil {
 			t.onError(err)
 		}
