@@ -103,8 +103,9 @@ func (p *Plan) Inject(h http.Header, pre Prebuilt, f *flows.Facts) error {
 		pre.Inject(h)
 		return nil
 	}
-	w := &Writer{}
-	if err := p.write(f, w, true); err != nil {
+	w := &lateWriter{}
+	w.fields = w.buf[:0]
+	if err := p.write(f, &w.Writer, true); err != nil {
 		return err
 	}
 	inject(h, pre.fields, w.fields)
@@ -173,6 +174,13 @@ type Writer struct {
 	fields []Field
 	from   *source
 	late   bool
+}
+
+// lateWriter has room for the usual number of headers per request: one
+// allocation less.
+type lateWriter struct {
+	Writer
+	buf [4]Field
 }
 
 // Wants lets a dialect skip what is not asked for now.

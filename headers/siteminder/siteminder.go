@@ -160,16 +160,23 @@ func (d *Dialect) constant(f *flows.Facts, w flows.HeaderWriter, o flows.HeaderO
 // are plain ASCII, and no encoding is needed for them.
 func (d *Dialect) perRequest(f *flows.Facts, w flows.HeaderWriter) error {
 	o := flows.HeaderOptions{Single: true}
+	var use struct { // on the heap, but once
+		value [1]string
+		id    [16]byte
+	}
 	if n := d.timeToExpire(); f.Session != nil && !f.Session.Expires.IsZero() && flows.Wants(w, n) {
 		left := max(f.Session.Expires.Sub(f.Now), 0) / time.Second
-		if err := w.Set(n, []string{strconv.FormatInt(int64(left), 10)}, o); err != nil {
+		use.value[0] = strconv.FormatInt(int64(left), 10)
+		if err := w.Set(n, use.value[:], o); err != nil {
 			return err
 		}
 	}
 	if n := d.transactionID(); flows.Wants(w, n) {
-		var id [16]byte
-		_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the process instead
-		return w.Set(n, []string{hex.EncodeToString(id[:])}, o)
+		_, _ = rand.Read(use.id[:]) // never fails: crypto/rand ends the process instead
+		var text [2 * len(use.id)]byte
+		hex.Encode(text[:], use.id[:])
+		use.value[0] = string(text[:])
+		return w.Set(n, use.value[:], o)
 	}
 	return nil
 }
