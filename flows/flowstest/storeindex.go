@@ -150,7 +150,7 @@ func (s storeSuite) watch() {
 		s.Errorf("Watch returned before its context ended: %v", err)
 		cancel()
 		return
-	default:
+	case <-time.After(50 * time.Millisecond): // long enough for one that does not wait at all
 	}
 	cancel()
 	select {
