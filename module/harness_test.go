@@ -28,7 +28,7 @@ import (
 // gateway is a Caddy in this process; there is one per process, so these tests
 // do not run in parallel.
 type gateway struct {
-	t    *testing.T
+	t    testing.TB
 	port int
 	dir  string
 	app  *echo
@@ -42,7 +42,7 @@ type testClock struct {
 	now time.Time
 }
 
-func newClock(t *testing.T) *testClock {
+func newClock(t testing.TB) *testClock {
 	c := &testClock{now: time.Now()}
 	module.SetClock(c.Now)
 	t.Cleanup(func() { module.SetClock(nil) })
@@ -61,7 +61,7 @@ func (c *testClock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -73,7 +73,7 @@ func freePort(t *testing.T) int {
 
 var hashes sync.Map
 
-func hashOf(t *testing.T, password string) string {
+func hashOf(t testing.TB, password string) string {
 	t.Helper()
 	if h, ok := hashes.Load(password); ok {
 		return h.(string)
@@ -88,7 +88,7 @@ func hashOf(t *testing.T, password string) string {
 
 // start runs a gateway. global are lines of the identity block, site those of
 // the site block; {APP} in it is the upstream.
-func start(t *testing.T, global, site string) *gateway {
+func start(t testing.TB, global, site string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, port: freePort(t), dir: t.TempDir(), app: newEcho(t)}
 	g.audit = filepath.Join(g.dir, "audit.jsonl")
@@ -104,7 +104,7 @@ func start(t *testing.T, global, site string) *gateway {
 }
 
 // people are two local accounts.
-func people(t *testing.T) string {
+func people(t testing.TB) string {
 	return fmt.Sprintf("provider corp local {\nuser alice %s {\nemail alice@example.test\ngroups admins staff\ndisplay_name \"Alice Liddell\"\n}\nuser bob %s {\ngroups staff\n}\n}\n",
 		hashOf(t, "alicepw"), hashOf(t, "bobpw"))
 }
@@ -223,7 +223,7 @@ type echo struct {
 	answer func(head string) string
 }
 
-func newEcho(t *testing.T) *echo {
+func newEcho(t testing.TB) *echo {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

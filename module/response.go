@@ -21,6 +21,8 @@ type response struct {
 	// cookies are ours, added behind the application's.
 	cookies []string
 	wrapper caddyhttp.ResponseWriterWrapper
+	// only is the room of the commonest Cache-Control; a shared slice could be edited in place.
+	only [1]string
 }
 
 // wrap returns the writer for the handlers behind us; the same one when asked again.
@@ -71,7 +73,12 @@ func (o *response) clean() {
 		h.Add("Set-Cookie", c)
 	}
 	if o.private {
-		h["Cache-Control"] = privately(h["Cache-Control"])
+		if cc := h["Cache-Control"]; len(cc) == 0 {
+			o.only[0] = "private"
+			h["Cache-Control"] = o.only[:]
+		} else {
+			h["Cache-Control"] = privately(cc)
+		}
 	}
 	if o.vary {
 		h.Add("Vary", "Cookie")
@@ -81,9 +88,6 @@ func (o *response) clean() {
 // privately makes an application's Cache-Control safe for an answer that was
 // made for one person.
 func privately(values []string) []string {
-	if len(values) == 0 {
-		return []string{"private"}
-	}
 	all := strings.ToLower(strings.Join(values, ","))
 	if !strings.Contains(all, "public") && !strings.Contains(all, "s-maxage") {
 		if strings.Contains(all, "private") || strings.Contains(all, "no-store") {

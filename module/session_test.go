@@ -18,7 +18,7 @@ import (
 const plainSite = "protect {\nheaders siteminder\n}\nreverse_proxy {APP}"
 
 // want fails unless the page has this status.
-func want(t *testing.T, p *browser.Page, status int) {
+func want(t testing.TB, p *browser.Page, status int) {
 	t.Helper()
 	if p.Status != status {
 		t.Fatalf("%s: want %d, got %d\n%s", p.URL, status, p.Status, p.Text())
@@ -26,7 +26,7 @@ func want(t *testing.T, p *browser.Page, status int) {
 }
 
 // ticketOf is the session cookie a browser holds.
-func ticketOf(t *testing.T, g *gateway, b *browser.Browser) *http.Cookie {
+func ticketOf(t testing.TB, g *gateway, b *browser.Browser) *http.Cookie {
 	t.Helper()
 	name := fmt.Sprintf("sallyport-%d", g.port)
 	for _, c := range b.Jar.Cookies(g.url("/")) {

@@ -9,6 +9,11 @@ import (
 
 	// Rooms: identity providers.
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/local"
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"
+
+	// Rooms: audit sinks.
+	_ "github.com/sallyport-gateway/sallyport/adapters/audit/file"
+	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
 
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"

@@ -1,0 +1,553 @@
+package module_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/examples/browser"
+)
+
+// raw sends one request with exactly these headers and follows nothing.
+func (g *gateway) raw(method, path, body string, headers ...string) *browser.Page {
+	g.t.Helper()
+	var rd *strings.Reader
+	req, err := http.NewRequest(method, g.url(path), nil)
+	if body != "" {
+		rd = strings.NewReader(body)
+		req, err = http.NewRequest(method, g.url(path), rd)
+	}
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+			continue
+		}
+		req.Header[headers[i]] = append(req.Header[headers[i]], headers[i+1])
+	}
+	res, err := (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(req)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var b strings.Builder
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := res.Body.Read(buf)
+		b.Write(buf[:n])
+		if err != nil {
+			break
+		}
+	}
+	return &browser.Page{URL: g.url(path), Status: res.StatusCode, Header: res.Header, Body: b.String()}
+}
+
+func TestB04OnlyNavigationsAreRedirected(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	modes := []string{"", "navigate", "cors", "no-cors", "same-origin", "websocket"}
+	dests := []string{"", "document", "empty", "image", "script", "iframe"}
+	accepts := []string{"", "text/html,application/xhtml+xml", "*/*", "application/json"}
+	others := []string{"", "X-Requested-With", "Sec-Purpose", "Upgrade"}
+	for _, mode := range modes {
+		for _, dest := range dests {
+			for _, accept := range accepts {
+				for _, other := range others {
+					var h []string
+					add := func(k, v string) {
+						if v != "" {
+							h = append(h, k, v)
+						}
+					}
+					add("Sec-Fetch-Mode", mode)
+					add("Sec-Fetch-Dest", dest)
+					add("Accept", accept)
+					switch other {
+					case "X-Requested-With":
+						add(other, "XMLHttpRequest")
+					case "Sec-Purpose":
+						add(other, "prefetch;prerender")
+					case "Upgrade":
+						add(other, "websocket")
+						add("Connection", "Upgrade")
+					}
+					navigation := (mode == "" || mode == "navigate") && (dest == "" || dest == "document") && strings.Contains(accept, "html") && other == ""
+					p := g.raw(http.MethodGet, "/a", "", h...)
+					wantStatus := http.StatusUnauthorized
+					if navigation {
+						wantStatus = http.StatusSeeOther
+					}
+					if p.Status != wantStatus {
+						t.Errorf("%v: want %d, got %d", h, wantStatus, p.Status)
+					}
+					if !navigation && len(p.Header["Set-Cookie"]) > 0 {
+						t.Errorf("%v: a program got a cookie: %v", h, p.Header["Set-Cookie"])
+					}
+					if p.Header.Get("Cache-Control") != "no-store" {
+						t.Errorf("%v: Cache-Control %q", h, p.Header.Get("Cache-Control"))
+					}
+				}
+			}
+		}
+	}
+	for _, m := range []string{http.MethodOptions, http.MethodPost, http.MethodPut, http.MethodDelete, "PROPFIND"} {
+		p := g.raw(m, "/a", "", "Accept", "*/*", "Referer", g.url("/from?x=1"))
+		want(t, p, http.StatusUnauthorized)
+		var body map[string]string
+		if err := json.Unmarshal([]byte(p.Body), &body); err != nil {
+			t.Fatalf("%s: %v in %q", m, err, p.Body)
+		}
+		if body["error"] != "login_required" || body["login_url"] != "/.identity/login?return_to=%2Ffrom%3Fx%3D1" {
+			t.Errorf("%s: %v", m, body)
+		}
+		if p.Header.Get("WWW-Authenticate") != "Sallyport" {
+			t.Errorf("%s: WWW-Authenticate %q", m, p.Header.Get("WWW-Authenticate"))
+		}
+	}
+	for range 500 {
+		if p := g.raw(http.MethodGet, "/a", "", "Sec-Fetch-Mode", "cors", "Accept", "text/html"); len(p.Header["Set-Cookie"]) != 0 {
+			t.Fatal("an XHR got a cookie")
+		}
+	}
+	if n := len(g.app.requests()); n != 0 {
+		t.Errorf("%d unauthenticated requests reached the application", n)
+	}
+}
+
+func TestB04FrameGetsALinkForTheTopWindow(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	p := g.raw(http.MethodGet, "/a", "", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe", "Accept", "text/html")
+	want(t, p, http.StatusUnauthorized)
+	if !p.Has(`target="_top"`) || !p.Has("/.identity/login?return_to=%2Fa") {
+		t.Errorf("no link that opens the login in the top window:\n%s", p.Body)
+	}
+}
+
+func TestB05PendingLoginsStayFewAndSmall(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	b := browser.New()
+	defer b.Close()
+	var last *browser.Page
+	for i := range 20 {
+		last = g.open(b, g.url(fmt.Sprintf("/tab/%d?%s", i, strings.Repeat("x", 40*i))))
+		want(t, last, http.StatusOK)
+		total := 0
+		cookies := b.Jar.Cookies(g.url("/"))
+		for _, c := range cookies {
+			total += len(c.Name) + len(c.Value) + 3
+		}
+		if len(cookies) > 5 || total > 4096 {
+			t.Fatalf("tab %d: %d cookies with %d bytes", i, len(cookies), total)
+		}
+	}
+	p, err := last.Fill("username", "alice", "password", "alicepw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Path() != "/tab/19" {
+		t.Errorf("landed at %s", p.URL)
+	}
+	total := 0
+	for _, c := range b.Jar.Cookies(g.url("/")) {
+		total += len(c.Name) + len(c.Value) + 3
+		if strings.Contains(c.Name, ".p") {
+			t.Errorf("a pending login outlived the success: %s", c.Name)
+		}
+	}
+	if total >= 300 {
+		t.Errorf("B03: the gateway's cookies have %d bytes", total)
+	}
+}
+
+func TestB05LongReturnAddressWaitsInTheBrowser(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	b := browser.New()
+	defer b.Close()
+	p := g.open(b, g.url("/report?"+strings.Repeat("q", 3000)))
+	want(t, p, http.StatusOK)
+	if !p.Has("sessionStorage") || !p.Has("/.identity/login?") {
+		t.Fatalf("no page that keeps the address:\n%s", p.Body)
+	}
+	if len(b.Jar.Cookies(g.url("/"))) != 0 {
+		t.Error("a cookie was set for it")
+	}
+	p, err := p.Click("/.identity/login") // as without JavaScript
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err = p.Fill("username", "alice", "password", "alicepw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(p.URL, "/.identity/flow?resume=") || !p.Has("sessionStorage") {
+		t.Errorf("landed at %s:\n%s", p.URL, p.Body)
+	}
+}
+
+func TestB06ParallelTabs(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	b := browser.New()
+	defer b.Close()
+	a, c := g.open(b, g.url("/a")), g.open(b, g.url("/c"))
+	p, err := c.Fill("username", "alice", "password", "alicepw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Path() != "/c" {
+		t.Fatalf("the second tab landed at %s", p.URL)
+	}
+	// The first tab's form is stale now: who is signed in goes on.
+	p, err = a.Fill("username", "alice", "password", "alicepw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Status != http.StatusOK || strings.Contains(p.URL, ".identity") {
+		t.Errorf("the first tab landed at %s with %d", p.URL, p.Status)
+	}
+	if n := len(g.events("login", 1)); n != 1 {
+		t.Errorf("%d logins", n)
+	}
+}
+
+func TestB07StaleLoginPageNeverEndsInABareError(t *testing.T) {
+	clock := newClock(t)
+	g := start(t, people(t), plainSite)
+	b := browser.New()
+	defer b.Close()
+	form := g.open(b, g.url("/a"))
+	clock.Advance(11 * time.Minute)
+	p, err := form.Fill("username", "alice", "password", "alicepw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Status != http.StatusBadRequest || !p.Has("/.identity/login?return_to=") {
+		t.Fatalf("expired form: want a page with a way on, got %d at %s\n%s", p.Status, p.URL, p.Text())
+	}
+	// A bookmarked login page: one fresh login.
+	p = g.open(browser.New(), g.url("/.identity/flow"))
+	if p.Status != http.StatusOK || !p.Has("password") {
+		t.Errorf("bookmarked login page: %d at %s", p.Status, p.URL)
+	}
+	p = g.open(browser.New(), g.url("/.identity/flow?p=0000000000000000"))
+	if p.Status != http.StatusOK || !p.Has("password") {
+		t.Errorf("unknown pending login: %d at %s", p.Status, p.URL)
+	}
+}
+
+func TestB08LoopStopsWithItsCause(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	b := browser.New()
+	defer b.Close()
+	for i := range 6 {
+		p := g.open(b, g.url("/a"))
+		if p.Status == http.StatusForbidden {
+			if i < 2 || i > 4 {
+				t.Errorf("stopped at login %d", i+1)
+			}
+			if !p.Has("cookie did not come back") {
+				t.Errorf("the page does not name the cause:\n%s", p.Text())
+			}
+			return
+		}
+		p, err := p.Fill("username", "alice", "password", "alicepw")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The session cookie gets lost each time.
+		want(t, p, http.StatusOK)
+		u, _ := url.Parse(g.url("/"))
+		b.Jar.Set(u, []*http.Cookie{{Name: ticketOf(t, g, b).Name, Path: "/", MaxAge: -1}})
+	}
+	t.Error("the loop was not stopped")
+}
+
+func TestB10ForbiddenIsNoLogin(t *testing.T) {
+	g := start(t, people(t)+"policy admins `\"admins\" in user.groups`\n", "protect {\nheaders siteminder\nrequire /admin/* admins \"Administrators only.\"\n}\nreverse_proxy {APP}")
+	b := browser.New()
+	defer b.Close()
+	p := g.signIn(b, "/admin/x", "bob", "bobpw")
+	if p.Status != http.StatusForbidden || !p.Has("Administrators only.") {
+		t.Fatalf("want 403 with the operator's words, got %d at %s\n%s", p.Status, p.URL, p.Text())
+	}
+	e := g.events("denied", 1)[0]
+	if !p.Has(e["id"].(string)) || e["user"] != "corp:bob" || e["reason"] != "not_allowed" || !strings.HasPrefix(e["rule"].(string), "Caddyfile:") {
+		t.Errorf("the id on the page does not find the event: %v", e)
+	}
+	want(t, g.open(b, g.url("/a")), http.StatusOK)
+	for _, path := range []string{"/admin", "/ADMIN/x", "/Admin"} {
+		if p := g.open(b, g.url(path)); p.Status != http.StatusForbidden {
+			t.Errorf("%s: want 403, got %d", path, p.Status)
+		}
+	}
+	j, err := b.Send(browser.Request{Method: http.MethodGet, URL: g.url("/admin/x"), Script: true, From: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body map[string]string
+	if err := json.Unmarshal([]byte(j.Body), &body); err != nil || body["error"] != "not_allowed" || body["reason"] == "" || body["id"] == "" {
+		t.Errorf("JSON denial: %v %q", err, j.Body)
+	}
+}
+
+func TestB1NoOpenRedirect(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	hostile := []string{
+		"https://evil.example", "//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "/\\/evil.example", "https:evil.example", "http:/evil.example",
+		"javascript:alert(1)", "data:text/html,x", "/\t/evil.example", "/\n/evil.example", "\x00//evil.example", " //evil.example", "/ /evil.example",
+		"//evil.example\\@" + "127.0.0.1", "https://127.0.0.1.evil.example", "https://127.0.0.1@evil.example", "//127.0.0.1@evil.example/", "/%09/evil.example",
+		"/.//evil.example", "/..//evil.example", "/x/..//evil.example", "/%2f%2fevil.example", "/%5cevil.example", "http://127.0.0.1:1/", "//[::1]", "/;@evil.example", "?next=//evil",
+		"/.identity/logout", "/.identity/login?return_to=/x", strings.Repeat("/", 4000), "/a\r\nSet-Cookie: x=1", "https://127.0.0.1:" + fmt.Sprint(g.port) + "@evil.example/", "http://127.0.0.1:" + fmt.Sprint(g.port) + ".evil.example/",
+	}
+	for _, h := range hostile {
+		b := browser.New()
+		p := g.open(b, g.url("/.identity/login?"+url.Values{"return_to": {h}}.Encode()))
+		if p.Status != http.StatusOK {
+			t.Errorf("%q: %d", h, p.Status)
+			continue
+		}
+		f, err := p.FormWith("username")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := g.submitOnly(b, f, "alice", "alicepw")
+		loc := res.Header.Get("Location")
+		u, err := url.Parse(loc)
+		if res.Status != http.StatusSeeOther || err != nil || u.Host != fmt.Sprintf("127.0.0.1:%d", g.port) || strings.HasPrefix(u.Path, "//") || strings.HasPrefix(u.Path, "/.identity") || strings.Contains(loc, "\\") {
+			t.Errorf("%q leads to %q (%d)", h, loc, res.Status)
+		}
+		b.Close()
+	}
+	for _, ok := range []string{"/", "/a", "/a/b?c=d&e=/f", "/a?u=https://evil.example", "/%E2%82%AC", "/a%20b", g.url("/own?x=1")} {
+		b := browser.New()
+		p := g.open(b, g.url("/.identity/login?"+url.Values{"return_to": {ok}}.Encode()))
+		f, err := p.FormWith("username")
+		if err != nil {
+			t.Fatal(err)
+		}
+		res := g.submitOnly(b, f, "alice", "alicepw")
+		if got := res.Header.Get("Location"); got != g.url(strings.TrimPrefix(ok, g.url(""))) {
+			t.Errorf("%q must work, leads to %q", ok, got)
+		}
+		b.Close()
+	}
+}
+
+func TestB2SessionFixation(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	// A cookie the attacker chose is not taken over by a login.
+	b := browser.New()
+	defer b.Close()
+	name := fmt.Sprintf("sallyport-%d", g.port)
+	chosen := strings.Repeat("A", 43)
+	u, _ := url.Parse(g.url("/"))
+	b.Jar.Set(u, []*http.Cookie{{Name: name, Value: chosen, Path: "/"}})
+	g.signIn(b, "/a", "alice", "alicepw")
+	if c := ticketOf(t, g, b); c.Value == chosen {
+		t.Error("the login kept the chosen ticket")
+	}
+	want(t, g.get("/a", name+"="+chosen), http.StatusSeeOther)
+}
+
+func TestB3CookieFlags(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	b := browser.New()
+	defer b.Close()
+	p := g.raw(http.MethodGet, "/a", "", "Accept", "text/html")
+	check := func(lines []string) {
+		t.Helper()
+		if len(lines) == 0 {
+			t.Error("no cookie")
+		}
+		for _, l := range lines {
+			for _, flag := range []string{"HttpOnly", "SameSite=Lax"} {
+				if !strings.Contains(l, flag) {
+					t.Errorf("%s lacks %s", l, flag)
+				}
+			}
+			if strings.Contains(l, "Domain=") {
+				t.Errorf("%s is not host-only", l)
+			}
+		}
+	}
+	check(p.Header["Set-Cookie"])
+	f, err := g.open(b, g.url("/a")).FormWith("username")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(g.submitOnly(b, f, "alice", "alicepw").Header["Set-Cookie"])
+	// On https every cookie is __Host- or __Secure-.
+	if err := g.load(people(t), "protect {\nurl https://app.example.test\n}\nreverse_proxy {APP}"); err != nil {
+		t.Fatal(err)
+	}
+	p = g.raw(http.MethodGet, "/a", "", "Accept", "text/html")
+	for _, l := range p.Header["Set-Cookie"] {
+		if !strings.HasPrefix(l, "__Host-sallyport") || !strings.Contains(l, "Secure") || !strings.Contains(l, "Path=/;") {
+			t.Errorf("https cookie: %s", l)
+		}
+	}
+	check(p.Header["Set-Cookie"])
+}
+
+func TestB4CookieTossing(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	c := ticketOf(t, g, g.signedIn("/a", "alice", "alicepw"))
+	bad := c.Name + "=" + strings.Repeat("B", 43)
+	for _, cookie := range []string{bad + "; " + c.Name + "=" + c.Value, c.Name + "=x; " + c.Name + "=" + c.Value + "; " + bad, c.Name + "=; " + c.Name + "=" + c.Value} {
+		want(t, g.get("/a", cookie), http.StatusOK)
+	}
+	want(t, g.get("/a", bad+"; "+bad), http.StatusSeeOther)
+	p := g.get("/a", strings.Repeat(bad+"; ", 100)+c.Name+"="+c.Value)
+	want(t, p, http.StatusOK)
+}
+
+func TestB7OwnPagesAreSafe(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	pages := map[string]*browser.Page{
+		"form":    g.open(browser.New(), g.url("/a")),
+		"error":   g.raw(http.MethodGet, "/.identity/nothing<script>", "", "Accept", "text/html"),
+		"path":    g.raw(http.MethodGet, "/a/%2e%2e/x", "", "Accept", "text/html"),
+		"out":     g.raw(http.MethodGet, "/.identity/logout", "", "Accept", "text/html"),
+		"stale":   g.raw(http.MethodPost, "/.identity/flow", "x=1", "Accept", "text/html", "Sec-Fetch-Site", "same-origin"),
+		"foreign": g.raw(http.MethodPost, "/.identity/flow", "x=1", "Accept", "text/html", "Origin", "https://evil.example"),
+	}
+	for name, p := range pages {
+		t.Run(name, func(t *testing.T) {
+			csp := p.Header.Get("Content-Security-Policy")
+			for _, d := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} {
+				if !strings.Contains(csp, d) {
+					t.Errorf("CSP lacks %s: %s", d, csp)
+				}
+			}
+			if strings.Contains(csp, "unsafe") || p.Has("<script>") {
+				t.Errorf("scripts: %s", csp)
+			}
+			if p.Header.Get("Cache-Control") != "no-store" || p.Header.Get("X-Content-Type-Options") != "nosniff" || p.Header.Get("X-Frame-Options") != "DENY" {
+				t.Errorf("headers: %v", p.Header)
+			}
+		})
+	}
+}
+
+func TestI11ChangesNeedOurOwnOriginAndToken(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	for name, h := range map[string][]string{
+		"cross-site": {"Sec-Fetch-Site", "cross-site"}, "same-site": {"Sec-Fetch-Site", "same-site"}, "null origin": {"Origin", "null"},
+		"other origin": {"Origin", "https://evil.example"}, "nothing": nil, "none": {"Sec-Fetch-Site", "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := browser.New()
+			defer b.Close()
+			f, err := g.open(b, g.url("/a")).FormWith("username")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Fields.Set("username", "alice")
+			f.Fields.Set("password", "alicepw")
+			cookie := b.Jar.Cookies(g.url("/"))[0]
+			args := append([]string{"Content-Type", "application/x-www-form-urlencoded", "Cookie", cookie.Name + "=" + cookie.Value, "Accept", "text/html"}, h...)
+			u, _ := url.Parse(f.Action)
+			p := g.raw(http.MethodPost, u.RequestURI(), f.Fields.Encode(), args...)
+			if p.Status != http.StatusForbidden || len(p.Header["Set-Cookie"]) != 0 {
+				t.Errorf("want 403 and no cookie, got %d %v", p.Status, p.Header["Set-Cookie"])
+			}
+		})
+	}
+	for _, token := range []string{"", "wrong"} {
+		b := browser.New()
+		f, err := g.open(b, g.url("/a")).FormWith("username")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Fields.Set("token", token)
+		if p := g.submitOnly(b, f, "alice", "alicepw"); p.Status != http.StatusForbidden {
+			t.Errorf("token %q: %d", token, p.Status)
+		}
+		b.Close()
+	}
+	// Logout: a foreign image or page must not end a session.
+	b := g.signedIn("/a", "alice", "alicepw")
+	c := ticketOf(t, g, b)
+	cookie := c.Name + "=" + c.Value
+	want(t, g.raw(http.MethodPost, "/.identity/logout", "", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), http.StatusForbidden)
+	p := g.raw(http.MethodGet, "/.identity/logout", "", "Cookie", cookie, "Sec-Fetch-Site", "cross-site", "Accept", "text/html")
+	want(t, p, http.StatusOK)
+	if len(p.Header["Set-Cookie"]) != 0 {
+		t.Error("a foreign GET ended the session")
+	}
+	want(t, g.get("/a", cookie), http.StatusOK)
+	want(t, g.raw(http.MethodGet, "/.identity/logout", "", "Cookie", cookie, "Sec-Fetch-Site", "none", "Accept", "text/html"), http.StatusOK)
+	want(t, g.get("/a", cookie), http.StatusSeeOther)
+}
+
+func TestI28InputNamesTheWaitingStep(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	b := browser.New()
+	defer b.Close()
+	page := g.open(b, g.url("/a"))
+	for _, wrong := range [][2]string{{"step", "7"}, {"serial", "99"}, {"serial", ""}, {"step", "-1"}} {
+		f, err := page.FormWith("username")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Fields.Set(wrong[0], wrong[1])
+		p := g.submitOnly(b, f, "alice", "alicepw")
+		if p.Status != http.StatusOK || !p.Has("password") || slices.ContainsFunc(p.Header["Set-Cookie"], func(s string) bool { return strings.HasPrefix(s, fmt.Sprintf("sallyport-%d=", g.port)) }) {
+			t.Errorf("%v: want the current page and nothing run, got %d %v", wrong, p.Status, p.Header["Set-Cookie"])
+		}
+	}
+}
+
+func TestB27BruteForceIsSlowedWithoutLockingOut(t *testing.T) {
+	clock := newClock(t)
+	g := start(t, people(t)+"trusted_proxies static 127.0.0.0/8\n", plainSite)
+	// A browser that alice signed in with before.
+	known := g.signedIn("/a", "alice", "alicepw")
+	known.Header.Set("X-Forwarded-For", "203.0.113.7")
+	attack := func(ip, name string) int {
+		b := browser.New()
+		defer b.Close()
+		b.Header.Set("X-Forwarded-For", ip)
+		f, err := g.open(b, g.url("/a")).FormWith("username")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.submitOnly(b, f, name, "wrong").Status
+	}
+	statuses := map[string][]int{}
+	for range 8 {
+		for _, name := range []string{"alice", "nobody"} {
+			statuses[name] = append(statuses[name], attack("203.0.113.7", name))
+		}
+	}
+	if !slices.Equal(statuses["alice"], statuses["nobody"]) {
+		t.Errorf("known and unknown names differ: %v", statuses)
+	}
+	if statuses["alice"][0] != http.StatusUnauthorized || statuses["alice"][7] != http.StatusTooManyRequests {
+		t.Errorf("want 401 first and 429 in the end: %v", statuses["alice"])
+	}
+	// Alice on another network gets in, and on her own device here, too.
+	other := browser.New()
+	defer other.Close()
+	other.Header.Set("X-Forwarded-For", "198.51.100.9")
+	if p := g.signIn(other, "/a", "alice", "alicepw"); p.Status != http.StatusOK || p.Path() != "/a" {
+		t.Errorf("alice is locked out elsewhere: %d at %s", p.Status, p.URL)
+	}
+	out, err := known.Send(browser.Request{Method: http.MethodGet, URL: g.url("/.identity/logout")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, out, http.StatusOK)
+	if p := g.signIn(known, "/a", "alice", "alicepw"); p.Status != http.StatusOK || p.Path() != "/a" {
+		t.Errorf("alice is locked out on her own device: %d at %s\n%s", p.Status, p.URL, p.Text())
+	}
+	clock.Advance(20 * time.Minute)
+	if s := attack("203.0.113.7", "alice"); s != http.StatusUnauthorized {
+		t.Errorf("the budget did not recover: %d", s)
+	}
+}
