@@ -17,7 +17,7 @@ var caddyfile string
 
 const whoAmI = `<?xml version="1.0"?><propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>`
 
-var principal = regexp.MustCompile(`(?s)<current-user-principal>(.*?)</current-user-principal>`)
+var principal = regexp.MustCompile(`<current-user-principal>\s*<href>(.*?)</href>\s*</current-user-principal>`)
 
 func TestRadicaleKnowsWhoSignedIn(t *testing.T) {
 	t.Parallel()
@@ -48,8 +48,7 @@ func TestRadicaleKnowsWhoSignedIn(t *testing.T) {
 		{"named in Connection", http.Header{"Connection": {"X-Remote-User"}}},
 	} {
 		p := propfind(alice, tc.lie).Want(http.StatusMultiStatus)
-		got := principal.FindStringSubmatch(p.Body)
-		if got == nil || got[1] != "\n            <href>/alice/</href>\n          " && !regexp.MustCompile(`^\s*<href>/alice/</href>\s*$`).MatchString(got[1]) {
+		if got := principal.FindStringSubmatch(p.Body); got == nil || got[1] != "/alice/" {
 			t.Errorf("%s: Radicale believes it is %q:\n%s", tc.name, got, p.Body)
 		}
 		propfind(parts.Browser(t), tc.lie).Want(http.StatusUnauthorized, "login_required")

@@ -66,9 +66,23 @@ func GatewayAt(t testing.TB, port int, caddyfile string, env ...string) *Gateway
 
 func (g *GatewayProcess) write(t testing.TB, caddyfile string) {
 	t.Helper()
-	if err := os.WriteFile(g.file(), []byte(caddyfile), 0o600); err != nil {
+	if err := os.WriteFile(g.file(), []byte(onLoopback(caddyfile)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// onLoopback adds `default_bind 127.0.0.1` at the end of the global options,
+// since a site of 127.0.0.1 listens on all interfaces; lines before it keep
+// their numbers.
+func onLoopback(caddyfile string) string {
+	const line = "\tdefault_bind 127.0.0.1\n"
+	if strings.Contains(caddyfile, "bind ") {
+		return caddyfile
+	}
+	if head, rest, found := strings.Cut(caddyfile, "\n}\n"); found && strings.HasPrefix(caddyfile, "{\n") {
+		return head + "\n" + line + "}\n" + rest
+	}
+	return "{\n" + line + "}\n" + caddyfile
 }
 
 func (g *GatewayProcess) file() string { return filepath.Join(g.Dir, "Caddyfile") }
@@ -102,7 +116,7 @@ func (g *GatewayProcess) Kill9() { g.Kill() }
 func (g *GatewayProcess) Reload(caddyfile string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.Admin+"/load", strings.NewReader(caddyfile))
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+g.Admin+"/load", strings.NewReader(onLoopback(caddyfile)))
 	if err != nil {
 		return err
 	}
@@ -120,7 +134,7 @@ func (g *GatewayProcess) Reload(caddyfile string) error {
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("reload: %d %s", res.StatusCode, text)
 	}
-	return os.WriteFile(g.file(), []byte(caddyfile), 0o600)
+	return os.WriteFile(g.file(), []byte(onLoopback(caddyfile)), 0o600)
 }
 
 // Logs is everything the gateway has written, over all of its starts.

@@ -37,7 +37,10 @@ func startGateway(s *site, o Options) error {
 	if err != nil {
 		return err
 	}
+	// What Caddy says before it knows our log is of interest only if it fails.
+	_, stderr, _ := caddy.BufferedLog()
 	if err := caddy.Run(config); err != nil {
+		caddy.UnbufferDefaultLogger(stderr)
 		return fmt.Errorf("starting the gateway: %w", err)
 	}
 	return nil
