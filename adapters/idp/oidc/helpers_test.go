@@ -1,7 +1,10 @@
 package oidc
 
 import (
+	"errors"
+
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 func newOPKey(alg string, bare bool) *oidctest.Key {
@@ -24,3 +27,5 @@ func authTime(r *rig, claims map[string]any) oidctest.Mode {
 		}
 	}}
 }
+
+func isInvalidGrant(err error) bool { return errors.Is(err, flows.ErrInvalidGrant) }
