@@ -13,6 +13,9 @@ import (
 // characters of both sets (U+009B starts an escape sequence, too), and marks
 // that turn or hide text.
 func Forges(r rune) bool {
+	if r < 0x7F {
+		return r < ' '
+	}
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 

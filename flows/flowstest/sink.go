@@ -164,7 +164,7 @@ func (s sinkSuite) forging() {
 }
 
 func (s sinkSuite) long() {
-	s.write(audit.Event{ID: "e-1", Kind: audit.Denied, Detail: strings.Repeat("x", 1<<20) + "end-of-detail"})
+	s.write(audit.Event{ID: "e-1", Kind: audit.Denied, Detail: strings.Repeat("x", 1<<18) + "end-of-detail"})
 	s.write(audit.Event{ID: "e-2", Kind: audit.Denied})
 	lines := s.lines()
 	if len(lines) != 2 || !strings.Contains(lines[0], "xend-of-detail") {

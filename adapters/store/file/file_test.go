@@ -163,22 +163,6 @@ func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestValidateBesideALiveServer(t *testing.T) {
-	t.Parallel()
-	clock, path := flowstest.NewClock(), filepath.Join(t.TempDir(), "s.db")
-	live := open(t, path, clock)
-	create(t, live, "a")
-	// What `validate` does in another process: no pool is shared, so the handle is a new one.
-	h := newHandle(path)
-	if err := h.Destruct(); err != nil {
-		t.Error(err)
-	}
-	if err := (&Store{path: path}).Validate(); err != nil {
-		t.Error(err)
-	}
-	want(t, live, "a")
-}
-
 func TestUnusableDirectoryRecovers(t *testing.T) {
 	t.Parallel()
 	clock, dir := flowstest.NewClock(), t.TempDir()

@@ -2,6 +2,7 @@ package file
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,15 +11,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 )
 
-// childPath makes the test binary the child of TestB18FileStoreSurvivesKill9.
-const childPath = "SALLYPORT_TEST_STORE"
+// childPath makes the test binary a process that writes to a store until it is
+// killed; validatePath one that does what `validate` does.
+const (
+	childPath    = "SALLYPORT_TEST_STORE"
+	validatePath = "SALLYPORT_TEST_VALIDATE"
+)
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childPath); path != "" {
 		child(path)
+		return
+	}
+	if path := os.Getenv(validatePath); path != "" {
+		s := &Store{Path: path}
+		if err := errors.Join(s.Provision(caddy.Context{}), s.Validate(), s.Cleanup()); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
@@ -135,4 +150,18 @@ func TestAnotherProcessHasTheFile(t *testing.T) {
 	clock.Advance(retryAfter)
 	create(t, s, "mine")
 	want(t, s, "mine")
+}
+
+func TestI17ValidateBesideALiveServer(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s.db")
+	live := open(t, path, flowstest.NewClock())
+	create(t, live, "a")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), validatePath+"="+path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("validating beside a live server: %v: %s", err, out)
+	}
+	create(t, live, "b")
+	want(t, live, "a")
 }
