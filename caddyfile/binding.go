@@ -23,6 +23,7 @@ type binder struct {
 	providers []*flows.Provider
 	flows     map[string]*parsed
 	path      []string
+	used      map[string]bool // flows that a `use` names
 }
 
 // parsed are the steps of a flow or of a block in it, and where each was written.
@@ -98,6 +99,7 @@ func (b *binder) Flow(name string) ([]flows.Step, error) {
 	if slices.Contains(b.path, name) {
 		return nil, fmt.Errorf("flow %s uses itself: %s", name, strings.Join(append(slices.Clone(b.path), name), " → "))
 	}
+	b.used[name] = true
 	return f.steps, b.bindFlow(name)
 }
 

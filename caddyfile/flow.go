@@ -50,13 +50,14 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 		id.Flows = map[string]*module.Flow{}
 	}
 	id.Flows[name], id.steps[name] = f, steps
-	id.later(at, func(b *binder) error {
-		if err := b.bindFlow(name); err != nil {
-			return err
+	id.later(at, func(b *binder) error { return b.bindFlow(name) })
+	id.last = append(id.last, check{at, func(b *binder) error {
+		if b.used[name] {
+			return nil // judged where it is used: it may count on a login of that flow
 		}
 		_, err := flows.Compile(name, "", steps.steps)
 		return err
-	})
+	}})
 	return nil
 }
 

@@ -23,6 +23,7 @@ type identity struct {
 	providers []*flows.Provider
 	steps     map[string]*parsed
 	checks    []check
+	last      []check // after all the others
 }
 
 // check is one use of names; its dispenser still stands where the use was written.
@@ -82,8 +83,8 @@ func parseIdentity(d *caddyfile.Dispenser, existing any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &binder{known: k, providers: id.providers, flows: id.steps}
-	for _, c := range id.checks {
+	b := &binder{known: k, providers: id.providers, flows: id.steps, used: map[string]bool{}}
+	for _, c := range append(id.checks, id.last...) {
 		if err := c.run(b); err != nil {
 			return nil, place(c.at, err)
 		}

@@ -3,6 +3,7 @@ package caddyfile
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -191,8 +192,11 @@ func duration(d *caddyfile.Dispenser) (caddy.Duration, error) {
 	return caddy.Duration(t), nil
 }
 
-// source is where the current token was written.
-func source(d *caddyfile.Dispenser) string { return fmt.Sprintf("%s:%d", d.File(), d.Line()) }
+// source is where the current token was written, without the folder: it is
+// shown in the trail and in the JSON.
+func source(d *caddyfile.Dispenser) string {
+	return fmt.Sprintf("%s:%d", filepath.Base(d.File()), d.Line())
+}
 
 func unknownWord(d *caddyfile.Dispenser, what, got string, have []string) error {
 	slices.Sort(have)

@@ -11,16 +11,21 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/local"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"
 
-	// Rooms: audit sinks.
-	_ "github.com/sallyport-gateway/sallyport/adapters/audit/file"
-	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
-
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/memory"
 
+	// Rooms: audit sinks.
+	_ "github.com/sallyport-gateway/sallyport/adapters/audit/file"
+	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
+
 	// Rooms: steps.
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/deny"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/login"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/when"
 
 	// Rooms: header dialects.
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
