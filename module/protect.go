@@ -135,6 +135,9 @@ func (p *Protect) provisionFlow() error {
 		}
 	}
 	prog, ok := p.app.programs[p.Flow]
+	if !ok && p.app.Flows[p.Flow] != nil {
+		return fmt.Errorf("flow %s can only be used by other flows: it reads what no step of its own surely set", p.Flow)
+	}
 	if !ok {
 		return fmt.Errorf("no flow is called '%s'; there are: %s", p.Flow, strings.Join(orderOf(nil, p.app.Flows), ", "))
 	}

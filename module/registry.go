@@ -72,8 +72,15 @@ func (a *App) bind() error {
 			return fmt.Errorf("flow %s: %w", name, err)
 		}
 	}
+	used := map[string]bool{}
+	for _, name := range names {
+		usedFlows(a.steps[name], used)
+	}
 	for _, name := range names {
 		p, err := flows.Compile(name, a.digest(name), a.steps[name])
+		if err != nil && used[name] {
+			continue // it counts on a login of the flow that uses it, where it was judged; no protect may name it
+		}
 		if err != nil {
 			return err
 		}
@@ -100,6 +107,24 @@ func (a *App) bindSteps(flow string, steps []flows.Step, path []string) error {
 		}
 	}
 	return nil
+}
+
+// usedFlows collects the flows that `use` steps name, at any depth.
+func usedFlows(steps []flows.Step, used map[string]bool) {
+	for _, s := range steps {
+		if r, ok := s.(flows.Reacher); ok && reachesFlow(r) {
+			for _, n := range r.Reaches() {
+				used[strings.TrimPrefix(n, "flow:")] = true
+			}
+			continue
+		}
+		if c, ok := s.(flows.Container); ok {
+			blocks, _ := c.Blocks()
+			for _, b := range blocks {
+				usedFlows(b, used)
+			}
+		}
+	}
 }
 
 func reachesFlow(r flows.Reacher) bool {
