@@ -273,6 +273,7 @@ func TestB18SessionsSurviveReload(t *testing.T) {
 		if err := g.load(people(t), plainSite+fmt.Sprintf("\nheader X-Generation %d", i)); err != nil {
 			t.Fatal(err)
 		}
+		b.Close()
 		want(t, g.open(b, g.url("/a")), http.StatusOK)
 	}
 	tab.Close() // Caddy closes idle connections at a reload; browsers send again

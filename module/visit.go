@@ -294,5 +294,5 @@ func (v *visit) placeholder(key string) (any, bool) {
 		return v.p.remoteUser(v), true
 	}
 	a, _ := v.session.User.Attribute(name)
-	return strings.Join(headers.Values(a), ","), true
+	return headers.Text(a), true
 }
