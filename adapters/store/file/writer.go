@@ -70,14 +70,25 @@ func (h *handle) write(ctx context.Context, fn func(buckets) error) error {
 	}
 }
 
-// drain writes until the queue is empty.
+// errLeft is the answer when somebody's callback ended the writer's goroutine.
+var errLeft = errors.New("a callback called runtime.Goexit")
+
+// drain writes until the queue is empty. Another goroutine goes on if a
+// callback ends this one, as t.Fatal does in a test.
 func (h *handle) drain() {
-	defer h.busy.Done()
+	empty := false
+	defer func() {
+		if empty {
+			h.busy.Done()
+		} else {
+			go h.drain()
+		}
+	}()
 	for {
 		h.mu.Lock()
 		n := min(len(h.queue), maxBatch)
 		if n == 0 {
-			h.queue, h.writing = nil, false
+			h.queue, h.writing, empty = nil, false, true
 			h.mu.Unlock()
 			return
 		}
@@ -98,10 +109,13 @@ func (h *handle) commit(batch []*task) {
 	if len(live) == 0 {
 		return
 	}
-	err := h.transact(live)
-	for _, t := range live {
-		t.done <- cmp.Or(err, t.err)
-	}
+	err := h.unavailable(errLeft)
+	defer func() {
+		for _, t := range live {
+			t.done <- cmp.Or(err, t.err)
+		}
+	}()
+	err = h.transact(live)
 }
 
 // errUnchanged rolls a transaction back that has nothing to write.
