@@ -48,9 +48,9 @@ parts:
 
 check:
 	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "gofmt: $$out"; exit 1; fi
-	@out="$$(go tool gofumpt -l .)"; if [ -n "$$out" ]; then echo "gofumpt: $$out"; exit 1; fi
+	@out="$$(go tool -modfile=.ci/tools.mod gofumpt -l .)"; if [ -n "$$out" ]; then echo "gofumpt: $$out"; exit 1; fi
 	go vet -tags real ./...
-	go tool staticcheck -tags real ./...
+	go tool -modfile=.ci/tools.mod staticcheck -tags real ./...
 	go test -race -run 'TestFloors' .
 	go mod tidy -diff
 
