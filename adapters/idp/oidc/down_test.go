@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
@@ -311,7 +312,7 @@ func TestC3SlowAndHuge(t *testing.T) {
 			began := time.Now()
 			out, private, err := r.p.Begin(t.Context(), start())
 			if err == nil {
-				_, err = r.p.Finish(t.Context(), r.visit(look(t, out).url), private)
+				_, err = r.p.Finish(t.Context(), r.visit(flowstest.Look(out).URL), private)
 			}
 			wantRefusal(t, err, tc.want)
 			if took := time.Since(began); took > 5*time.Second {

@@ -1,10 +1,14 @@
 package oidc
 
 import (
+	"context"
 	"errors"
+	"testing"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 )
 
 func newOPKey(alg string, bare bool) *oidctest.Key {
@@ -29,3 +33,11 @@ func authTime(r *rig, claims map[string]any) oidctest.Mode {
 }
 
 func isInvalidGrant(err error) bool { return errors.Is(err, flows.ErrInvalidGrant) }
+
+// contextFor ends soon: for modes that hang.
+func contextFor(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), 2*time.Second)
+}
+
+// fixed is a clock for what has no rig.
+func fixed() time.Time { return flowstest.Start }

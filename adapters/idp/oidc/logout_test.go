@@ -8,6 +8,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 )
 
 // TestO6BackchannelLogout: only a good logout token ends anything (Back-Channel Logout 1.0 §2.6).
@@ -80,13 +81,13 @@ func TestB14LogoutRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := look(t, out)
-		q := query(t, s.url)
-		if !strings.HasPrefix(s.url, r.op.Issuer+"/end?") || q.Get("post_logout_redirect_uri") != back || q.Get("state") != "st" ||
+		s := flowstest.Look(out)
+		q := query(t, s.URL)
+		if !strings.HasPrefix(s.URL, r.op.Issuer+"/end?") || q.Get("post_logout_redirect_uri") != back || q.Get("state") != "st" ||
 			q.Get("client_id") != "gateway" || strings.Count(q.Get("id_token_hint"), ".") != 2 {
 			t.Errorf("sent to %s with %d values", r.op.Issuer, len(q))
 		}
-		cb := r.visit(s.url)
+		cb := r.visit(s.URL)
 		if cb.URL != back || cb.Values["state"][0] != "st" || len(r.op.Ended()) != 1 {
 			t.Errorf("came back to %q with %v", cb.URL, cb.Values)
 		}
@@ -99,9 +100,9 @@ func TestB14LogoutRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := look(t, out)
-		if s.url != r.op.Issuer+"/end" || len(s.fields) != 4 {
-			t.Errorf("posted %d fields to %q", len(s.fields), s.url)
+		s := flowstest.Look(out)
+		if s.URL != r.op.Issuer+"/end" || len(s.Fields) != 4 {
+			t.Errorf("posted %d fields to %q", len(s.Fields), s.URL)
 		}
 	})
 	off := false

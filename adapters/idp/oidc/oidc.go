@@ -66,6 +66,9 @@ type Provider struct {
 	// GroupsOverage says what happens when the provider left groups out because there
 	// are too many: error (the default) refuses the login.
 	GroupsOverage string `json:"groups_overage,omitempty"`
+	// TrustedHosts are hosts beside the issuer's own whose endpoints may have private
+	// addresses; default: none, an endpoint elsewhere must be public.
+	TrustedHosts []string `json:"trusted_hosts,omitempty"`
 
 	issuer, clientID, clientSecret string
 	issuerURL                      *url.URL
@@ -205,11 +208,11 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// Bind takes the clock and the HTTP client. Only the issuer's own host is
-// trusted as written; endpoints elsewhere must be public.
+// Bind takes the clock and the HTTP client. Only what the
+// operator wrote is trusted as written; endpoints elsewhere must be public.
 func (p *Provider) Bind(r flows.Registry) error {
 	p.now = r.Now
-	p.client = r.Outbound(p.issuerURL.Hostname())
+	p.client = r.Outbound(append([]string{p.issuerURL.Hostname()}, p.TrustedHosts...)...)
 	p.src.lend(p.client, p.now)
 	return nil
 }

@@ -21,6 +21,7 @@ const callback = "https://app.example/.identity/callback/corp"
 
 func TestMain(m *testing.M) {
 	_ = os.Setenv("OIDC_TEST_SECRET", oidctest.Secret)
+	_ = os.Setenv("OIDC_TEST_HTTP", "http://op.example")
 	os.Exit(m.Run())
 }
 
@@ -69,28 +70,6 @@ func (r *rig) guest(edit func(*Provider)) *Provider {
 	return p
 }
 
-// seen takes an outcome apart.
-type seen struct {
-	flows.Visitor
-	url    string
-	fields []flows.FormField
-}
-
-func (s *seen) Redirect(u string) error { s.url = u; return nil }
-func (s *seen) Post(u string, f []flows.FormField) error {
-	s.url, s.fields = u, f
-	return nil
-}
-
-func look(t *testing.T, o flows.Outcome) *seen {
-	t.Helper()
-	s := &seen{}
-	if err := o.Accept(s); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func start() flows.Start {
 	return flows.Start{CallbackURL: callback, Handle: "sealed-state", MaxAge: -1}
 }
@@ -102,7 +81,7 @@ func (r *rig) begin(s flows.Start) (string, []byte) {
 	if err != nil {
 		r.t.Fatalf("begin: %v", err)
 	}
-	return look(r.t, out).url, private
+	return flowstest.Look(out).URL, private
 }
 
 // visit is the browser at the provider: it answers what it is sent back with.
