@@ -68,6 +68,34 @@ func TestI2PolicyCostLimit(t *testing.T) {
 	}
 }
 
+// Counted, not only timed: the same request gets the same answer on a busy machine.
+func TestI2CostIsCounted(t *testing.T) {
+	t.Parallel()
+	f := alice()
+	f.User.Name = strings.Repeat("a", 1<<20)
+	ok, err := holds(t, newEnv(t, nil), `![1].exists(x, (user.name + user.name).size() == x)`, f)
+	if ok || err == nil || !strings.Contains(err.Error(), "cost limit") {
+		t.Errorf("%v, %v", ok, err)
+	}
+}
+
+// Policies without a loop that name each other twice: 2^40 evaluations if each were done anew.
+func TestI2PoliciesAreAskedOnce(t *testing.T) {
+	t.Parallel()
+	policies := map[string]Source{"p0": {CEL: `user.nothing == 1`}, "q0": {CEL: `"admins" in user.groups`}}
+	for i := 1; i <= 40; i++ {
+		policies[fmt.Sprint("p", i)] = Source{CEL: fmt.Sprintf(`policy.p%d && policy.p%d`, i-1, i-1)}
+		policies[fmt.Sprint("q", i)] = Source{CEL: fmt.Sprintf(`policy.q%d == policy.q%d`, i-1, i-1)}
+	}
+	e := newEnv(t, policies)
+	if ok, err := holds(t, e, `policy.q40`, alice()); !ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if ok, err := holds(t, e, `policy.p40`, alice()); ok || err == nil || len(err.Error()) > 2000 {
+		t.Errorf("%v, %v", ok, err)
+	}
+}
+
 func FuzzCompile(f *testing.F) {
 	for _, s := range []string{
 		`"admins" in user.groups`, `has(user.x) && user.x == 1`, `policy.admins || user["x-y"]`, `auth.age < duration("5m")`,
