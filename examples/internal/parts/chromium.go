@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -89,9 +90,11 @@ func (w *Window) listenInto(ctx context.Context, sink *Window) {
 	})
 }
 
-// Run runs actions, each within 20 s in all; what says what a person would see.
+// Run runs actions, all of them within 30 s; what says what a person would see.
 func (w *Window) Run(what string, actions ...chromedp.Action) {
 	w.t.Helper()
+	// A tab in the background paints nothing, and waiting for something visible never ends.
+	actions = append([]chromedp.Action{page.BringToFront()}, actions...)
 	// The first Run of a chromedp context starts the browser, and a context that
 	// ends would end it: so the bound is one of its own goroutine, not of the context.
 	done := make(chan error, 1)
