@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +38,8 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
+	issuer := httptest.NewServer(http.HandlerFunc(discover))
+	os.Setenv("GOLDEN_ISSUER", issuer.URL)
 	for k, v := range goldenEnv {
 		os.Setenv(k, v)
 	}
@@ -42,8 +47,26 @@ func TestMain(m *testing.M) {
 	os.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
 	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
 	code := m.Run()
+	issuer.Close()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// discover answers the documents of an OIDC issuer at any path: enough for a
+// gateway to send a browser there.
+func discover(w http.ResponseWriter, r *http.Request) {
+	issuer, ok := strings.CutSuffix("http://"+r.Host+r.URL.Path, "/.well-known/openid-configuration")
+	w.Header().Set("Content-Type", "application/json")
+	if !ok {
+		_, _ = io.WriteString(w, `{"keys":[]}`)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"issuer": issuer, "authorization_endpoint": issuer + "/authorize",
+		"token_endpoint": issuer + "/token", "jwks_uri": issuer + "/jwks", "userinfo_endpoint": issuer + "/userinfo",
+		"response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
+		"id_token_signing_alg_values_supported": []string{"RS256"}, "code_challenge_methods_supported": []string{"S256"},
+	})
 }
 
 // golden is a file of three parts: a Caddyfile, a line of dashes, and the JSON
@@ -80,6 +103,7 @@ func adapt(t testing.TB, input string) (string, bool) {
 	}
 	anonymous := func(s string) string {
 		s = strings.ReplaceAll(s, wd+string(filepath.Separator), "")
+		s = strings.ReplaceAll(s, os.Getenv("GOLDEN_ISSUER"), "$GOLDEN_ISSUER")
 		return strings.ReplaceAll(s, os.Getenv("GOLDEN_DIR"), "$GOLDEN_DIR")
 	}
 	js, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})

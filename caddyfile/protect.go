@@ -99,16 +99,22 @@ func (p *protect) routes(set caddy.ModuleMap) []httpcaddyfile.ConfigValue {
 	base := &module.ProtectConfig{
 		Base: true, Off: p.Off, StrictPaths: p.StrictPaths, URL: p.URL, Logout: p.Logout, Source: p.Source,
 	}
-	routes := []httpcaddyfile.ConfigValue{route(nil, base)}
+	routes := []httpcaddyfile.ConfigValue{p.route(nil, base)}
 	if !p.Off {
-		routes = append(routes, route(set, &p.ProtectConfig))
+		routes = append(routes, p.route(set, &p.ProtectConfig))
 	}
 	return routes
 }
 
-func route(set caddy.ModuleMap, c *module.ProtectConfig) httpcaddyfile.ConfigValue {
+func (p *protect) route(set caddy.ModuleMap, c *module.ProtectConfig) httpcaddyfile.ConfigValue {
 	r := caddyhttp.Route{
 		HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(c, "handler", directive, nil)},
+	}
+	if set == nil && p.h.IsNamedRoute() {
+		// Where all routes of a named route have the same matchers, Caddy 2.11.9
+		// merges them and then keeps the first handler only: the gate would be
+		// lost. An empty set matches everything and is not the same as none.
+		set = caddy.ModuleMap{}
 	}
 	if set != nil {
 		r.MatcherSetsRaw = []caddy.ModuleMap{set}
