@@ -3,6 +3,7 @@ package flows
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -113,7 +114,7 @@ type ProviderOptions struct {
 	Hidden bool `json:"hidden,omitempty"`
 	// Trust lists attributes taken without further proof; only "email" exists.
 	Trust []string `json:"trust,omitempty"`
-	// Formerly are names this provider had before (I05).
+	// Formerly are names this provider had before, the first one first: sessions and keys made under them stay good (I05).
 	Formerly []string `json:"formerly,omitempty"`
 	// Was are issuers this provider had before (I05).
 	Was []string `json:"was,omitempty"`
@@ -146,12 +147,22 @@ type Provider struct {
 	Guest ProviderGuest
 }
 
-// Realm is where its subjects live.
+// Realm is where its subjects live: as configured, else under the first name
+// the provider had, so that a rename keeps everybody's key (I05).
 func (p *Provider) Realm() string {
-	if r := p.Guest.Options().Realm; r != "" {
-		return r
+	o := p.Guest.Options()
+	switch {
+	case o.Realm != "":
+		return o.Realm
+	case len(o.Formerly) > 0:
+		return o.Formerly[0]
 	}
 	return p.Name
+}
+
+// Called reports whether a name is or was this provider's.
+func (p *Provider) Called(name string) bool {
+	return p.Name == name || slices.Contains(p.Guest.Options().Formerly, name)
 }
 
 // Title is what a person reads on a button.

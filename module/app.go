@@ -196,6 +196,11 @@ func (a *App) provisionProviders(ctx caddy.Context) error {
 		if r := g.Options().Realm; r != "" && !flows.ValidName(r) {
 			return fmt.Errorf("provider %s: realm %q must match [a-z0-9_-]+", name, r)
 		}
+		for _, n := range g.Options().Formerly {
+			if _, taken := byName[n]; taken || !flows.ValidName(n) {
+				return fmt.Errorf("provider %s: formerly %s: that is another provider's name, or none", name, n)
+			}
+		}
 		a.providers = append(a.providers, p)
 	}
 	return nil

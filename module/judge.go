@@ -95,6 +95,9 @@ func (v *visit) fillFacts() {
 		Method: r.Method, Scheme: v.place.scheme, Host: v.place.host, Path: r.URL.Path, Query: r.URL.RawQuery,
 		IP: ip, Peer: r.RemoteAddr, Header: r.Header, Native: r,
 	}
+	if v.p.gate != nil && v.p.readsBody {
+		v.request.Body = v.readBody
+	}
 	v.facts = flows.Facts{Request: &v.request, Now: Now()}
 	if s := v.session; s != nil {
 		v.facts.User, v.facts.Evidence, v.facts.Session, v.facts.Readings = s.User, s.Evidence, &s.Facts, s.Readings

@@ -37,7 +37,7 @@ func (v *visit) logout() error {
 	case v.ownOrTyped() && !isPrefetch(v.r.Header):
 		return v.endAndLeave()
 	}
-	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name})
+	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name, FormAction: v.formTargets()})
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (v *visit) appLogout(next caddyhttp.Handler) (bool, error) {
 			continue
 		}
 		if !(v.r.Method == http.MethodPost && v.sameOrigin()) && !((v.r.Method == http.MethodGet || v.r.Method == http.MethodHead) && v.ownOrTyped()) {
-			v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name})
+			v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name, FormAction: v.formTargets()})
 			return true, nil
 		}
 		if !l.pass {

@@ -40,9 +40,11 @@ type gate struct {
 	idle    time.Duration
 	life    time.Duration
 	strict  bool
-	scheme  string // of `url`
-	host    string
-	place   atomic.Pointer[place]
+	// readsBody: some condition looks into the body.
+	readsBody bool
+	scheme    string // of `url`
+	host      string
+	place     atomic.Pointer[place]
 }
 
 type logoutMatch struct {
@@ -214,6 +216,7 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 			if err != nil {
 				return err
 			}
+			p.readsBody = p.readsBody || p.mentionsBody(r)
 			if err := p.checkReads(rule.Cond); err != nil {
 				return err
 			}
@@ -221,6 +224,18 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 		p.gate.gate.Rules = append(p.gate.gate.Rules, rule)
 	}
 	return nil
+}
+
+// mentionsBody reports whether a condition may look into the body; a named
+// policy may do so through others.
+func (p *Protect) mentionsBody(r *RuleConfig) bool {
+	texts := []string{r.CEL}
+	if r.Policy != "" || strings.Contains(r.CEL, "policy.") {
+		for _, pol := range p.app.Policies {
+			texts = append(texts, pol.CEL)
+		}
+	}
+	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "request") })
 }
 
 // checkReads refuses names that no finished flow can have produced (I22).

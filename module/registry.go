@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -276,7 +277,7 @@ func (v *vault) Get(ctx context.Context, key string) ([]byte, error) {
 		if err == nil {
 			return v.open(ctx, key, b)
 		}
-		if err != flows.ErrNotFound { //nolint:errorlint // the store's contract: exactly this sentinel or a fault
+		if !errors.Is(err, flows.ErrNotFound) {
 			return nil, err
 		}
 	}
@@ -331,6 +332,9 @@ func (v *vault) Update(ctx context.Context, key string, fn func(old []byte) (flo
 	if err != nil {
 		return err
 	}
+	if err := v.carryOver(ctx, names); err != nil {
+		return err
+	}
 	ad := v.space + "\x00" + key
 	return v.store.Update(ctx, names[0], func(old []byte) (flows.Change, error) {
 		var plain []byte
@@ -349,6 +353,28 @@ func (v *vault) Update(ctx context.Context, key string, fn func(old []byte) (flo
 		}
 		return flows.Set(sealed, c.TTL, v.indexes(c.Index)...), nil
 	})
+}
+
+// carryOver brings an entry that was named with an older key under the name it
+// has now, so that rotating keys forgets nothing (B20, I05).
+func (v *vault) carryOver(ctx context.Context, names []string) error {
+	if _, err := v.store.Get(ctx, names[0]); !errors.Is(err, flows.ErrNotFound) {
+		return err
+	}
+	for _, n := range names[1:] {
+		b, err := v.store.Get(ctx, n)
+		if errors.Is(err, flows.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := v.store.Create(ctx, names[0], b, 0); err != nil && !errors.Is(err, flows.ErrExists) {
+			return err
+		}
+		return nil
+	}
+	return nil
 }
 
 func (v *vault) Members(ctx context.Context, index, after string, n int) ([]string, error) {

@@ -44,7 +44,11 @@ type visit struct {
 	facts   flows.Facts
 	request flows.Request
 	stream  session.Stream
-	out     response
+	// body is what conditions read of the request's body, once.
+	body     []byte
+	bodyErr  error
+	bodyRead bool
+	out      response
 }
 
 func visitOf(r *http.Request) *visit {

@@ -17,10 +17,12 @@ import (
 func init() { caddy.RegisterModule(new(Sink)) }
 
 // Sink writes every event as one entry of the logger `identity.audit.log`, at
-// level INFO. It is as durable as that log: nothing is synced, and a full disk
+// level INFO, or at the lowest level that Caddy's log lets through: an operator
+// who quiets the log must not lose the trail with it (I25). It is as durable as that log: nothing is synced, and a full disk
 // shows on standard error only. Where that is not enough, use `file`.
 type Sink struct {
-	log *zap.Logger
+	log   *zap.Logger
+	level zapcore.Level
 }
 
 // CaddyModule returns the Caddy module information.
@@ -36,15 +38,17 @@ func (s *Sink) Provision(ctx caddy.Context) error {
 
 // errFiltered is a load error: found out later it would be a login that nobody
 // is allowed to finish, or one that nobody recorded.
-var errFiltered = errors.New("audit log: Caddy's log drops entries below its level; " +
-	"let some log include identity.audit.log at level INFO, or use `audit file <path>`")
+var errFiltered = errors.New("audit log: Caddy's log drops all of its entries; " +
+	"let some log include identity.audit.log, or use `audit file <path>`")
 
 // Validate refuses a log that would drop the trail.
 func (s *Sink) Validate() error {
-	if !s.log.Core().Enabled(zapcore.InfoLevel) {
-		return errFiltered
+	for _, s.level = range []zapcore.Level{zapcore.InfoLevel, zapcore.WarnLevel, zapcore.ErrorLevel} {
+		if s.log.Core().Enabled(s.level) {
+			return nil
+		}
 	}
-	return nil
+	return errFiltered
 }
 
 // Write logs one event. An entry that the log drops, by level or sampling, is an error.
@@ -55,7 +59,7 @@ func (s *Sink) Write(ctx context.Context, e audit.Event) error {
 	if s.log == nil {
 		return errors.New("audit log: not provisioned")
 	}
-	entry := s.log.Check(zapcore.InfoLevel, "audit")
+	entry := s.log.Check(s.level, "audit")
 	if entry == nil {
 		return errFiltered
 	}

@@ -87,8 +87,18 @@ func texts(v any) (out []string) {
 
 func TestI25AFilteredLogIsAnError(t *testing.T) {
 	t.Parallel()
-	s, b := sink(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.WarnLevel)
-	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), "level INFO") {
+	quiet, text := sink(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.ErrorLevel)
+	if err := quiet.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if err := quiet.Write(context.Background(), audit.Event{ID: "kept"}); err != nil {
+		t.Errorf("a log of errors only: %v", err)
+	}
+	if got, _ := text.text(); !strings.Contains(got, "kept") {
+		t.Errorf("a log of errors only lost the trail: %q", got)
+	}
+	s, b := sink(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.FatalLevel)
+	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), "audit file") {
 		t.Errorf("Validate: %v", err)
 	}
 	trail := audit.NewTrail(nil, s)

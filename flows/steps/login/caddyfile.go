@@ -2,6 +2,7 @@ package login
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ const noFallback = "login: fallback needs health checks, which this release does
 //	}
 func (l *Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the name of the step
-	l.Source = fmt.Sprintf("%s:%d", d.File(), d.Line())
+	l.Source = fmt.Sprintf("%s:%d", filepath.Base(d.File()), d.Line())
 	for d.NextArg() {
 		name := d.Val()
 		switch {

@@ -224,7 +224,7 @@ func (l *Login) alone() bool {
 
 func (l *Login) satisfied(x *flows.Execution) bool {
 	return x.User != nil && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return e.User == x.User.Key && l.find(e.Provider) != nil
+		return e.User == x.User.Key && slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
 	})
 }
 
