@@ -234,26 +234,26 @@ func TestFloors(t *testing.T) {
 // TestFloorsCanFail shows that each rule is seen when it is broken.
 func TestFloorsCanFail(t *testing.T) {
 	t.Parallel()
-	imports := func(p string) string { return "package x\nimport _ \"" + p + "\"\n" }
+	importing := func(p string) string { return "package x\nimport _ \"" + p + "\"\n" }
 	for _, tc := range []struct{ name, file, src, want string }{
-		{"ground imports caddy", "flows/bad.go", imports(caddyPath), "standard library only"},
-		{"ground imports a third party", "flows/session/bad.go", imports("go.etcd.io/bbolt"), "standard library only"},
-		{"ground imports cel outside policy", "flows/audit/bad.go", imports("cel.dev/cel-go/cel"), "standard library only"},
-		{"ground imports the hall", "flows/bad.go", imports(modulePath + "/module"), "ground may not import hall"},
-		{"ground imports a room", "flows/bad.go", imports(modulePath + "/flows/steps/login"), "nobody imports a room"},
-		{"headers imports caddy", "headers/bad.go", imports(caddyPath), "standard library only"},
-		{"a room imports caddyhttp", "adapters/idp/x/bad.go", imports(caddyPath + "/modules/caddyhttp"), "rooms import of Caddy only"},
-		{"a room imports httpcaddyfile", "headers/x/bad.go", imports(caddyPath + "/caddyconfig/httpcaddyfile"), "rooms import of Caddy only"},
-		{"a room imports another", "adapters/idp/x/bad.go", imports(modulePath + "/adapters/idp/y"), "nobody imports a room"},
-		{"a step imports another", "flows/steps/x/bad.go", imports(modulePath + "/flows/steps/y"), "nobody imports a room"},
-		{"a room imports the hall", "flows/steps/x/bad.go", imports(modulePath + "/module"), "room may not import hall"},
-		{"a room imports headers", "headers/x/bad.go", imports(modulePath + "/headers"), "room may not import headers"},
-		{"a room imports the door", "adapters/store/x/bad.go", imports(modulePath + "/caddyfile"), "room may not import front door"},
-		{"the hall imports a room", "module/bad.go", imports(modulePath + "/adapters/store/file"), "nobody imports a room"},
-		{"the hall imports the door", "module/pages/bad.go", imports(modulePath + "/caddyfile"), "hall may not import front door"},
-		{"the door imports a room", "caddyfile/bad.go", imports(modulePath + "/headers/siteminder"), "nobody imports a room"},
-		{"the door imports the root", "caddyfile/bad.go", imports(modulePath), "the root links everything"},
-		{"a folder without a floor", "util/bad.go", imports("fmt"), "on no floor"},
+		{"ground imports caddy", "flows/bad.go", importing(caddyPath), "standard library only"},
+		{"ground imports a third party", "flows/session/bad.go", importing("go.etcd.io/bbolt"), "standard library only"},
+		{"ground imports cel outside policy", "flows/audit/bad.go", importing("cel.dev/cel-go/cel"), "standard library only"},
+		{"ground imports the hall", "flows/bad.go", importing(modulePath + "/module"), "ground may not import hall"},
+		{"ground imports a room", "flows/bad.go", importing(modulePath + "/flows/steps/login"), "nobody imports a room"},
+		{"headers imports caddy", "headers/bad.go", importing(caddyPath), "standard library only"},
+		{"a room imports caddyhttp", "adapters/idp/x/bad.go", importing(caddyPath + "/modules/caddyhttp"), "rooms import of Caddy only"},
+		{"a room imports httpcaddyfile", "headers/x/bad.go", importing(caddyPath + "/caddyconfig/httpcaddyfile"), "rooms import of Caddy only"},
+		{"a room imports another", "adapters/idp/x/bad.go", importing(modulePath + "/adapters/idp/y"), "nobody imports a room"},
+		{"a step imports another", "flows/steps/x/bad.go", importing(modulePath + "/flows/steps/y"), "nobody imports a room"},
+		{"a room imports the hall", "flows/steps/x/bad.go", importing(modulePath + "/module"), "room may not import hall"},
+		{"a room imports headers", "headers/x/bad.go", importing(modulePath + "/headers"), "room may not import headers"},
+		{"a room imports the door", "adapters/store/x/bad.go", importing(modulePath + "/caddyfile"), "room may not import front door"},
+		{"the hall imports a room", "module/bad.go", importing(modulePath + "/adapters/store/file"), "nobody imports a room"},
+		{"the hall imports the door", "module/pages/bad.go", importing(modulePath + "/caddyfile"), "hall may not import front door"},
+		{"the door imports a room", "caddyfile/bad.go", importing(modulePath + "/headers/siteminder"), "nobody imports a room"},
+		{"the door imports the root", "caddyfile/bad.go", importing(modulePath), "the root links everything"},
+		{"a folder without a floor", "util/bad.go", importing("fmt"), "on no floor"},
 		{"a room takes a ResponseWriter", "adapters/idp/x/bad.go", "package x\nimport \"net/http\"\nfunc f(http.ResponseWriter) {}\n", "http.ResponseWriter"},
 		{"under another name", "flows/bad.go", "package x\nimport web \"net/http\"\nvar h web.Handler\n", "web.Handler"},
 		{"by dot", "flows/bad.go", "package x\nimport . \"net/http\"\nvar h Handler\n", "by dot"},
@@ -261,8 +261,8 @@ func TestFloorsCanFail(t *testing.T) {
 		{"the default client unnamed", "adapters/idp/x/bad.go", "package x\nimport \"net/http\"\nvar _, _ = http.Get(\"\")\n", "http.Get"},
 		{"the clock", "flows/steps/x/bad.go", "package x\nimport \"time\"\nvar t = time.Now()\n", "time.Now"},
 		{"the clock in the door", "caddyfile/bad.go", "package x\nimport \"time\"\nvar t = time.Now\n", "time.Now"},
-		{"math/rand", "flows/bad.go", imports("math/rand"), "crypto/rand"},
-		{"math/rand/v2", "headers/bad.go", imports("math/rand/v2"), "crypto/rand"},
+		{"math/rand", "flows/bad.go", importing("math/rand"), "crypto/rand"},
+		{"math/rand/v2", "headers/bad.go", importing("math/rand/v2"), "crypto/rand"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

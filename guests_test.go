@@ -102,12 +102,25 @@ func TestGuestsAreLinked(t *testing.T) {
 	}
 }
 
-// TestGuestsHaveTests wants the conformance suite of its kind called by every
-// guest that has one, and a test file of every other.
+// TestGuestsHaveTests wants the conformance suite of its kind called for every
+// guest that has one, and a test file of every other: in its own folder, or in
+// the one above that imports it.
 func TestGuestsHaveTests(t *testing.T) {
 	for _, dir := range guestDirs(t) {
 		tests, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
-		if err != nil || len(tests) == 0 {
+		if err != nil {
+			t.Fatal(err)
+		}
+		above, err := filepath.Glob(filepath.Join(path.Dir(dir), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range above {
+			if imports(t, f, modulePath+"/"+dir) {
+				tests = append(tests, f)
+			}
+		}
+		if len(tests) == 0 {
 			t.Errorf("%s has no test file", dir)
 			continue
 		}
@@ -116,6 +129,15 @@ func TestGuestsHaveTests(t *testing.T) {
 			t.Errorf("%s does not call flowstest.%s", dir, strings.Join(suites, " or flowstest."))
 		}
 	}
+}
+
+func imports(t *testing.T, file, pkg string) bool {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(f.Imports, func(im *ast.ImportSpec) bool { return im.Path.Value == strconv.Quote(pkg) })
 }
 
 // suitesOf names the conformance suites of a guest's folder, if flowstest has
