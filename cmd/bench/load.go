@@ -32,11 +32,40 @@ func getRequest(host, headers string) []byte {
 	return []byte("GET / HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: bench\r\nAccept: */*\r\n" + headers + "\r\n")
 }
 
+// run is what one stretch of load gave; stretches of one side add up.
+type run struct {
+	times []time.Duration
+	took  time.Duration
+	cpu   time.Duration
+}
+
+func (r *run) add(o run) {
+	r.times = append(r.times, o.times...)
+	r.took += o.took
+	r.cpu += o.cpu
+}
+
+func (r *run) sample() (sample, error) {
+	n := len(r.times)
+	if n == 0 {
+		return sample{}, errors.New("not one answer")
+	}
+	slices.Sort(r.times)
+	ms := func(q float64) float64 { return float64(r.times[int(q*float64(n-1))].Microseconds()) / 1000 }
+	return sample{
+		Requests: n, PerSecond: float64(n) / r.took.Seconds(), P50: ms(0.5), P99: ms(0.99),
+		CPU: float64(r.cpu.Nanoseconds()) / 1000 / float64(n),
+	}, nil
+}
+
 // load sends requests over n connections, one at a time on each, for this long.
-func (s *side) load(n int, d time.Duration) (sample, error) {
+func (s *side) load(n int, d time.Duration) (run, error) {
+	if err := s.connect(n); err != nil {
+		return run{}, err
+	}
 	before, err := cpuTime(s.cmd.Process.Pid)
 	if err != nil {
-		return sample{}, err
+		return run{}, err
 	}
 	begin := time.Now()
 	deadline := begin.Add(d)
@@ -44,45 +73,48 @@ func (s *side) load(n int, d time.Duration) (sample, error) {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { times[i], errs[i] = s.connection(deadline) })
+		wg.Go(func() { times[i], errs[i] = s.connections[i].send(s.request, deadline) })
 	}
 	wg.Wait()
 	took := time.Since(begin)
 	after, err := cpuTime(s.cmd.Process.Pid)
 	if err = errors.Join(append(errs, err)...); err != nil {
-		return sample{}, err
+		return run{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	all := slices.Concat(times...)
-	slices.Sort(all)
-	if len(all) == 0 {
-		return sample{}, errors.New("not one answer")
-	}
-	ms := func(q float64) float64 { return float64(all[int(q*float64(len(all)-1))].Microseconds()) / 1000 }
-	return sample{
-		Requests: len(all), PerSecond: float64(len(all)) / took.Seconds(), P50: ms(0.5), P99: ms(0.99),
-		CPU: float64((after - before).Nanoseconds()) / 1000 / float64(len(all)),
-	}, nil
+	return run{slices.Concat(times...), took, after - before}, nil
 }
 
-func (s *side) connection(deadline time.Time) (times []time.Duration, err error) {
-	conn, err := net.Dial("tcp", s.address)
-	if err != nil {
+// keepAlive is one connection of the load generator; it lives as long as its side.
+type keepAlive struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+// connect opens the connections that are still missing.
+func (s *side) connect(n int) error {
+	for len(s.connections) < n {
+		conn, err := net.Dial("tcp", s.address)
+		if err != nil {
+			return err
+		}
+		s.connections = append(s.connections, &keepAlive{conn, bufio.NewReader(conn)})
+	}
+	return nil
+}
+
+func (c *keepAlive) send(request []byte, deadline time.Time) (times []time.Duration, err error) {
+	if err := c.SetDeadline(deadline.Add(10 * time.Second)); err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(deadline.Add(10 * time.Second)); err != nil {
-		return nil, err
-	}
-	r := bufio.NewReader(conn)
 	for {
 		begin := time.Now()
 		if begin.After(deadline) {
 			return times, nil
 		}
-		if _, err := conn.Write(s.request); err != nil {
+		if _, err := c.Write(request); err != nil {
 			return nil, err
 		}
-		if err := answer(r); err != nil {
+		if err := answer(c.r); err != nil {
 			return nil, err
 		}
 		times = append(times, time.Since(begin))

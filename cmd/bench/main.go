@@ -31,8 +31,8 @@ func main() {
 		return
 	}
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 15, "paired rounds; the order within a pair is swapped each round")
-	flag.Float64Var(&o.seconds, "seconds", 2, "seconds of load on each side of a round")
+	flag.IntVar(&o.rounds, "rounds", 15, "paired rounds, each interleaved; the order is swapped from round to round")
+	flag.Float64Var(&o.seconds, "seconds", 2, "seconds of load on each side in each round")
 	flag.IntVar(&o.connections, "connections", 16, "keep-alive HTTP/1.1 connections")
 	flag.IntVar(&o.starts, "starts", 5, "how often each proxy is started to measure start-to-listening")
 	flag.StringVar(&o.gogc, "gogc", "400", "GOGC of both proxies")
@@ -94,24 +94,44 @@ func measure(o options, say func(string, ...any)) (*report, error) {
 	protect.request = getRequest(protect.address, "Cookie: "+cookie+"\r\n")
 	for _, s := range []*side{plain, protect} { // warm up
 		if _, err := s.load(o.connections, time.Second); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+			return nil, err
 		}
 	}
 	for i := range o.rounds {
-		order := []*side{plain, protect}
-		if i%2 == 1 {
-			order[0], order[1] = order[1], order[0]
+		p, q, err := round(o, plain, protect, i%2 == 1)
+		if err != nil {
+			return nil, fmt.Errorf("round %d: %w", i+1, err)
 		}
-		got := map[string]sample{}
-		for _, s := range order {
-			if got[s.name], err = s.load(o.connections, time.Duration(o.seconds*float64(time.Second))); err != nil {
-				return nil, fmt.Errorf("round %d, %s: %w", i+1, s.name, err)
-			}
-		}
-		r.add(got["plain"], got["protect"])
-		say("round %2d: plain %6.0f/s %5.1f µs CPU   protect %6.0f/s %5.1f µs CPU", i+1,
-			got["plain"].PerSecond, got["plain"].CPU, got["protect"].PerSecond, got["protect"].CPU)
+		r.add(p, q)
+		say("round %2d: plain %6.0f/s %5.1f µs CPU   protect %6.0f/s %5.1f µs CPU", i+1, p.PerSecond, p.CPU, q.PerSecond, q.CPU)
 	}
 	r.finish()
 	return r, nil
+}
+
+// sliceLength: a round is cut into slices in the order a b b a a b b a …, so
+// that what else the machine does meanwhile falls on both sides alike.
+const sliceLength = 0.125
+
+func round(o options, plain, protect *side, swapped bool) (p, q sample, err error) {
+	var runs [2]run
+	sides := [2]*side{plain, protect}
+	pairs := max(1, int(o.seconds/sliceLength))
+	d := time.Duration(o.seconds / float64(pairs) * float64(time.Second))
+	for i := range 2 * pairs {
+		which := (i + 1) / 2 % 2
+		if swapped {
+			which = 1 - which
+		}
+		got, err := sides[which].load(o.connections, d)
+		if err != nil {
+			return p, q, err
+		}
+		runs[which].add(got)
+	}
+	if p, err = runs[0].sample(); err != nil {
+		return p, q, err
+	}
+	q, err = runs[1].sample()
+	return p, q, err
 }

@@ -86,9 +86,10 @@ func startUpstream(dir string) (*child, error) {
 // side is one of the two proxies that are compared.
 type side struct {
 	*child
-	name    string
-	request []byte
-	starts  []float64 // milliseconds
+	name        string
+	request     []byte
+	starts      []float64 // milliseconds
+	connections []*keepAlive
 }
 
 const plainSite = `{
