@@ -80,7 +80,7 @@ func parseProtect(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		return nil, h.WrapErr(err)
 	}
 	if h.NextArg() {
-		return nil, h.Errf("unexpected '%s' behind protect; it takes a matcher and the name of a flow", h.Val())
+		return nil, h.Errf("unexpected '%s' behind protect; it takes a matcher, then the name of a flow", h.Val())
 	}
 	what := directive
 	if p.Off {

@@ -40,6 +40,8 @@ var visits = map[string][]visit{
 	"protect_two_in_a_site":                {{path: "/", status: 401}, {path: "/admin/x", status: toLogin}},
 	"protect_in_handle_uses_outer_matcher": {{path: "/", status: 200}, {path: "/app/x", status: toLogin}, {path: "/app/health", status: 200}},
 	"protect_in_named_route":               {{path: "/", status: toLogin}, {path: "/public/x", status: 200}, {path: "/public", status: 200}},
+	"protect_in_route_keeps_written_order": {{path: "/", status: 200}, {path: "/healthz", status: 200}, {path: "/app/x", status: toLogin}, {path: "/app/public", status: 200}},
+	"protect_in_handle_path":               {{path: "/", status: 200}, {path: "/app/x", status: toLogin}, {path: "/app/public/x", status: 200}},
 	"protect_in_snippet":                   {{path: "/", status: 200}, {path: "/app/x", status: toLogin}, {path: "/app/public/x", status: 200}},
 	"protect_everything":                   {{path: "/", status: toLogin}, {path: "/admin", status: toLogin}, {path: "/healthz", status: toLogin}, {path: "/public", status: toLogin}},
 	"public_one":                           {{path: "/", status: toLogin}, {path: "/healthz", status: 200}},
