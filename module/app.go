@@ -45,10 +45,12 @@ type state struct {
 	sessions  *flowsession.Manager
 	shared    *shared
 	held      bool
-	trail     *audit.Trail
-	pages     *pages.Set
-	limits    flowsession.Limits
-	keys      keyLoader
+	// retained lets go of the store once the last request is done.
+	retained func()
+	trail    *audit.Trail
+	pages    *pages.Set
+	limits   flowsession.Limits
+	keys     keyLoader
 
 	owned    []string // header names of all handlers; complete after the last Provision
 	ownedMu  sync.Mutex
@@ -165,6 +167,9 @@ func (a *App) provisionStore(ctx caddy.Context) error {
 	}
 	setClock(m)
 	a.store = s
+	if r, ok := m.(interface{ Retain() func() }); ok {
+		a.retained = r.Retain()
+	}
 	if err := a.provisionKeys(ctx); err != nil {
 		return err
 	}
@@ -287,6 +292,9 @@ func (a *App) closeIfIdle() {
 	a.closed.Do(func() {
 		if a.trail != nil {
 			a.trail.Close()
+		}
+		if a.retained != nil {
+			a.retained()
 		}
 		a.releaseShared()
 	})

@@ -367,3 +367,47 @@ func TestB20KeyRotationLogsNobodyOut(t *testing.T) {
 		t.Errorf("a login begun under the old key landed at %s with %d", p.URL, p.Status)
 	}
 }
+
+// A reload that changes the store does not take it away from requests that are
+// under way.
+func TestI17StoreOfTheOldConfigOutlivesItsRequests(t *testing.T) {
+	dir := t.TempDir()
+	db := func(name string) string { return people(t) + "store file " + filepath.Join(dir, name) + "\n" }
+	begun, release := make(chan struct{}), make(chan struct{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/bye" {
+				close(begun)
+				<-release
+			}
+			fmt.Fprint(w, "served")
+		}))
+	}()
+	site := "protect {\nlogout /bye pass\n}\nreverse_proxy " + l.Addr().String()
+	g := start(t, db("one.db"), site)
+	b := g.signedIn("/a", "alice", "alicepw")
+	c := ticketOf(t, g, b)
+	got := make(chan *browser.Page, 1)
+	go func() { got <- g.get("/bye", c.Name+"="+c.Value, "Sec-Fetch-Site", "same-origin") }()
+	<-begun
+	if err := g.load(db("two.db"), site); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if p := <-got; p.Status != http.StatusOK || p.Body != "served" {
+		t.Fatalf("the request under way got %d %q", p.Status, p.Body)
+	}
+	// The logout behind it reached the old store: back there, the session is dead.
+	if e := g.events("logout", 1); e[0]["user"] != "corp:alice" {
+		t.Errorf("%v", e)
+	}
+	if err := g.load(db("one.db"), site); err != nil {
+		t.Fatal(err)
+	}
+	want(t, g.get("/a", c.Name+"="+c.Value), http.StatusSeeOther)
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -82,6 +83,16 @@ func (s *Store) Cleanup() error {
 	s.held = false
 	_, err := pool.Delete(s.path)
 	return err
+}
+
+// Retain keeps the file open beyond Cleanup, until release is called: the hall
+// holds it for requests in flight of a config that was replaced (I17).
+func (s *Store) Retain() (release func()) {
+	path, db := s.path, s.db
+	if _, _, err := pool.LoadOrNew(path, func() (caddy.Destructor, error) { return db, nil }); err != nil {
+		return func() {}
+	}
+	return sync.OnceFunc(func() { _, _ = pool.Delete(path) })
 }
 
 // SetClock tells the time. The hall calls it after loading, before use.
