@@ -27,11 +27,12 @@ test:
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory test-real
 
-# Everything that needs nothing but Go.
+# Everything that needs nothing but Go: vet, the floors, all tests but those of
+# the real parts (-short leaves out the browser).
 test-fast:
 	@begin=$$SECONDS
 	go vet -tags real ./...
-	$(GOTEST) ./...
+	$(GOTEST) -short ./...
 	@echo "test-fast: $$((SECONDS - begin)) s"
 
 # The examples against real applications, a real provider and a real browser.
@@ -39,7 +40,7 @@ test-real: build parts
 	@begin=$$SECONDS
 	mkdir -p "$(SCREENSHOTS)"
 	SALLYPORT_BIN="$(CURDIR)/bin/sallyport" SCREENSHOTS="$(abspath $(SCREENSHOTS))" \
-		.ci/test-real.sh $(GOTEST) -tags real ./examples/...
+		.ci/test-real.sh $(GOTEST) -tags real ./examples/... ./module/pages
 	@echo "test-real: $$((SECONDS - begin)) s"
 
 # Installs what can be installed; what cannot is named, and its tests are skipped.
