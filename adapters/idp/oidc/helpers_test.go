@@ -1,9 +1,7 @@
 package oidc
 
 import (
-	"context"
 	"errors"
-	"testing"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
@@ -33,11 +31,6 @@ func authTime(r *rig, claims map[string]any) oidctest.Mode {
 }
 
 func isInvalidGrant(err error) bool { return errors.Is(err, flows.ErrInvalidGrant) }
-
-// contextFor ends soon: for modes that hang.
-func contextFor(t *testing.T) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), 2*time.Second)
-}
 
 // fixed is a clock for what has no rig.
 func fixed() time.Time { return flowstest.Start }

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -38,7 +37,7 @@ func newRig(t *testing.T, edit func(*Provider)) *rig {
 	op := oidctest.New(t)
 	r := &rig{t: t, op: op, reg: flowstest.NewRegistry()}
 	op.SetClock(r.reg.Now)
-	r.reg.Client = outbound.New(outbound.Options{Trusted: []string{"127.0.0.1"}, Timeout: 3 * time.Second})
+	r.reg.Client = outbound.New(outbound.Options{Trusted: []string{"127.0.0.1"}})
 	r.p = r.guest(edit)
 	return r
 }
