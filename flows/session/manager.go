@@ -36,6 +36,9 @@ type Manager struct {
 	// Keys gives the cluster's ring, made lazily.
 	Keys func(ctx context.Context) (*Keyring, error)
 	Now  func() time.Time
+	// Longest is the longest lifetime of a session that may exist; revocations
+	// are kept for it, and for 31 days at least.
+	Longest time.Duration
 }
 
 // Limits of a new session.
@@ -61,18 +64,37 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 		s.Card = old.Card
 		s.Card.Flows, s.Card.SIDs = maps.Clone(old.Card.Flows), maps.Clone(old.Card.SIDs)
 		s.dataKey = old.dataKey
-		s.Grants = append(slices.Clone(old.Grants), x.Grants...)
+		s.Grants = append(slices.DeleteFunc(slices.Clone(old.Grants), replacedBy(x.Grants)), x.Grants...)
 	} else {
-		s.Card = Card{ID: rand.Text(), User: x.User.Key, Started: now, Idle: l.Idle, Expires: now.Add(l.Lifetime), Flows: map[string]Done{}, SIDs: map[string]string{}}
+		s.Card = Card{ID: rand.Text(), User: x.User.Key, Started: now, Idle: l.Idle, Expires: now.Add(l.Lifetime)}
 		s.dataKey = make([]byte, 32)
 		_, _ = rand.Read(s.dataKey)
 	}
-	s.fill(x, b, now)
-	if err := m.notRevoked(ctx, &s.Card, now); err != nil {
+	s.Card.fill(x, b, now)
+	// A run that was under way when its user was revoked makes no session, and a
+	// session from before is not renewed.
+	began := s.Card.Started
+	if x.Started.Before(began) {
+		began = x.Started
+	}
+	if err := m.notRevoked(ctx, &s.Card, began); err != nil {
+		return Ticket{}, nil, err
+	}
+	var more func(*Card)
+	if old != nil {
+		more = func(c *Card) { c.fill(x, b, now) }
+	}
+	if err := m.write(ctx, s, more); err != nil {
+		return Ticket{}, nil, err
+	}
+	// Once more, behind the card: whoever revoked in between has either found the
+	// card and ends it, or is found here.
+	if err := m.notRevoked(ctx, &s.Card, began); err != nil {
+		_, _, _ = m.End(ctx, s.Card.ID, flows.ReasonRevoked)
 		return Ticket{}, nil, err
 	}
 	t := NewTicket()
-	if err := m.write(ctx, t, s, old != nil); err != nil {
+	if err := m.writeTicket(ctx, t, s); err != nil {
 		return Ticket{}, nil, err
 	}
 	if oldTicket != nil {
@@ -82,10 +104,26 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 	return t, s, nil
 }
 
+// replacedBy finds the grants of providers that spoke again: without it a body
+// would grow with every login on one session.
+func replacedBy(newer []flows.Grant) func(flows.Grant) bool {
+	return func(g flows.Grant) bool {
+		return slices.ContainsFunc(newer, func(n flows.Grant) bool { return n.Provider == g.Provider })
+	}
+}
+
 // fill takes what the run proved into the card.
-func (s *Session) fill(x *flows.Execution, b Browser, now time.Time) {
-	c := &s.Card
-	c.Name, c.Provider, c.Seen, c.IP, c.Agent = x.User.Name, x.User.Provider, now, b.IP, cut(b.Agent, 200)
+func (c *Card) fill(x *flows.Execution, b Browser, now time.Time) {
+	if c.Flows == nil {
+		c.Flows = map[string]Done{}
+	}
+	if c.SIDs == nil {
+		c.SIDs = map[string]string{}
+	}
+	c.Name, c.Provider, c.IP, c.Agent = x.User.Name, x.User.Provider, b.IP, cut(b.Agent, 200)
+	if now.After(c.Seen) {
+		c.Seen = now
+	}
 	c.Flows[x.Flow] = Done{Digest: x.Digest, At: now}
 	if !slices.Contains(c.Origins, b.Origin) {
 		c.Origins = append(slices.Clone(c.Origins), b.Origin)
@@ -107,10 +145,14 @@ func cut(s string, n int) string {
 	return s
 }
 
-// write puts body, card and ticket: in this order, so that a crash in between
-// leaves rows that nothing points to and that expire.
-func (m *Manager) write(ctx context.Context, t Ticket, s *Session, update bool) error {
+// write puts body and card, the ticket comes behind them: in this order, so that
+// a crash in between leaves rows that nothing points to and that expire. With
+// more the session is there already, and the card in the store gets more.
+func (m *Manager) write(ctx context.Context, s *Session, more func(*Card)) error {
 	left := s.Card.Expires.Sub(m.Now())
+	if left <= 0 {
+		return flows.Refuse(flows.ReasonInvalidAnswer, errors.New("the login is over already"))
+	}
 	bodyText, err := json.Marshal(body{s.User, s.Evidence, s.Grants, s.Readings})
 	if err != nil {
 		return err
@@ -122,12 +164,30 @@ func (m *Manager) write(ctx context.Context, t Ticket, s *Session, update bool) 
 	nonce := make([]byte, g.NonceSize(), g.NonceSize()+len(bodyText)+g.Overhead())
 	_, _ = rand.Read(nonce)
 	sealed := g.Seal(nonce, nonce, bodyText, []byte("body "+s.Card.ID))
-	set := func([]byte) (flows.Change, error) { return flows.Set(sealed, left), nil }
-	if err := m.Store.Update(ctx, "b/"+s.Card.ID, set); err != nil {
+	err = m.Store.Update(ctx, "b/"+s.Card.ID, func(old []byte) (flows.Change, error) {
+		if more != nil && old == nil {
+			return flows.Keep(), ErrEnded // it went with its session, and is not written back (I15)
+		}
+		return flows.Set(sealed, left), nil
+	})
+	if err != nil {
 		return fmt.Errorf("writing a session: %w", err)
 	}
-	if err := m.putCard(ctx, &s.Card, update); err != nil {
+	if more == nil {
+		return m.newCard(ctx, &s.Card)
+	}
+	c, err := m.change(ctx, s.Card.ID, more)
+	if err != nil {
 		return err
+	}
+	s.Card = *c
+	return nil
+}
+
+func (m *Manager) writeTicket(ctx context.Context, t Ticket, s *Session) error {
+	left := s.Card.Expires.Sub(m.Now())
+	if left <= 0 {
+		return ErrEnded
 	}
 	ts, err := t.seal(s.Origin, ticketSecret{s.Card.ID, s.dataKey})
 	if err != nil {
@@ -143,38 +203,68 @@ func (m *Manager) write(ctx context.Context, t Ticket, s *Session, update bool) 
 	return nil
 }
 
-// putCard writes a card: as an update of one that is there and not ended, so
-// that a revoked session cannot be written back (I15), or as a new one.
-func (m *Manager) putCard(ctx context.Context, c *Card, update bool) error {
+func (m *Manager) newCard(ctx context.Context, c *Card) error {
 	k, err := m.Keys(ctx)
 	if err != nil {
 		return err
 	}
-	index, err := m.indexes(k, c)
+	set, err := m.set(k, c, m.Now())
 	if err != nil {
 		return err
 	}
-	sealed, err := sealCard(k, c)
-	if err != nil {
-		return err
+	if err := m.Store.Create(ctx, "c/"+c.ID, set.Val, set.TTL, set.Index...); err != nil {
+		return fmt.Errorf("writing a card: %w", err)
 	}
-	left := c.Expires.Sub(m.Now())
-	if !update {
-		if err := m.Store.Create(ctx, "c/"+c.ID, sealed, left, index...); err != nil {
-			return fmt.Errorf("writing a card: %w", err)
+	return nil
+}
+
+// change edits the card that is in the store: one that ended or is gone cannot
+// be written back, and what others added meanwhile is not lost (I15). edit must
+// be pure; it gets a card of its own.
+func (m *Manager) change(ctx context.Context, id string, edit func(*Card)) (*Card, error) {
+	k, err := m.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := m.Now()
+	var out *Card
+	err = m.Store.Update(ctx, "c/"+id, func(old []byte) (flows.Change, error) {
+		out = nil
+		c, err := openCard(k, id, old)
+		if errors.Is(err, ErrSealed) {
+			return flows.Keep(), flows.ErrNotFound
 		}
-		return nil
-	}
-	return m.Store.Update(ctx, "c/"+c.ID, func(old []byte) (flows.Change, error) {
-		was, err := openCard(k, c.ID, old)
 		if err != nil {
 			return flows.Keep(), err
 		}
-		if !was.Ended.IsZero() {
+		if !c.Ended.IsZero() {
 			return flows.Keep(), ErrEnded
 		}
-		return flows.Set(sealed, left, index...), nil
+		edit(c)
+		out = c
+		return m.set(k, c, now)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// set is the write of a living card. A ttl of zero would keep it for ever.
+func (m *Manager) set(k *Keyring, c *Card, now time.Time) (flows.Change, error) {
+	left := c.Expires.Sub(now)
+	if left <= 0 {
+		return flows.Keep(), ErrEnded
+	}
+	index, err := m.indexes(k, c)
+	if err != nil {
+		return flows.Keep(), err
+	}
+	sealed, err := sealCard(k, c)
+	if err != nil {
+		return flows.Keep(), err
+	}
+	return flows.Set(sealed, left, index...), nil
 }
 
 func (m *Manager) indexes(k *Keyring, c *Card) ([]string, error) {
@@ -183,8 +273,8 @@ func (m *Manager) indexes(k *Keyring, c *Card) ([]string, error) {
 		return nil, err
 	}
 	out := []string{"u/" + h[0], "all"}
-	for p, sid := range c.SIDs {
-		if h, err = k.Hashes("sid", p+"\x00"+sid); err != nil {
+	for _, p := range slices.Sorted(maps.Keys(c.SIDs)) {
+		if h, err = k.Hashes("sid", p+"\x00"+c.SIDs[p]); err != nil {
 			return nil, err
 		}
 		out = append(out, "s/"+h[0])

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -30,9 +32,38 @@ func (m *Manager) Card(ctx context.Context, id string) (*Card, error) {
 // Touch writes the newest activity. It updates something that exists and never
 // revives it (I15); ErrEnded or flows.ErrNotFound say that it is over.
 func (m *Manager) Touch(ctx context.Context, s *Session) error {
-	c := s.Card
-	c.Seen = s.Seen()
-	return m.putCard(ctx, &c, true)
+	if err := m.standing(ctx, &s.Card); err != nil {
+		return err
+	}
+	seen := s.Seen()
+	_, err := m.change(ctx, s.Card.ID, func(c *Card) {
+		if seen.After(c.Seen) {
+			c.Seen = seen
+		}
+	})
+	return err
+}
+
+// Check asks the store whether a session that was loaded earlier still stands;
+// ErrEnded or flows.ErrNotFound say no, anything else could not ask (I16).
+func (m *Manager) Check(ctx context.Context, s *Session) error {
+	c, err := m.Card(ctx, s.Card.ID)
+	if err != nil {
+		return err
+	}
+	if !c.Ended.IsZero() || !m.Now().Before(c.Expires) {
+		return ErrEnded
+	}
+	return m.standing(ctx, c)
+}
+
+// standing is ErrEnded for a card that was revoked since it began.
+func (m *Manager) standing(ctx context.Context, c *Card) error {
+	err := m.notRevoked(ctx, c, c.Started)
+	if flows.ReasonOf(err) == flows.ReasonRevoked {
+		return ErrEnded
+	}
+	return err
 }
 
 // End makes a tombstone of a session and deletes its body; flows.ErrNotFound
@@ -44,6 +75,7 @@ func (m *Manager) End(ctx context.Context, id string, why flows.Reason) (ended *
 	}
 	now := m.Now()
 	err = m.Store.Update(ctx, "c/"+id, func(old []byte) (flows.Change, error) {
+		ended, first = nil, false // of an earlier run of this function
 		c, err := openCard(k, id, old)
 		if errors.Is(err, ErrSealed) {
 			return flows.Remove(), nil
@@ -70,44 +102,61 @@ func (m *Manager) End(ctx context.Context, id string, why flows.Reason) (ended *
 	return ended, first && ended != nil, nil
 }
 
-// List returns the cards of a user's sessions (all sessions for ""), those behind `after`.
+// List returns the cards of a user's living sessions (all sessions for ""), those
+// behind the id `after`, by id. Fewer than n mean that there are no more.
 func (m *Manager) List(ctx context.Context, user flows.UserKey, after string, n int) ([]*Card, error) {
-	ids, err := m.members(ctx, user, after, n)
-	if err != nil {
-		return nil, err
+	indexes := []string{"all"}
+	if user != "" {
+		var err error
+		if indexes, err = m.hashed(ctx, "u/", "user", string(user)); err != nil {
+			return nil, err
+		}
 	}
 	var out []*Card
-	for _, id := range ids {
-		c, err := m.Card(ctx, id)
-		if errors.Is(err, flows.ErrNotFound) {
-			continue
-		}
+	for len(out) < n {
+		ids, err := m.members(ctx, indexes, after, n)
 		if err != nil {
 			return nil, err
 		}
-		if c.Ended.IsZero() && m.Now().Before(c.Expires) && m.Now().Sub(c.Seen) < c.Idle+time.Minute {
-			out = append(out, c)
+		for _, id := range ids {
+			after = id
+			c, err := m.Card(ctx, id)
+			if errors.Is(err, flows.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			// Activity is written once in a while, so it may be a minute older than it was.
+			if c.Ended.IsZero() && m.Now().Before(c.Expires) && m.Now().Sub(c.Seen) < c.Idle+time.Minute && len(out) < n {
+				out = append(out, c)
+			}
+		}
+		if len(ids) < n {
+			break
 		}
 	}
 	return out, nil
 }
 
-func (m *Manager) members(ctx context.Context, user flows.UserKey, after string, n int) ([]string, error) {
-	indexes := []string{"all"}
-	if user != "" {
-		k, err := m.Keys(ctx)
-		if err != nil {
-			return nil, err
-		}
-		h, err := k.Hashes("user", string(user))
-		if err != nil {
-			return nil, err
-		}
-		indexes = indexes[:0]
-		for _, one := range h {
-			indexes = append(indexes, "u/"+one)
-		}
+func (m *Manager) hashed(ctx context.Context, prefix, purpose, data string) ([]string, error) {
+	k, err := m.Keys(ctx)
+	if err != nil {
+		return nil, err
 	}
+	h, err := k.Hashes(purpose, data)
+	if err != nil {
+		return nil, err
+	}
+	for i := range h {
+		h[i] = prefix + h[i]
+	}
+	return h, nil
+}
+
+// members lists up to n session ids behind `after` over all these indexes: with
+// several keys in the ring a person has one index for each.
+func (m *Manager) members(ctx context.Context, indexes []string, after string, n int) ([]string, error) {
 	if after != "" {
 		after = "c/" + after
 	}
@@ -118,35 +167,31 @@ func (m *Manager) members(ctx context.Context, user flows.UserKey, after string,
 			return nil, err
 		}
 		for _, k := range keys {
-			if len(k) > 2 {
-				out = append(out, k[2:])
-			}
+			out = append(out, strings.TrimPrefix(k, "c/"))
 		}
 	}
-	return out, nil
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return out[:min(n, len(out))], nil
 }
 
 // BySID returns the ids of the sessions that carry a provider's session id.
 func (m *Manager) BySID(ctx context.Context, provider, sid string) ([]string, error) {
-	k, err := m.Keys(ctx)
+	indexes, err := m.hashed(ctx, "s/", "sid", provider+"\x00"+sid)
 	if err != nil {
 		return nil, err
 	}
-	h, err := k.Hashes("sid", provider+"\x00"+sid)
-	if err != nil {
-		return nil, err
-	}
+	const page = 1000
 	var out []string
-	for _, one := range h {
-		keys, err := m.Store.Members(ctx, "s/"+one, "", 1000)
+	for after := ""; ; after = out[len(out)-1] {
+		ids, err := m.members(ctx, indexes, after, page)
 		if err != nil {
 			return nil, err
 		}
-		for _, k := range keys {
-			out = append(out, k[2:])
+		if out = append(out, ids...); len(ids) < page {
+			return out, nil
 		}
 	}
-	return out, nil
 }
 
 // NotBeforeUser revokes every session of a user that was made before `at`, also
@@ -160,7 +205,7 @@ func (m *Manager) NotBeforeSID(ctx context.Context, provider, sid string, at tim
 	return m.notBefore(ctx, "sid", provider+"\x00"+sid, at)
 }
 
-// notBeforeFor outlives every session that may exist when it is written.
+// notBeforeFor is how long a revocation is kept, unless sessions may live longer.
 const notBeforeFor = 31 * 24 * time.Hour
 
 func (m *Manager) notBefore(ctx context.Context, space, id string, at time.Time) error {
@@ -181,12 +226,12 @@ func (m *Manager) notBefore(ctx context.Context, space, id string, at time.Time)
 		if old != nil && json.Unmarshal(old, &was) == nil && was.After(at) {
 			return flows.Keep(), nil
 		}
-		return flows.Set(val, notBeforeFor), nil
+		return flows.Set(val, max(notBeforeFor, m.Longest)), nil
 	})
 }
 
-// notRevoked checks the revocation facts of a card against a time: when the
-// session is made, its own; when loaded, when it began (I15).
+// notRevoked checks the revocation facts of a card against the time its session,
+// or the run that makes it, began (I15).
 func (m *Manager) notRevoked(ctx context.Context, c *Card, began time.Time) error {
 	k, err := m.Keys(ctx)
 	if err != nil {

@@ -44,8 +44,8 @@ func ParseTicket(s string) (Ticket, error) {
 // Text is the cookie's value.
 func (t Ticket) Text() string { return base64.RawURLEncoding.EncodeToString(t.b[:]) }
 
-// String hides the ticket: it must not end in a log.
-func (t Ticket) String() string { return "ticket(hidden)" }
+// Format hides the ticket from every verb of fmt: it must not end in a log.
+func (t Ticket) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("ticket(hidden)")) }
 
 // CacheKey is a hash of the whole ticket: nobody gets a cached session by the
 // handle alone (I13).
