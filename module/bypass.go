@@ -20,7 +20,13 @@ func (a *App) warnByPassed() {
 		return
 	}
 	for name, srv := range app.Servers {
-		for _, p := range byPassed(srv.Routes, "", false) {
+		found := proxies{named: srv.NamedRoutes}.byPassed(srv.Routes, "", false)
+		if srv.Errors != nil {
+			// Caddy may refuse a request before any route, and then runs these with
+			// the headers as the client sent them.
+			found = append(found, proxies{named: srv.NamedRoutes}.byPassed(srv.Errors.Routes, "", false)...)
+		}
+		for _, p := range found {
 			a.log.Warn("a proxy can be reached without protect: identity headers of clients are not stripped there; add protect or `protect off`",
 				zap.String("server", name), zap.Strings("listen", srv.Listen), zap.String("site", p.site), zap.String("upstream", p.upstream))
 		}
@@ -29,9 +35,15 @@ func (a *App) warnByPassed() {
 
 type proxied struct{ site, upstream string }
 
+// proxies looks for proxies, in named routes, too.
+type proxies struct {
+	named map[string]*caddyhttp.Route
+	depth int
+}
+
 // byPassed walks routes in their order. Covered is everything behind a base
 // that runs for every request that gets there.
-func byPassed(routes caddyhttp.RouteList, site string, covered bool) []proxied {
+func (n proxies) byPassed(routes caddyhttp.RouteList, site string, covered bool) []proxied {
 	var out []proxied
 	for _, r := range routes {
 		here, inRoute := site, covered
@@ -43,14 +55,19 @@ func byPassed(routes caddyhttp.RouteList, site string, covered bool) []proxied {
 			case *Protect:
 				inRoute = true
 			case *caddyhttp.Subroute:
-				out = append(out, byPassed(h.Routes, here, inRoute)...)
+				out = append(out, n.byPassed(h.Routes, here, inRoute)...)
+			case *caddyhttp.Invoke:
+				if r := n.named[h.Name]; r != nil && n.depth < 8 {
+					n := proxies{n.named, n.depth + 1}
+					out = append(out, n.byPassed(caddyhttp.RouteList{*r}, here, inRoute)...)
+				}
 			case *reverseproxy.Handler:
 				if !inRoute {
 					out = append(out, proxied{here, dials(h)})
 				}
 			}
 		}
-		if inRoute && len(r.MatcherSets) == 0 {
+		if inRoute && len(r.MatcherSets) == 0 && r.Group == "" { // of a group only one route runs
 			covered = true
 		}
 	}

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -90,10 +89,11 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 
 func (v *visit) fillFacts() {
 	r := v.r
+	v.readPath(r)
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	v.request = flows.Request{
-		Method: r.Method, Scheme: v.place.scheme, Host: v.place.host, Path: r.URL.Path, Query: r.URL.RawQuery,
-		IP: ip, Peer: r.RemoteAddr, Header: r.Header, Native: r,
+		Method: r.Method, Scheme: v.place.scheme, Host: v.place.host, Path: v.asked.URL.Path, Query: r.URL.RawQuery,
+		IP: ip, Peer: r.RemoteAddr, Header: r.Header, Native: v,
 	}
 	if v.p.gate != nil && v.p.readsBody {
 		v.request.Body = v.readBody
@@ -143,14 +143,12 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		v.noteRoute(live)
 	}
 	v.shown, v.out.private = true, true
-	ctx, cancel := context.WithCancel(v.r.Context())
-	defer cancel()
-	if !live.Open(&v.stream, cancel) { // it ended while we decided
+	if !live.Open(&v.stream, v.w) { // it ended while we decided
 		v.session, v.shown = nil, false
 		return v.loginRequired(false)
 	}
 	defer live.Close(&v.stream)
-	return v.pass(next, v.r.WithContext(ctx))
+	return v.pass(next, v.r)
 }
 
 // pass hands the request to the handlers behind us.
@@ -199,7 +197,7 @@ func (v *visit) isPassive() bool {
 	if len(v.p.passive) == 0 {
 		return false
 	}
-	ok, err := v.p.passive.AnyMatchWithError(v.r)
+	ok, err := v.p.passive.AnyMatchWithError(v.asked)
 	return ok && err == nil
 }
 

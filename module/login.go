@@ -82,7 +82,7 @@ func (v *visit) startLogin(l login) error {
 	x := &flows.Execution{
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Attempt: l.attempt,
-		Started: now.Truncate(time.Second), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
+		Started: now.Truncate(time.Millisecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
 	}
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.request.IP}
 	x.Request.Path, x.Request.Query, _ = strings.Cut(l.returnTo, "?")
@@ -201,6 +201,7 @@ func (a *answer) Redirect(to string) error {
 	if err := a.v.savePending(a.id, a.x); err != nil {
 		return a.v.failed(a.x, err)
 	}
+	a.v.logWithout("login begun", http.StatusSeeOther, zap.String("provider", a.x.Provider))
 	return a.v.redirect(to)
 }
 
@@ -405,7 +406,9 @@ func (v *visit) stale(returnTo string, attempt int) error {
 	if v.problem != nil && !gone(v.problem) {
 		return v.unavailable(v.problem)
 	}
-	if attempt+1 >= maxAttempts {
+	// Who was sent away a moment ago and comes back with no cookie at all will do
+	// so for ever: the page names that, instead of a button that leads in a circle (B08).
+	if attempt+1 >= maxAttempts || attempt > 0 && len(v.cookies) == 0 {
 		return v.loop()
 	}
 	e := v.event(auditLoginDenied)

@@ -55,6 +55,7 @@ func (v *visit) endAndLeave() error {
 		return nil
 	}
 	v.endOwn(s)
+	v.clearRecent() // its cookie did come back: who leaves and returns is in no loop
 	v.session = nil
 	if out := v.leaveProvider(s); out != nil && (isNavigation(v.r) || acceptsHTML(v.r.Header)) {
 		return out.Accept(&leaving{v})
@@ -122,7 +123,10 @@ func (v *visit) leaveProvider(s *flowsession.Session) flows.Outcome {
 // leaving renders where a logout goes on.
 type leaving struct{ v *visit }
 
-func (l *leaving) Redirect(to string) error { return l.v.redirect(to) }
+func (l *leaving) Redirect(to string) error {
+	l.v.logWithout("logout goes on at the provider", http.StatusSeeOther) // the address may hold an ID token
+	return l.v.redirect(to)
+}
 
 func (l *leaving) Post(to string, fields []flows.FormField) error {
 	l.v.show(http.StatusOK, pages.View{Kind: pages.KindPost, Action: to, Fields: fields})
@@ -137,7 +141,7 @@ func (l *leaving) Park(flows.Parked) error { l.v.signedOut(); return nil }
 // appLogout serves the application's own logout addresses.
 func (v *visit) appLogout(next caddyhttp.Handler) (bool, error) {
 	for _, l := range v.p.logouts {
-		ok, err := l.sets.AnyMatchWithError(v.r)
+		ok, err := l.sets.AnyMatchWithError(v.asked)
 		if err != nil || !ok {
 			continue
 		}
@@ -219,7 +223,9 @@ func (v *visit) backchannelRefused(err error) error {
 // all of its subject. The revocation is written first, so that a login under
 // way cannot come in behind it (I15).
 func (v *visit) endClaimed(p *flows.Provider, c flows.LogoutClaim) error {
-	ctx := v.r.Context()
+	// A provider that hangs up must not leave it half done: its token is good once.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), 10*time.Second)
+	defer cancel()
 	if err := v.consumeMark(ctx, c.Once); err != nil {
 		return err
 	}
@@ -261,18 +267,26 @@ func (v *visit) endClaimed(p *flows.Provider, c flows.LogoutClaim) error {
 	return nil
 }
 
+// consumeMark makes a mark under every key of the ring: while keys are rotated,
+// any two nodes that read each other's cookies share one, and one of them loses (I09, B20).
 func (v *visit) consumeMark(ctx context.Context, m flows.Mark) error {
 	k, err := v.app.keys.ring(ctx)
 	if err != nil {
 		return err
 	}
-	h, err := k.Hashes("mark", m.Space+"\x00"+m.ID)
+	names, err := k.Hashes("mark", m.Space+"\x00"+m.ID)
 	if err != nil {
 		return err
 	}
-	err = v.app.store.Create(ctx, "m/"+h[0], []byte{1}, max(m.Until.Sub(Now()), 0)+time.Minute)
-	if errors.Is(err, flows.ErrExists) {
-		return flows.Refuse(flows.ReasonReplayed, fmt.Errorf("%s was used before", m.Space))
+	slices.Sort(names)
+	for _, h := range names {
+		err = v.app.store.Create(ctx, "m/"+h, []byte{1}, max(m.Until.Sub(Now()), 0)+time.Minute)
+		if errors.Is(err, flows.ErrExists) {
+			return flows.Refuse(flows.ReasonReplayed, fmt.Errorf("%s was used before", m.Space))
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
@@ -24,7 +26,11 @@ func (v *visit) portal() error {
 	}
 	switch path {
 	case "/callback":
-		return v.method(func() error { return v.callback(name) }, http.MethodGet, http.MethodPost)
+		rec := caddyhttp.NewResponseRecorder(v.w, nil, nil)
+		v.w = rec
+		err := v.method(func() error { return v.callback(name) }, http.MethodGet, http.MethodPost)
+		v.logWithout("callback", rec.Status())
+		return err
 	case "/backchannel-logout":
 		return v.method(func() error { return v.backchannelLogout(name) }, http.MethodPost)
 	}

@@ -41,20 +41,32 @@ func (v *visit) gateOf(path string) (*Protect, error) {
 // askRoutes runs the site's routes for a GET of the path. Its context is cancelled
 // already: a handler that is no gate of ours cannot send anything anywhere.
 func (v *visit) askRoutes(path string) *probe {
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		return new(probe)
+	}
+	if i := sessionParameter(u.Path); i >= 0 {
+		u.Path, u.RawPath = u.Path[:i], ""
+	}
+	return v.askRoutesAs(&http.Request{
+		Method: http.MethodGet, URL: u, Header: http.Header{"Accept": {"text/html"}},
+		Host: v.r.Host, RemoteAddr: v.r.RemoteAddr, TLS: v.r.TLS, RequestURI: path,
+	})
+}
+
+// askRoutesAs is askRoutes for a request of any kind, which is left as it is.
+func (v *visit) askRoutesAs(like *http.Request) *probe {
 	pr := new(probe)
 	srv, ok := v.r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok {
 		return pr
 	}
-	u, err := url.ParseRequestURI(path)
-	if err != nil {
-		return pr
-	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(v.r.Context()))
 	cancel()
+	u := *like.URL
 	r := (&http.Request{
-		Method: http.MethodGet, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Accept": {"text/html"}},
-		Body: http.NoBody, Host: v.r.Host, RemoteAddr: v.r.RemoteAddr, TLS: v.r.TLS, RequestURI: path,
+		Method: like.Method, URL: &u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: like.Header.Clone(),
+		Body: http.NoBody, Host: like.Host, RemoteAddr: like.RemoteAddr, TLS: like.TLS, RequestURI: like.RequestURI,
 	}).WithContext(ctx)
 	w := &nowhere{h: http.Header{}}
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, srv)

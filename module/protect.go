@@ -202,11 +202,11 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 			if len(sets) == 0 {
 				return true, nil
 			}
-			req, ok := f.Request.Native.(*http.Request)
+			v, ok := f.Request.Native.(*visit)
 			if !ok {
 				return false, errors.New("no request to match")
 			}
-			return sets.AnyMatchWithError(req)
+			return v.matches(sets, rule.Do == policy.Require)
 		}
 		if (r.Policy != "" || r.CEL != "") != (rule.Do == policy.Require) {
 			return fmt.Errorf("rule at %s: a condition belongs to require, and require needs one", r.Source)
@@ -260,6 +260,14 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		v = p.begin(w, r)
 		if done, err := v.base(); done || err != nil {
 			return err
+		}
+		gate, err := v.otherGate(r)
+		switch {
+		case err != nil:
+			return v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", err)
+		case gate != nil:
+			v.gated, v.p = true, gate
+			return v.judge(w, r, next)
 		}
 	}
 	if p.Base || p.Off {

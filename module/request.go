@@ -123,8 +123,8 @@ func badRawPath(raw string) string {
 		return ""
 	}
 	if i := strings.IndexByte(raw, ';'); i >= 0 {
-		rest := raw[i+1:]
-		if !strings.HasPrefix(strings.ToLower(rest), "jsessionid=") || strings.ContainsAny(rest, ";/") {
+		// Nothing but the session parameter, and in it nothing that anybody decodes.
+		if sessionParameter(raw) != i || strings.ContainsFunc(raw[i+len(";jsessionid="):], func(r rune) bool { return !sessionByte(r) }) {
 			return "path parameter"
 		}
 		raw = raw[:i]
@@ -159,12 +159,14 @@ func badRawPath(raw string) string {
 			if lower[i+1] == '0' || lower[i+1] == '1' {
 				return "control character"
 			}
-			if lower[i+1] == 'c' && (lower[i+2] == '0' || lower[i+2] == '1') {
+			if overlong(lower[i:]) {
 				return "overlong encoding"
 			}
 		}
 	}
 	switch {
+	case strings.Contains(strings.NewReplacer("%3a", ":", "%24", "$").Replace(lower), "::$"):
+		return "stream name" // NTFS: /admin::$INDEX_ALLOCATION/ is /admin/
 	case strings.Contains(raw, "//"):
 		return "empty segment"
 	case dotSegment(lower):
@@ -173,13 +175,38 @@ func badRawPath(raw string) string {
 	return ""
 }
 
+// sessionByte is what session ids are made of, with the names of nodes behind them.
+func sessionByte(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~!:+*@", r)
+}
+
+// overlong reports that an escape begins a UTF-8 sequence longer than its
+// character needs (RFC 3629 §3): old decoders make a slash or a dot of it.
+func overlong(lower string) bool {
+	next := ""
+	if len(lower) >= 6 && lower[3] == '%' {
+		next = lower[4:6]
+	}
+	switch lower[1:3] {
+	case "c0", "c1":
+		return true
+	case "e0":
+		return next >= "80" && next < "a0"
+	case "f0":
+		return next >= "80" && next < "90"
+	case "f8", "fc":
+		return next >= "80" && next < "c0"
+	}
+	return false
+}
+
 // plainPath is the quick answer for almost every request.
 func plainPath(raw string) bool {
 	prev := byte(0)
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		switch {
-		case c == '%' || c == ';' || c == '\\' || c < ' ' || c == 0x7f:
+		case c == '%' || c == ';' || c == ':' || c == '\\' || c < ' ' || c == 0x7f:
 			return false
 		case c == '/' && prev == '/':
 			return false

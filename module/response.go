@@ -38,6 +38,9 @@ func (v *visit) wrap(w http.ResponseWriter) http.ResponseWriter {
 
 // WriteHeader cleans the answer's headers, once, before they are sent.
 func (o *response) WriteHeader(status int) {
+	if status > 100 && status < 200 && status != http.StatusSwitchingProtocols && !o.v.answering {
+		headers.DropSetCookie(o.Header(), o.v.app.ownCookie)
+	}
 	if !o.wrote && (status < 100 || status > 199 || status == http.StatusSwitchingProtocols) {
 		o.wrote = true
 		o.clean()
@@ -73,6 +76,9 @@ func (o *response) clean() {
 		h.Add("Set-Cookie", c)
 	}
 	if o.private {
+		// RFC 9213: these overrule Cache-Control in the caches they speak to.
+		h.Del("CDN-Cache-Control")
+		h.Del("Surrogate-Control")
 		if cc := h["Cache-Control"]; len(cc) == 0 {
 			o.only[0] = "private"
 			h["Cache-Control"] = o.only[:]

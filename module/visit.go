@@ -49,6 +49,11 @@ type visit struct {
 	bodyErr  error
 	bodyRead bool
 	out      response
+
+	// asked is the request as matchers see it, others what else its path may be read as.
+	asked      *http.Request
+	others     []*http.Request
+	unreadable error
 }
 
 func visitOf(r *http.Request) *visit {
