@@ -173,7 +173,7 @@ func (a *App) provisionStore(ctx caddy.Context) error {
 	if err := a.provisionKeys(ctx); err != nil {
 		return err
 	}
-	a.sessions = &flowsession.Manager{Store: s, Keys: a.keys.ring, Now: Now}
+	a.sessions = &flowsession.Manager{Store: s, Keys: a.keys.ring, Now: Now, Longest: a.limits.Lifetime}
 	return a.shared.useCache(where)
 }
 
@@ -321,6 +321,7 @@ func (a *App) sweep(ctx context.Context) {
 			for _, id := range a.shared.cache.Sweep(Now()) {
 				a.endInBackground(id, ReasonExpired)
 			}
+			a.retryEnds(ctx)
 		}
 	}
 }

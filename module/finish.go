@@ -60,7 +60,9 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 		return v.failed(x, err)
 	}
 	if old == nil && v.session != nil { // another person signed in on this browser
-		v.app.endSession(ctx, v.session.ID(), flows.ReasonUserMismatch, nil)
+		if v.app.endSession(ctx, v.session.ID(), flows.ReasonUserMismatch, nil) != nil {
+			v.app.endLater(v.session, flows.ReasonUserMismatch)
+		}
 	}
 	if oldTicket != nil {
 		v.app.shared.cache.Drop(oldTicket.CacheKey())
@@ -68,6 +70,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if !v.app.shared.cache.Add(t.CacheKey(), s) {
 		return v.failed(x, flows.Refuse(flows.ReasonRevoked, errors.New("the session ended while it was made")))
 	}
+	session.LiveOf(s).Confirm(Now())
 	if err := v.ticketStore().Set(v.w, v.place.cookie, t); err != nil {
 		return v.failed(x, err)
 	}
@@ -148,7 +151,7 @@ func (v *visit) failed(x *flows.Execution, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil
-	case reason == flows.ReasonStaleLogin:
+	case reason == flows.ReasonStaleLogin, errors.Is(err, flowsession.ErrEnded):
 		return v.stale(x.ReturnTo, x.Attempt)
 	case reason == flows.ReasonProviderDown, reason == flows.ReasonAuditDown, errors.Is(err, flows.ErrUnavailable):
 		if reason == flows.ReasonInternal {

@@ -68,29 +68,11 @@ func (v *visit) endOwn(s *flowsession.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), 10*time.Second)
 	defer cancel()
 	e := v.event(audit.Logout)
-	if !v.app.endSession(ctx, s.ID(), ReasonLogout, func(old *audit.Event) { *old = e; old.Reason = ReasonLogout }) {
-		// The store did not take it: the session is dead on this node, and the
-		// revocation is tried again until it is written (I25: never blocked).
-		v.app.endLater(s.ID(), ReasonLogout)
+	e.Reason = ReasonLogout
+	if err := v.app.endSession(ctx, s.ID(), ReasonLogout, func(old *audit.Event) { *old = e }); err != nil {
+		v.app.trail.Note(e)
+		v.app.endLater(s, ReasonLogout)
 	}
-}
-
-// endLater tries again to end a session in the store, for a minute.
-func (a *App) endLater(id string, why flows.Reason) {
-	a.enter()
-	go func() {
-		defer a.leave()
-		for wait := time.Second; wait < time.Minute; wait *= 2 {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			_, _, err := a.sessions.End(ctx, id, why)
-			cancel()
-			if err == nil || errors.Is(err, flows.ErrNotFound) {
-				return
-			}
-			time.Sleep(wait)
-		}
-		a.log.Error("session not ended in the store: it is dead on this node until restart only", zap.String("session", id))
-	}()
 }
 
 // leaveProvider asks the provider of the newest login to end it there, too.
@@ -262,7 +244,7 @@ func (v *visit) endClaimed(p *flows.Provider, c flows.LogoutClaim) error {
 		}
 	}
 	for _, id := range ids {
-		v.app.endSession(ctx, id, flows.ReasonRevoked, nil)
+		_ = v.app.endSession(ctx, id, flows.ReasonRevoked, nil) // logged; not_before holds without it
 	}
 	return nil
 }

@@ -62,6 +62,9 @@ type shared struct {
 	budgets *flows.Budgets
 	// refused counts wrong answers of people who are not signed in.
 	refused atomic.Int64
+	// ending are sessions that the store could not end yet, by id.
+	ending   map[string]ending
+	retrying atomic.Bool
 }
 
 // Destruct implements caddy.Destructor.

@@ -218,19 +218,24 @@ func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, origin stri
 		if s, err = a.sessions.Load(ctx, t, origin); err != nil {
 			return nil, err
 		}
-		if !a.shared.cache.Add(key, s) {
+		if a.shared.isEnding(s.ID()) || !a.shared.cache.Add(key, s) {
 			return nil, flowsession.ErrEnded
 		}
+		session.LiveOf(s).Confirm(Now())
 	}
+	now := Now()
 	switch {
 	case s.Origin != origin:
 		return nil, flowsession.ErrOrigin
 	case session.LiveOf(s).Ended():
 		return nil, flowsession.ErrEnded
-	case !s.Alive(Now()):
+	case !s.Alive(now):
 		a.shared.cache.End(s.ID())
 		a.endInBackground(s.ID(), ReasonExpired)
 		return nil, flowsession.ErrEnded
+	}
+	if err := a.confirm(ctx, s, now); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -242,29 +247,28 @@ func (a *App) endInBackground(id string, why flows.Reason) {
 		defer a.leave()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		a.endSession(ctx, id, why, nil)
+		_ = a.endSession(ctx, id, why, nil) // logged; its time is over in any case
 	}()
 }
 
-// endSession ends a session everywhere this node can reach, and notes it.
-func (a *App) endSession(ctx context.Context, id string, why flows.Reason, fill func(*audit.Event)) bool {
+// endSession ends a session everywhere this node can reach, and notes it. An
+// error says that the store did not take it: it is dead on this node only.
+func (a *App) endSession(ctx context.Context, id string, why flows.Reason, fill func(*audit.Event)) error {
 	a.shared.cache.End(id)
 	c, first, err := a.sessions.End(ctx, id, why)
-	if err != nil {
-		if !errors.Is(err, flows.ErrNotFound) {
-			a.log.Error("session not ended in the store", zap.String("session", id), zap.Error(err))
-		}
-		return false
+	if errors.Is(err, flows.ErrNotFound) || err == nil && !first {
+		return nil
 	}
-	if !first {
-		return false
+	if err != nil {
+		a.log.Error("session not ended in the store", zap.String("session", id), zap.Error(err))
+		return err
 	}
 	e := audit.Event{ID: newID(), Time: Now(), Kind: audit.SessionEnded, User: c.User, Name: c.Name, Provider: c.Provider, Session: id, Reason: why}
 	if fill != nil {
 		fill(&e)
 	}
 	a.trail.Note(e)
-	return true
+	return nil
 }
 
 // active notes activity and writes it when due, beside the request.
@@ -285,6 +289,8 @@ func (v *visit) active() {
 			a.shared.cache.End(s.ID()) // ended elsewhere (I15)
 		case err != nil:
 			a.log.Warn("activity of a session not written", zap.String("session", s.ID()), zap.Error(err))
+		default:
+			session.LiveOf(s).Confirm(Now())
 		}
 	}()
 }

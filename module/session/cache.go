@@ -4,7 +4,7 @@
 package session
 
 import (
-	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,6 +125,8 @@ type Live struct {
 	ended   atomic.Bool
 	holders int // guarded by Cache.mu
 	current atomic.Pointer[session.Session]
+	// confirmed is when the store last vouched for the session, in unix nanoseconds.
+	confirmed atomic.Int64
 	mu      sync.Mutex
 	first   *Stream
 	// Prepared is the hall's: headers built once per session and route.
@@ -142,6 +144,12 @@ func LiveOf(s *session.Session) *Live {
 	return l
 }
 
+// Confirm notes that the store vouched for the session.
+func (l *Live) Confirm(now time.Time) { l.confirmed.Store(now.UnixNano()) }
+
+// ConfirmedSince reports whether the store vouched for the session after t.
+func (l *Live) ConfirmedSince(t time.Time) bool { return l.confirmed.Load() > t.UnixNano() }
+
 // Ended reports whether the session ended on this node.
 func (l *Live) Ended() bool { return l.ended.Load() }
 
@@ -156,19 +164,37 @@ func (l *Live) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for s := l.first; s != nil; s = s.next {
-		s.cancel()
+		s.cut()
 	}
 }
 
 // Stream is one request in flight; it ends with its session.
 type Stream struct {
-	cancel     context.CancelFunc
+	w          http.ResponseWriter
 	prev, next *Stream
 }
 
-// Open registers a request. The caller must Close it. False: the session has ended.
-func (l *Live) Open(s *Stream, cancel context.CancelFunc) bool {
-	s.cancel = cancel
+// cut ends a request by its connection's deadlines: net/http then cancels the
+// request's context, and a hijacked connection fails its next read. A context
+// of our own for every request would cost six allocations on the hot path.
+func (s *Stream) cut() {
+	w := s.w
+	for { // to net/http's own writer: wrappers above it are not safe for another goroutine
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = u.Unwrap()
+	}
+	c, past := http.NewResponseController(w), time.Unix(1, 0)
+	_ = c.SetReadDeadline(past)
+	_ = c.SetWriteDeadline(past)
+}
+
+// Open registers a request and the writer of its answer. The caller must Close
+// it before the handler returns. False: the session has ended.
+func (l *Live) Open(s *Stream, w http.ResponseWriter) bool {
+	s.w = w
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended.Load() {

@@ -1,0 +1,108 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/module/session"
+)
+
+// trustFor is how long a cached session is served while the store cannot be
+// asked: a revocation that is written there is missed for no longer.
+const trustFor = 15 * time.Minute
+
+// confirm asks the store for a cached session that it has not vouched for in
+// trustFor. Who is active is vouched for every minute, beside the request.
+func (a *App) confirm(ctx context.Context, s *flowsession.Session, now time.Time) error {
+	live := session.LiveOf(s)
+	if live.ConfirmedSince(now.Add(-trustFor)) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	err := a.sessions.Check(ctx, s)
+	switch {
+	case err == nil:
+		live.Confirm(now)
+	case gone(err):
+		a.shared.cache.End(s.ID())
+	}
+	return err
+}
+
+// ending is a session that ended here and not yet in the store.
+type ending struct {
+	why   flows.Reason
+	until time.Time
+}
+
+// endLater makes sure that a session that the store could not end stays ended
+// on this node, and ends there once the store can be asked (I25: never blocked).
+func (a *App) endLater(s *flowsession.Session, why flows.Reason) {
+	a.shared.mu.Lock()
+	defer a.shared.mu.Unlock()
+	if a.shared.ending == nil {
+		a.shared.ending = map[string]ending{}
+	}
+	a.shared.ending[s.ID()] = ending{why, s.Card.Expires}
+}
+
+func (s *shared) isEnding(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.ending[id]
+	return ok
+}
+
+func (s *shared) ended(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.ending, id)
+}
+
+// endings are what is still to be ended, without those whose time is over.
+func (s *shared) endings(now time.Time) map[string]flows.Reason {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out map[string]flows.Reason
+	for id, e := range s.ending {
+		if !now.Before(e.until) {
+			delete(s.ending, id)
+			continue
+		}
+		if out == nil {
+			out = map[string]flows.Reason{}
+		}
+		out[id] = e.why
+	}
+	return out
+}
+
+// retryEnds tries again what the store did not take. One attempt at a time: a
+// store that hangs must not hold up the sweep, which cuts streams.
+func (a *App) retryEnds(ctx context.Context) {
+	due := a.shared.endings(Now())
+	if len(due) == 0 || !a.shared.retrying.CompareAndSwap(false, true) {
+		return
+	}
+	a.enter()
+	go func() {
+		defer a.leave()
+		defer a.shared.retrying.Store(false)
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		for id, why := range due {
+			_, _, err := a.sessions.End(ctx, id, why)
+			if err != nil && !errors.Is(err, flows.ErrNotFound) {
+				a.log.Warn("session still not ended in the store", zap.String("session", id), zap.Int("waiting", len(due)), zap.Error(err))
+				return
+			}
+			a.shared.ended(id)
+		}
+	}()
+}
