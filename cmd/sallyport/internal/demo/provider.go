@@ -17,7 +17,6 @@ type provider struct {
 	issuer  string
 	storage *storage
 	op      *op.Provider
-	signIn  func(*http.Request, string) string
 }
 
 // newProvider makes a provider at this issuer with one client.
