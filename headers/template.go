@@ -26,8 +26,8 @@ type part struct {
 	late   bool
 }
 
-// ParseTemplate reads text with {placeholders}; `\{` and `\}` are braces. An
-// unknown placeholder is an error that lists those that exist.
+// ParseTemplate reads text with {placeholders}; `\{` and `\}` are braces,
+// and `\\{` is a backslash before a placeholder. An unknown placeholder is an error that lists those that exist.
 func ParseTemplate(s string) (*Template, error) {
 	t := &Template{}
 	var lit strings.Builder
@@ -42,6 +42,9 @@ func ParseTemplate(s string) (*Template, error) {
 		case c == '\\' && i+1 < len(s) && (s[i+1] == '{' || s[i+1] == '}'):
 			i++
 			lit.WriteByte(s[i])
+		case c == '\\' && i+2 < len(s) && s[i+1] == '\\' && s[i+2] == '{': // CORP\\{user.name}
+			i++
+			lit.WriteByte(c)
 		case c == '{':
 			end := strings.IndexAny(s[i+1:], "{}")
 			if end < 0 || s[i+1+end] == '{' {

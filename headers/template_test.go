@@ -36,6 +36,8 @@ func TestTemplateValues(t *testing.T) {
 	}{
 		{"{user.name}", []string{"alice"}, false},
 		{"{user.key}", []string{"corp:u-1"}, false},
+		{`CORP\\{user.name}`, []string{`CORP\alice`}, false},
+		{`\{x\}{user.name}`, []string{`{x}alice`}, false},
 		{"{user.provider}", []string{"corp"}, false},
 		{"{user.groups}", []string{"staff", "payroll"}, true},
 		{"{user.department}", []string{"sales"}, false},

@@ -181,7 +181,8 @@ func (a *answer) Ask(p flows.Page) error {
 	}
 	switch p.Problem {
 	case "":
-		if isNavigation(v.r) || a.posted && acceptsHTML(v.r.Header) {
+		// At an application's address the answer is always a redirect: our pages live under /.identity/.
+		if isNavigation(v.r) || a.posted && acceptsHTML(v.r.Header) || !strings.HasPrefix(v.r.URL.Path, "/.identity/") {
 			return v.redirect("/.identity/flow?p=" + a.id)
 		}
 		return v.ask(http.StatusOK, a.id, a.x, p)
