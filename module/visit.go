@@ -283,6 +283,7 @@ func (v *visit) active() {
 		defer a.leave()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
+		asked := Now()
 		err := a.sessions.Touch(ctx, s)
 		switch {
 		case errors.Is(err, flowsession.ErrEnded), errors.Is(err, flows.ErrNotFound):
@@ -290,7 +291,7 @@ func (v *visit) active() {
 		case err != nil:
 			a.log.Warn("activity of a session not written", zap.String("session", s.ID()), zap.Error(err))
 		default:
-			session.LiveOf(s).Confirm(Now())
+			session.LiveOf(s).Confirm(asked)
 		}
 	}()
 }

@@ -127,8 +127,8 @@ type Live struct {
 	current atomic.Pointer[session.Session]
 	// confirmed is when the store last vouched for the session, in unix nanoseconds.
 	confirmed atomic.Int64
-	mu      sync.Mutex
-	first   *Stream
+	mu        sync.Mutex
+	first     *Stream
 	// Prepared is the hall's: headers built once per session and route.
 	Prepared sync.Map
 	// Routes is when each route was last used, for limits of a route's own (B17).
