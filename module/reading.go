@@ -97,6 +97,7 @@ func readings(path string) (matched string, others []string, err error) {
 				return matched, nil, errReadings
 			}
 			rest := strings.Join(segments[i+1:], "/")
+			add(strings.Join(segments[:i+1], "/")) // the script runs, whatever stands behind it
 			add(rest)
 			add(strings.Join(segments[:i], "/") + "/" + rest)
 		}
