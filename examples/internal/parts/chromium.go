@@ -36,14 +36,23 @@ func Chromium(t testing.TB, options ...chromedp.ExecAllocatorOption) *Window {
 		t.Fatal(err)
 	}
 	// Chromium goes on writing for a moment after it is told to end.
-	t.Cleanup(func() { _ = os.RemoveAll(profile) })
+	t.Cleanup(func() {
+		if err := poll(10*time.Second, func() error { return os.RemoveAll(profile) }); err != nil {
+			t.Logf("the profile of chromium: %v", err)
+		}
+	})
 	all := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile), chromedp.WindowSize(1000, 750),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en"))
 	actx, stop := chromedp.NewExecAllocator(context.Background(), append(all, options...)...)
-	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(actx)
+	t.Cleanup(func() {
+		stop()
+		if a := chromedp.FromContext(ctx).Allocator; a != nil {
+			a.Wait()
+		}
+	})
 	t.Cleanup(func() { _ = chromedp.Cancel(ctx); cancel() })
 	w := &Window{t: t}
 	w.listen(ctx)
