@@ -142,7 +142,30 @@ func (g *gateway) load(global, site string) error {
 		return err
 	}
 	_ = warn
-	return caddy.Load(cfg, true)
+	if err := caddy.Load(cfg, true); err != nil {
+		return err
+	}
+	g.settle()
+	return nil
+}
+
+// settle waits until the listener of a replaced config is gone: for a moment
+// after a reload the kernel still hands connections to it, and they are dropped.
+func (g *gateway) settle() {
+	for good, tries := 0, 0; good < 3 && tries < 20; tries++ {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", g.port))
+		if err != nil {
+			return // this config listens elsewhere
+		}
+		_ = c.SetDeadline(time.Now().Add(100 * time.Millisecond))
+		_, _ = io.WriteString(c, "GET / HTTP/9.9\r\nHost: settle.invalid\r\nConnection: close\r\n\r\n") // refused by net/http itself
+		if n, _ := c.Read(make([]byte, 1)); n == 1 {
+			good++
+		} else {
+			good = 0
+		}
+		c.Close()
+	}
 }
 
 func (g *gateway) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", g.port, path) }
