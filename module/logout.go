@@ -211,37 +211,21 @@ func (v *visit) endClaimed(p *flows.Provider, c flows.LogoutClaim) error {
 	if err := v.consumeMark(ctx, c.Once); err != nil {
 		return err
 	}
-	m, at := v.app.sessions, Now()
-	var ids []string
-	if c.SID != "" {
-		if err := m.NotBeforeSID(ctx, p.Name, c.SID, at); err != nil {
-			return err
-		}
-		found, err := m.BySID(ctx, p.Name, c.SID)
-		if err != nil {
-			return err
-		}
-		ids = found
-	} else {
+	if c.SID == "" {
 		key, err := flows.MakeUserKey(p.Realm(), c.Subject)
 		if err != nil {
 			return err
 		}
-		if err := m.NotBeforeUser(ctx, key, at); err != nil {
-			return err
-		}
-		for after := ""; ; {
-			cards, err := m.List(ctx, key, after, 500)
-			if err != nil {
-				return err
-			}
-			for _, card := range cards {
-				ids, after = append(ids, card.ID), card.ID
-			}
-			if len(cards) < 500 {
-				break
-			}
-		}
+		_, err = v.app.endUser(ctx, key)
+		return err
+	}
+	m := v.app.sessions
+	if err := m.NotBeforeSID(ctx, p.Name, c.SID, Now()); err != nil {
+		return err
+	}
+	ids, err := m.BySID(ctx, p.Name, c.SID)
+	if err != nil {
+		return err
 	}
 	for _, id := range ids {
 		_ = v.app.endSession(ctx, id, flows.ReasonRevoked, nil) // logged; not_before holds without it

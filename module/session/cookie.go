@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
@@ -147,6 +148,16 @@ type packed struct{}
 // we could have written more.
 const maxUnpacked = 64 << 10
 
+// deflaters are kept: a new one is most of a megabyte, for every stranger who
+// begins a login.
+var deflaters = sync.Pool{New: func() any {
+	w, err := flate.NewWriter(io.Discard, flate.BestCompression)
+	if err != nil {
+		return nil // not with a level that exists
+	}
+	return w
+}}
+
 func (packed) Serialize(src any) ([]byte, error) {
 	m, ok := src.(map[any]any)
 	if !ok {
@@ -157,10 +168,12 @@ func (packed) Serialize(src any) ([]byte, error) {
 		return nil, errors.New("packing a pending login without one")
 	}
 	var buf bytes.Buffer
-	w, err := flate.NewWriter(&buf, flate.BestCompression)
-	if err != nil {
-		return nil, err
+	w, ok := deflaters.Get().(*flate.Writer)
+	if !ok {
+		return nil, errors.New("packing a pending login without a deflater")
 	}
+	defer deflaters.Put(w)
+	w.Reset(&buf)
 	if _, err := w.Write(b); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,221 @@
+package module
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+)
+
+func init() { caddy.RegisterModule(AdminAPI{}) }
+
+// AdminAPI serves /identity/… on Caddy's admin endpoint: who is signed in, ending
+// sessions, and how the providers are. Who may reach the admin endpoint may do
+// all of it; every call, reading too, is an event of the trail (I26).
+//
+//	GET    /identity/sessions?user=<key, base64url>&after=<id>&n=<up to 1000>
+//	DELETE /identity/sessions/<id>
+//	DELETE /identity/users/<key, base64url>/sessions
+//	GET    /identity/providers
+type AdminAPI struct{}
+
+// CaddyModule returns the Caddy module information.
+func (AdminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.identity", New: func() caddy.Module { return new(AdminAPI) }}
+}
+
+// Routes implements caddy.AdminRouter.
+func (AdminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		adminRoute("/identity/sessions", http.MethodGet, (*App).adminList),
+		adminRoute("/identity/sessions/", http.MethodDelete, (*App).adminEnd),
+		adminRoute("/identity/users/", http.MethodDelete, (*App).adminEndUser),
+		adminRoute("/identity/providers", http.MethodGet, (*App).adminProviders),
+	}
+}
+
+func adminRoute(pattern, method string, serve func(*App, http.ResponseWriter, *http.Request) error) caddy.AdminRoute {
+	return caddy.AdminRoute{Pattern: pattern, Handler: caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		// Not the app this router was provisioned with: after a refused reload that
+		// one belongs to a config that never ran.
+		v, err := caddy.ActiveContext().AppIfConfigured("identity")
+		if err != nil {
+			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no identity app is running")}
+		}
+		a, ok := v.(*App)
+		if !ok {
+			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("the identity app is a %T", v)}
+		}
+		if r.Method != method {
+			w.Header().Set("Allow", method)
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("%s is for %s", pattern, method)}
+		}
+		a.enter()
+		defer a.leave()
+		return serve(a, w, r)
+	})}
+}
+
+// adminSession is what the admin API tells of a session; the id is the public one.
+type adminSession struct {
+	ID       string        `json:"id"`
+	User     flows.UserKey `json:"user"`
+	Name     string        `json:"name"`
+	Provider string        `json:"provider"`
+	Flows    []string      `json:"flows"`
+	Started  time.Time     `json:"started"`
+	// Seen is at most a minute behind.
+	Seen    time.Time `json:"seen"`
+	Expires time.Time `json:"expires"`
+	IP      string    `json:"ip,omitempty"`
+	Agent   string    `json:"agent,omitempty"`
+	Origins []string  `json:"origins"`
+}
+
+// adminPage bounds one answer.
+const adminPage = 1000
+
+func (a *App) adminList(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	user, err := userKeyOf(q.Get("user"))
+	if err != nil {
+		return err
+	}
+	n := 100
+	if s := q.Get("n"); s != "" {
+		if n, err = strconv.Atoi(s); err != nil || n < 1 || n > adminPage {
+			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: fmt.Errorf("n is a number from 1 to %d, not '%s'", adminPage, s)}
+		}
+	}
+	if err := a.adminAudit(r, audit.Event{User: user}); err != nil {
+		return err
+	}
+	cards, err := a.sessions.List(r.Context(), user, q.Get("after"), n)
+	if err != nil {
+		return adminUnavailable(err)
+	}
+	out := struct {
+		Sessions []adminSession `json:"sessions"`
+		// After continues the list; missing when there is no more.
+		After string `json:"after,omitempty"`
+	}{Sessions: make([]adminSession, 0, len(cards))}
+	for _, c := range cards {
+		out.Sessions = append(out.Sessions, adminSession{
+			ID: c.ID, User: c.User, Name: c.Name, Provider: c.Provider, Flows: orderOf(nil, c.Flows),
+			Started: c.Started.UTC(), Seen: c.Seen.UTC(), Expires: c.Expires.UTC(), IP: c.IP, Agent: c.Agent, Origins: c.Origins,
+		})
+	}
+	if len(cards) == n {
+		out.After = cards[n-1].ID
+	}
+	return adminJSON(w, out)
+}
+
+func (a *App) adminEnd(w http.ResponseWriter, r *http.Request) error {
+	id := strings.TrimPrefix(r.URL.Path, "/identity/sessions/")
+	unknown := caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no session has this id")}
+	if id == "" || strings.Contains(id, "/") {
+		return unknown
+	}
+	if err := a.adminAudit(r, audit.Event{Session: id, Reason: flows.ReasonRevoked}); err != nil {
+		a.log.Error(err.Error()) // what takes away goes on without the trail (I25)
+	}
+	c, err := a.sessions.Card(r.Context(), id)
+	if errors.Is(err, flows.ErrNotFound) || err == nil && !c.Ended.IsZero() {
+		a.shared.cache.End(id)
+		return unknown
+	}
+	if err == nil {
+		err = a.endSession(r.Context(), id, flows.ReasonRevoked, nil)
+	}
+	if err != nil {
+		// Dead on this node at once; the store hears of it as soon as it can.
+		a.shared.cache.End(id)
+		a.endLater(&flowsession.Session{Card: flowsession.Card{ID: id, Expires: Now().Add(a.limits.Lifetime)}}, flows.ReasonRevoked)
+		return adminUnavailable(err)
+	}
+	return adminJSON(w, map[string]any{"ended": 1})
+}
+
+func (a *App) adminEndUser(w http.ResponseWriter, r *http.Request) error {
+	text, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/identity/users/"), "/sessions")
+	if !ok || text == "" {
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("the path is /identity/users/<key, base64url>/sessions")}
+	}
+	user, err := userKeyOf(text)
+	if err != nil {
+		return err
+	}
+	if err := a.adminAudit(r, audit.Event{User: user, Reason: flows.ReasonRevoked}); err != nil {
+		a.log.Error(err.Error())
+	}
+	ended, err := a.endUser(r.Context(), user)
+	if err != nil {
+		return adminUnavailable(err)
+	}
+	return adminJSON(w, map[string]any{"ended": ended})
+}
+
+func (a *App) adminProviders(w http.ResponseWriter, r *http.Request) error {
+	if err := a.adminAudit(r, audit.Event{}); err != nil {
+		return err
+	}
+	type provider struct {
+		Name    string `json:"name"`
+		Type    string `json:"type"`
+		Healthy bool   `json:"healthy"`
+		Error   string `json:"error,omitempty"`
+	}
+	out := make([]provider, 0, len(a.providers))
+	for _, p := range a.providers {
+		one := provider{Name: p.Name, Type: p.Type, Healthy: true}
+		if h, ok := p.Guest.(flows.Health); ok {
+			if err := h.Health(); err != nil {
+				one.Healthy, one.Error = false, err.Error()
+			}
+		}
+		out = append(out, one)
+	}
+	return adminJSON(w, map[string]any{"providers": out})
+}
+
+// adminAudit writes the call before anything is told or done.
+func (a *App) adminAudit(r *http.Request, e audit.Event) error {
+	e.ID, e.Time, e.Kind = newID(), Now(), audit.Admin
+	e.Method, e.Host, e.Path, e.IP = r.Method, r.Host, r.URL.Path, r.RemoteAddr
+	if _, err := a.trail.Before(r.Context(), e); err != nil {
+		return adminUnavailable(err)
+	}
+	return nil
+}
+
+func adminUnavailable(err error) error {
+	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
+}
+
+// userKeyOf reads a user key as it stands in paths and queries; "" is everybody.
+func userKeyOf(text string) (flows.UserKey, error) {
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	if err != nil || len(b) > 0 && !strings.Contains(string(b), ":") {
+		return "", caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New("a user is the base64url of <realm>:<subject>")}
+	}
+	return flows.UserKey(b), nil
+}
+
+func adminJSON(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	return json.NewEncoder(w).Encode(v)
+}
+
+var _ caddy.AdminRouter = AdminAPI{}
