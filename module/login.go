@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
 
@@ -374,7 +375,11 @@ func (v *visit) resumeCallback(name, handle string, cb flows.Callback) error {
 		if v.session != nil {
 			return v.home("/")
 		}
-		return v.refuse(http.StatusBadRequest, flows.ReasonStaleLogin, "", "", errors.New("state is not ours"))
+		e := v.event(audit.Denied)
+		e.Reason, e.Detail = flows.ReasonStaleLogin, "state is not ours"
+		v.app.trail.Note(e)
+		v.show(http.StatusBadRequest, pages.View{Kind: pages.KindStale, Reason: flows.ReasonStaleLogin, ID: e.ID, Link: loginURL("/")})
+		return nil
 	}
 	if st.Provider != name {
 		return v.refuse(http.StatusBadRequest, flows.ReasonProviderMismatch, "", "", fmt.Errorf("the login was begun at %s and answered at %s", st.Provider, name))

@@ -84,6 +84,9 @@ func (v *visit) showError(status int, reason flows.Reason, text, id string) {
 	view := pages.View{Kind: kind, Reason: reason, Text: text, ID: id}
 	if v.session != nil {
 		view.User = v.session.User.Name
+		if kind == pages.KindDenied {
+			view.Link = "/.identity/logout" // labelled "use another account"
+		}
 	}
 	if status == http.StatusServiceUnavailable {
 		view.RetryAfter = 5
