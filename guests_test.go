@@ -329,7 +329,8 @@ func reference(t *testing.T, g guest) string {
 func packageDoc(t *testing.T, dir string) *doc.Package {
 	t.Helper()
 	set := token.NewFileSet()
-	parsed, err := parser.ParseDir(set, dir, func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, parser.ParseComments) //nolint:staticcheck // one folder, no build tags
+	//lint:ignore SA1019 one folder, no build tags
+	parsed, err := parser.ParseDir(set, dir, func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -344,7 +344,7 @@ func (s storeSuite) mixedRace() {
 	var mu sync.Mutex
 	won := 0
 	parallel(64, func(i int) {
-		err := flows.ErrExists
+		var err error
 		if i%2 == 0 {
 			err = s.s.Create(bg, "mark", []byte("c"), time.Minute)
 		} else {

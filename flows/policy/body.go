@@ -16,7 +16,7 @@ import (
 func (v *view) body(want string) ([]byte, error) {
 	r := v.request()
 	if r.Body == nil {
-		return nil, noBody
+		return nil, errNoBody
 	}
 	var ct string
 	if lines := r.Header["Content-Type"]; len(lines) == 1 {

@@ -25,27 +25,27 @@ type field struct {
 const tenYears = 10 * 365 * 24 * time.Hour
 
 var (
-	strs    = cel.ListType(cel.StringType)
-	strMap  = cel.MapType(cel.StringType, cel.StringType)
-	durMap  = cel.MapType(cel.StringType, cel.DurationType)
-	anyMap  = cel.MapType(cel.StringType, cel.DynType)
-	noRisk  = errors.New("risk was not read")
-	noUser  = errors.New("nobody is signed in")
-	noBody  = errors.New("the body of this request cannot be read here")
-	objects = map[string]map[string]field{
+	strs      = cel.ListType(cel.StringType)
+	strMap    = cel.MapType(cel.StringType, cel.StringType)
+	durMap    = cel.MapType(cel.StringType, cel.DurationType)
+	anyMap    = cel.MapType(cel.StringType, cel.DynType)
+	errNoRisk = errors.New("risk was not read")
+	errNoUser = errors.New("nobody is signed in")
+	errNoBody = errors.New("the body of this request cannot be read here")
+	objects   = map[string]map[string]field{
 		"user": {
 			"key": reserved("key"), "realm": reserved("realm"), "provider": reserved("provider"),
 			"subject": reserved("subject"), "name": reserved("name"), "display_name": reserved("display_name"),
 			"email": reserved("email"),
 			"groups": {strs, func(v *view) (any, error) {
 				if v.f.User == nil {
-					return nil, noUser
+					return nil, errNoUser
 				}
 				return v.env.words(v.f.User.Groups), nil
 			}, func(v *view) bool { return v.f.User != nil }},
 			"claims": {anyMap, func(v *view) (any, error) {
 				if v.f.User == nil {
-					return nil, noUser
+					return nil, errNoUser
 				}
 				return types.NewStringInterfaceMap(v.env.cel.CELTypeAdapter(), v.f.User.Claims), nil
 			}, func(v *view) bool { return v.f.User != nil && v.f.User.Claims != nil }},
@@ -107,7 +107,7 @@ func attribute(name string) field {
 	return field{cel.DynType,
 		func(v *view) (any, error) {
 			if v.f.User == nil {
-				return nil, noUser
+				return nil, errNoUser
 			}
 			if a, ok := v.f.User.Attribute(name); ok {
 				return a, nil
@@ -129,7 +129,7 @@ func hasRisk(v *view) bool { return v.f.Readings != nil }
 func risk(of func(score int, reasons []string) any) func(*view) (any, error) {
 	return func(v *view) (any, error) {
 		if !hasRisk(v) {
-			return nil, noRisk
+			return nil, errNoRisk
 		}
 		score, reasons := 0, []string{}
 		for _, r := range v.f.Readings {

@@ -58,7 +58,7 @@ func (s *Store) Update(ctx context.Context, key string, fn func(old []byte) (flo
 			old = clone(e.val)
 		}
 		var c flows.Change
-		if c, refused, panicked = call(fn, old); refused != nil || panicked != nil {
+		if c, panicked, refused = call(fn, old); refused != nil || panicked != nil {
 			return nil
 		}
 		if refused = check(key, c); refused != nil {
@@ -77,10 +77,10 @@ func (s *Store) Update(ctx context.Context, key string, fn func(old []byte) (flo
 
 // call runs the caller's function apart, so that its panic neither ends the
 // writer nor is taken for a broken file.
-func call(fn func([]byte) (flows.Change, error), old []byte) (c flows.Change, err error, panicked any) {
+func call(fn func([]byte) (flows.Change, error), old []byte) (c flows.Change, panicked any, err error) {
 	defer func() { panicked = recover() }()
 	c, err = fn(old)
-	return c, err, nil
+	return c, nil, err
 }
 
 // Members lists living keys of an index in byte order.
