@@ -342,6 +342,9 @@ func TestP8TooManyReadingsAreRefused(t *testing.T) {
 	if g.app.count() != mark {
 		t.Error("it reached the application")
 	}
+	if e := g.events("denied", 1)[0]; e["reason"] != "bad_path" {
+		t.Errorf("event: %v", e["reason"])
+	}
 }
 
 // The page and the event of a refused path name it without believing it.

@@ -691,6 +691,16 @@ handle_errors {
 reverse_proxy 127.0.0.1:9015
 }
 }
+http://group.localhost:{PORT} {
+bind 127.0.0.1
+handle /in/* {
+header X-A 1
+}
+handle {
+protect
+}
+reverse_proxy 127.0.0.1:9018
+}
 http://php.localhost:{PORT} {
 bind 127.0.0.1
 php_fastcgi 127.0.0.1:9016
@@ -722,6 +732,7 @@ invoke shared
 	want := map[string]string{
 		"127.0.0.1:9011, 127.0.0.1:9012": "open.localhost", "127.0.0.1:9013": "inner.localhost", "127.0.0.1:9014": "order.localhost",
 		"127.0.0.1:9015": "errors.localhost", "127.0.0.1:9016": "php.localhost", "127.0.0.1:9017": "invoked.localhost",
+		"127.0.0.1:9018": "group.localhost", // of a group only one route runs
 	}
 	for u, s := range want {
 		if found[u] != s {
