@@ -2,11 +2,14 @@ package module_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,23 +19,28 @@ import (
 // raw sends one request with exactly these headers and follows nothing.
 func (g *gateway) raw(method, path, body string, headers ...string) *browser.Page {
 	g.t.Helper()
-	var rd *strings.Reader
-	req, err := http.NewRequest(method, g.url(path), nil)
-	if body != "" {
-		rd = strings.NewReader(body)
-		req, err = http.NewRequest(method, g.url(path), rd)
-	}
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		if headers[i] == "Host" {
-			req.Host = headers[i+1]
-			continue
+	send := func() (*http.Response, error) {
+		var rd io.Reader
+		if body != "" {
+			rd = strings.NewReader(body)
 		}
-		req.Header[headers[i]] = append(req.Header[headers[i]], headers[i+1])
+		req, err := http.NewRequest(method, g.url(path), rd)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		for i := 0; i+1 < len(headers); i += 2 {
+			if headers[i] == "Host" {
+				req.Host = headers[i+1]
+				continue
+			}
+			req.Header[headers[i]] = append(req.Header[headers[i]], headers[i+1])
+		}
+		return (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(req)
 	}
-	res, err := (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(req)
+	res, err := send()
+	for try := 0; try < 3 && errors.Is(err, syscall.ECONNRESET); try++ {
+		res, err = send() // a refused body may be cut off before its answer is read
+	}
 	if err != nil {
 		g.t.Fatal(err)
 	}
