@@ -20,8 +20,14 @@ func TestI04UserKeyIsRealmAndSubject(t *testing.T) {
 		{"corp", "Grüße 李", "corp:Grüße 李"},
 		{"corp-2_x", "A1", "corp-2_x:A1"},
 		{"corp", " a1", "corp: a1"},
-		{"", "a1", ""}, {"corp", "", ""}, {"co:rp", "a1", ""}, {"Corp", "a1", ""}, {"co rp", "a1", ""},
-		{"corp\n", "a1", ""}, {"cörp", "a1", ""}, {"corp", "a\x001", ""},
+		{"", "a1", ""},
+		{"corp", "", ""},
+		{"co:rp", "a1", ""},
+		{"Corp", "a1", ""},
+		{"co rp", "a1", ""},
+		{"corp\n", "a1", ""},
+		{"cörp", "a1", ""},
+		{"corp", "a\x001", ""},
 	} {
 		got, err := flows.MakeUserKey(tc.realm, tc.subject)
 		if got != tc.want || (err == nil) != (tc.want != "") {

@@ -246,9 +246,23 @@ func TestText(t *testing.T) {
 func TestHeaderOptionsRefuse(t *testing.T) {
 	t.Parallel()
 	for _, o := range []flows.HeaderOptions{
-		{Encode: "utf8"}, {Max: -1}, {Max: 1 << 20}, {Join: "a"}, {Join: "1"}, {Join: "%"}, {Join: "\n"}, {Join: "·"}, {Join: "+", Encode: "base64"},
-		{Join: " ", Encode: "rfc2047"}, {Join: "?", Encode: "rfc2047"}, {Missing: "a\r\nb"}, {Quote: ","}, {Escape: ","}, {Escape: `"`, Quote: `"`},
-		{Escape: `\\`}, {Join: "---------"},
+		{Encode: "utf8"},
+		{Max: -1},
+		{Max: 1 << 20},
+		{Join: "a"},
+		{Join: "1"},
+		{Join: "%"},
+		{Join: "\n"},
+		{Join: "·"},
+		{Join: "+", Encode: "base64"},
+		{Join: " ", Encode: "rfc2047"},
+		{Join: "?", Encode: "rfc2047"},
+		{Missing: "a\r\nb"},
+		{Quote: ","},
+		{Escape: ","},
+		{Escape: `"`, Quote: `"`},
+		{Escape: `\\`},
+		{Join: "---------"},
 	} {
 		if o.Validate() == nil {
 			t.Errorf("%+v is accepted", o)

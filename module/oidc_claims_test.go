@@ -173,7 +173,9 @@ func TestLoginWithoutANameIsRefused(t *testing.T) {
 	g := start(t, asked(t, "corp", op), whoSite)
 	for i, claims := range []map[string]any{
 		{"sub": "u-1", "name": "Alice", "email": "alice@example.com", "email_verified": true},
-		{"sub": "u-1", "preferred_username": ""}, {"sub": "u-1", "preferred_username": 7}, {"sub": "u-1", "preferred_username": []string{"alice"}},
+		{"sub": "u-1", "preferred_username": ""},
+		{"sub": "u-1", "preferred_username": 7},
+		{"sub": "u-1", "preferred_username": []string{"alice"}},
 	} {
 		op.SetUser(claims)
 		b := newBrowser(t)
@@ -189,8 +191,10 @@ func TestLoginWithoutANameIsRefused(t *testing.T) {
 func TestB24GroupOverageIsRefusedLoudly(t *testing.T) {
 	op := newOP(t)
 	g := start(t, asked(t, "corp", op), whoSite)
-	op.SetUser(map[string]any{"sub": "u-1", "preferred_username": "alice", "_claim_names": map[string]any{"groups": "src1"},
-		"_claim_sources": map[string]any{"src1": map[string]any{"endpoint": op.Issuer + "/groups"}}})
+	op.SetUser(map[string]any{
+		"sub": "u-1", "preferred_username": "alice", "_claim_names": map[string]any{"groups": "src1"},
+		"_claim_sources": map[string]any{"src1": map[string]any{"endpoint": op.Issuer + "/groups"}},
+	})
 	p := g.open(newBrowser(t), g.url("/a"))
 	want(t, p, http.StatusBadRequest)
 	if e := g.lastDenied("login_denied", 1); !strings.Contains(fmt.Sprint(e["detail"]), "overage") || !p.Has(e["id"].(string)) {

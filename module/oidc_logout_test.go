@@ -96,8 +96,10 @@ func TestB14LogoutOfAProgramAndOfStrangers(t *testing.T) {
 	cookie := old.Name + "=" + old.Value
 	// Another site's picture or link ends nothing (O7).
 	for _, h := range [][]string{
-		{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image"}, {"Sec-Fetch-Site", "same-site", "Sec-Fetch-Dest", "document"},
-		{"Referer", "https://evil.example/"}, {"Sec-Fetch-Site", "none", "Sec-Purpose", "prefetch"},
+		{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image"},
+		{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Dest", "document"},
+		{"Referer", "https://evil.example/"},
+		{"Sec-Fetch-Site", "none", "Sec-Purpose", "prefetch"},
 	} {
 		g.raw(http.MethodGet, "/.identity/logout?state=x", "", append([]string{"Accept", "text/html", "Cookie", cookie}, h...)...)
 		want(t, g.get("/a", cookie), http.StatusOK)

@@ -27,7 +27,8 @@ var forwarded = [][]string{
 	{"X-Forwarded-For", "10.9.8.7"},
 	{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-For", "10.9.8.7", "X-Forwarded-Port", "443", "X-Forwarded-Prefix", "/evil"},
 	{"Forwarded", "for=10.9.8.7;host=evil.example;proto=https"},
-	{"X-Original-URL", "/public/x"}, {"X-Original-Url", "/admin/x", "X-Rewrite-URL", "/public/x"},
+	{"X-Original-URL", "/public/x"},
+	{"X-Original-Url", "/admin/x", "X-Rewrite-URL", "/public/x"},
 	{"X-Forwarded-Uri", "/public/x", "X-Forwarded-Method", "OPTIONS"},
 	{"X-Real-IP", "10.9.8.7", "True-Client-IP", "10.9.8.7", "CF-Connecting-IP", "10.9.8.7", "X-Client-IP", "10.9.8.7"},
 	{"X-Forwarded-Scheme", "https", "X-Url-Scheme", "https", "Front-End-Https", "on", "X-Forwarded-Ssl", "on"},
@@ -158,9 +159,21 @@ func TestP9HostTricks(t *testing.T) {
 		host string
 		same bool // as the origin that bob signed in at
 	}{
-		{p + ":" + port, true}, {p + ".:" + port, true}, {p, false}, {p + ":80", false}, {p + ":0" + port, false}, {"localhost:" + port, false},
-		{"LOCALHOST:" + port, false}, {"localhost.:" + port, false}, {"evil.example", false}, {"evil.example:" + port, false}, {"localhost.evil.example", false}, {p + ":" + port + "@evil.example", false},
-		{p + ":" + port + ",evil.example", false}, {"evil.example#" + p, false}, {"", false},
+		{p + ":" + port, true},
+		{p + ".:" + port, true},
+		{p, false},
+		{p + ":80", false},
+		{p + ":0" + port, false},
+		{"localhost:" + port, false},
+		{"LOCALHOST:" + port, false},
+		{"localhost.:" + port, false},
+		{"evil.example", false},
+		{"evil.example:" + port, false},
+		{"localhost.evil.example", false},
+		{p + ":" + port + "@evil.example", false},
+		{p + ":" + port + ",evil.example", false},
+		{"evil.example#" + p, false},
+		{"", false},
 	} {
 		mark := g.app.count()
 		send := func(path string) int {

@@ -209,8 +209,10 @@ func (r *redirector) problems(ctx context.Context) []error {
 				return flows.Callback{}, err
 			}
 			q := u.Query()
-			return flows.Callback{Provider: "corp", URL: "https://app.example/cb", Method: "GET",
-				Values: map[string][]string{"state": q["state"], "code": q["nonce"]}}, nil
+			return flows.Callback{
+				Provider: "corp", URL: "https://app.example/cb", Method: "GET",
+				Values: map[string][]string{"state": q["state"], "code": q["nonce"]},
+			}, nil
 		},
 		Break: func() { r.down.Store(true) },
 	}.Problems(ctx)

@@ -104,7 +104,8 @@ func reserved(name string) field {
 
 // attribute is any name of the user: missing is an error, not "" (I22).
 func attribute(name string) field {
-	return field{cel.DynType,
+	return field{
+		cel.DynType,
 		func(v *view) (any, error) {
 			if v.f.User == nil {
 				return nil, errNoUser

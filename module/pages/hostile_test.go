@@ -30,7 +30,8 @@ func everywhere(k Kind, s string) View {
 			flows.Field{Name: s, Label: s, Value: s, Autocomplete: s, Autofocus: true},
 			flows.Secret{Name: s, Label: s, Autocomplete: s},
 			flows.Choice{Name: s, Value: s, Label: s, Detail: s},
-			flows.Note{Code: s, Text: s}, flows.Note{Code: s},
+			flows.Note{Code: s, Text: s},
+			flows.Note{Code: s},
 		}},
 	}
 }

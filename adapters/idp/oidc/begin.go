@@ -112,8 +112,10 @@ func (p *Provider) Handle(c flows.Callback) (string, error) {
 
 // answerParams are the protocol parameters of an answer. Twice the same one
 // would let two readers see two answers (O8).
-var answerParams = []string{"code", "state", "iss", "error", "error_description", "error_uri", "session_state",
-	"id_token", "access_token", "token_type", "expires_in", "scope", "response"}
+var answerParams = []string{
+	"code", "state", "iss", "error", "error_description", "error_uri", "session_state",
+	"id_token", "access_token", "token_type", "expires_in", "scope", "response",
+}
 
 func singular(values map[string][]string) error {
 	for _, name := range answerParams {

@@ -182,8 +182,13 @@ func TestLiteralSecretsAreNoticed(t *testing.T) {
 		name, raw string
 		want      bool
 	}{
-		{"client_secret", "hunter2", true}, {"client_secret", "{env.X}", false}, {"client_secret", "{file./run/x}", false}, {"client_secret", "", false},
-		{"client_key", "/run/key.pem", false}, {"client_key", "-----BEGIN PRIVATE KEY-----", true}, {"client_key", "{file./run/key}", false},
+		{"client_secret", "hunter2", true},
+		{"client_secret", "{env.X}", false},
+		{"client_secret", "{file./run/x}", false},
+		{"client_secret", "", false},
+		{"client_key", "/run/key.pem", false},
+		{"client_key", "-----BEGIN PRIVATE KEY-----", true},
+		{"client_key", "{file./run/key}", false},
 	} {
 		if got := literal(tc.name, tc.raw); got != tc.want {
 			t.Errorf("%s %q: %v", tc.name, tc.raw, got)

@@ -294,12 +294,18 @@ func TestC3SlowAndHuge(t *testing.T) {
 		mode string
 		want flows.Reason
 	}{
-		{"slow-discovery", flows.ReasonProviderDown}, {"huge-discovery", flows.ReasonProviderDown},
-		{"slow-keys", flows.ReasonProviderDown}, {"huge-keys", flows.ReasonProviderDown},
-		{"slow-token", flows.ReasonProviderDown}, {"huge-token", flows.ReasonInvalidAnswer},
-		{"slow-userinfo", flows.ReasonProviderDown}, {"huge-userinfo", flows.ReasonProviderDown},
-		{"token-500", flows.ReasonProviderDown}, {"token-redirect", flows.ReasonProviderDown},
-		{"token-html", flows.ReasonInvalidAnswer}, {"token-error-200", flows.ReasonInvalidAnswer},
+		{"slow-discovery", flows.ReasonProviderDown},
+		{"huge-discovery", flows.ReasonProviderDown},
+		{"slow-keys", flows.ReasonProviderDown},
+		{"huge-keys", flows.ReasonProviderDown},
+		{"slow-token", flows.ReasonProviderDown},
+		{"huge-token", flows.ReasonInvalidAnswer},
+		{"slow-userinfo", flows.ReasonProviderDown},
+		{"huge-userinfo", flows.ReasonProviderDown},
+		{"token-500", flows.ReasonProviderDown},
+		{"token-redirect", flows.ReasonProviderDown},
+		{"token-html", flows.ReasonInvalidAnswer},
+		{"token-error-200", flows.ReasonInvalidAnswer},
 	} {
 		t.Run(tc.mode, func(t *testing.T) {
 			t.Parallel()

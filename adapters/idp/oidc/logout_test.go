@@ -174,8 +174,11 @@ func TestO10Refresh(t *testing.T) {
 		mode oidctest.Mode
 	}{
 		{"invalid-sub", oidctest.Mode{Mint: func(_ *oidctest.OP, tok *oidctest.Token) { tok.Claims["sub"] = "u-admin" }}},
-		{"invalid-issuer", oidctest.Modes["wrong-iss"]}, {"invalid-aud", oidctest.Modes["wrong-aud"]},
-		{"invalid-nonce", oidctest.Modes["bad-nonce"]}, {"alg-none", oidctest.Modes["alg-none"]}, {"azp-wrong", oidctest.Modes["azp-wrong"]},
+		{"invalid-issuer", oidctest.Modes["wrong-iss"]},
+		{"invalid-aud", oidctest.Modes["wrong-aud"]},
+		{"invalid-nonce", oidctest.Modes["bad-nonce"]},
+		{"alg-none", oidctest.Modes["alg-none"]},
+		{"azp-wrong", oidctest.Modes["azp-wrong"]},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -76,8 +76,10 @@ func unique(d *json.Decoder, depth int) error {
 
 // protocolClaims say something about the token, not about the person: UserInfo
 // cannot change them and they are no attributes of their own.
-var protocolClaims = []string{"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "nonce", "azp", "at_hash", "c_hash", "s_hash",
-	"auth_time", "acr", "amr", "sid", "typ", "events", "_claim_names", "_claim_sources"}
+var protocolClaims = []string{
+	"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "nonce", "azp", "at_hash", "c_hash", "s_hash",
+	"auth_time", "acr", "amr", "sid", "typ", "events", "_claim_names", "_claim_sources",
+}
 
 func protocolClaim(name string) bool { return contains(protocolClaims, name) }
 

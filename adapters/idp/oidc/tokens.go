@@ -158,8 +158,10 @@ func (p *Provider) LogoutRequest(_ context.Context, g flows.Grant, postLogout, s
 	q := u.Query()
 	var fields []flows.FormField
 	for _, f := range []flows.FormField{
-		{Name: "id_token_hint", Value: k.IDToken}, {Name: "client_id", Value: p.clientID},
-		{Name: "post_logout_redirect_uri", Value: postLogout}, {Name: "state", Value: state},
+		{Name: "id_token_hint", Value: k.IDToken},
+		{Name: "client_id", Value: p.clientID},
+		{Name: "post_logout_redirect_uri", Value: postLogout},
+		{Name: "state", Value: state},
 	} {
 		if f.Value != "" {
 			q.Set(f.Name, f.Value)

@@ -216,7 +216,9 @@ const (
 var weakN = base64.RawURLEncoding.EncodeToString(append([]byte{0xc1}, make([]byte, 63)...))
 
 func claim(name string, v any) Mode { return Mode{Mint: func(_ *OP, t *Token) { t.Claims[name] = v }} }
-func without(name string) Mode      { return Mode{Mint: func(_ *OP, t *Token) { delete(t.Claims, name) }} }
+
+func without(name string) Mode { return Mode{Mint: func(_ *OP, t *Token) { delete(t.Claims, name) }} }
+
 func header(name string, v any) Mode {
 	return Mode{Mint: func(_ *OP, t *Token) { t.Header[name] = v }}
 }
