@@ -155,6 +155,7 @@ func TestI13TicketSecretAndPublicIDAreUnlinked(t *testing.T) {
 			}
 		}
 	}
+	//lint:ignore SA9005 that it serialises as nothing is the point
 	if b, err := json.Marshal(tk); err != nil || string(b) != "{}" {
 		t.Errorf("JSON of a ticket: %s, %v", b, err)
 	}
@@ -602,29 +603,29 @@ func TestListPagesOverEverySession(t *testing.T) {
 	want := map[string]bool{}
 	const n = 57
 	for i := range n {
-		if i == 20 {
+		if i == 40 {
+			// Two thirds were used meanwhile; then the keys are rotated.
+			r.clock.Advance(20 * time.Minute)
+			for id := range want {
+				c, err := r.Card(bg, id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := &session.Session{Card: *c}
+				s.Active(r.clock.Now())
+				if err := r.Touch(bg, s); err != nil {
+					t.Fatal(err)
+				}
+			}
 			r.ring = ring(t, "cluster-key-two-4567", "cluster-key-one-0123")
 		}
 		_, s := r.login("carol", "one-sid")
-		if i%3 == 0 { // gone by idleness: their cards are there until the end of the lifetime
+		if i < 40 && i%3 == 0 { // gone by idleness: their cards are there until the end of the lifetime
 			continue
 		}
 		want[s.ID()] = true
 	}
 	_, other := r.login("dave", "")
-	// Every third session is left idle.
-	r.clock.Advance(20 * time.Minute)
-	for id := range want {
-		c, err := r.Card(bg, id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &session.Session{Card: *c}
-		s.Active(r.clock.Now())
-		if err := r.Touch(bg, s); err != nil {
-			t.Fatal(err)
-		}
-	}
 	r.clock.Advance(20 * time.Minute)
 	got := map[string]bool{}
 	for after := ""; ; {
