@@ -3,8 +3,6 @@ package module_test
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"maps"
@@ -23,7 +21,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"golang.org/x/net/http2"
 )
 
 // ourHeaders are what the attacked sites inject.
@@ -461,9 +458,8 @@ func TestB11NoForgedIdentityOverHTTP2(t *testing.T) {
 		t.Fatal(err)
 	}
 	cookie := g.aliceCookie()
-	tr := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	}}
+	tr := &http.Transport{Protocols: new(http.Protocols)}
+	tr.Protocols.SetUnencryptedHTTP2(true)
 	defer tr.CloseIdleConnections()
 	send := func(path string, signedIn bool, h http.Header, trailer http.Header) []string {
 		mark := g.app.count()

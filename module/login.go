@@ -1,6 +1,7 @@
 package module
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -239,6 +240,9 @@ func (v *visit) formTargets() []string {
 
 // flow serves /.identity/flow: GET shows the page a run waits with, POST answers it.
 func (v *visit) flow() error {
+	if h := v.r.URL.Query().Get("h"); h != "" && v.r.Method == http.MethodGet {
+		return v.carriedOn(h)
+	}
 	id := v.r.URL.Query().Get("p")
 	if id == "" {
 		if ids, _ := v.pendings(); len(ids) > 0 {
@@ -333,15 +337,9 @@ func number(s string) int {
 
 // callback serves /.identity/callback/<provider>.
 func (v *visit) callback(name string) error {
-	i := slices.IndexFunc(v.app.providers, func(p *flows.Provider) bool { return p.Name == name })
-	if i < 0 {
-		return v.refuse(http.StatusNotFound, ReasonNoPage, "", "", fmt.Errorf("no provider is called %q", name))
+	if v.redirector(name) == nil {
+		return v.refuse(http.StatusNotFound, ReasonNoPage, "", "", fmt.Errorf("no provider %q takes a callback", name))
 	}
-	red, ok := v.app.providers[i].Guest.(flows.Redirector)
-	if !ok {
-		return v.refuse(http.StatusNotFound, ReasonNoPage, "", "", fmt.Errorf("provider %s has no callback", name))
-	}
-	cb := flows.Callback{Provider: name, URL: v.place.origin + "/.identity/callback/" + name, Method: v.r.Method}
 	values, err := url.ParseQuery(v.r.URL.RawQuery)
 	if err != nil {
 		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", errors.New("malformed query"))
@@ -354,15 +352,84 @@ func (v *visit) callback(name string) error {
 		if values, status, err = v.readForm(); err != nil {
 			return v.refuse(status, flows.ReasonInvalidAnswer, "", "", err)
 		}
-		// A cross-site POST brings no Lax cookies: the answer goes on as a GET (I10).
-		return v.redirect(cb.URL + "?" + values.Encode())
+		return v.carry(name, values)
 	}
-	cb.Values = values
+	return v.answered(name, http.MethodGet, values)
+}
+
+// redirector is the provider of a callback address, nil if there is none.
+func (v *visit) redirector(name string) flows.Redirector {
+	i := slices.IndexFunc(v.app.providers, func(p *flows.Provider) bool { return p.Name == name })
+	if i < 0 {
+		return nil
+	}
+	red, _ := v.app.providers[i].Guest.(flows.Redirector)
+	return red
+}
+
+// answered takes a provider's answer, with the browser's own cookies at hand.
+func (v *visit) answered(name, method string, values url.Values) error {
+	red := v.redirector(name)
+	if red == nil {
+		return v.refuse(http.StatusNotFound, ReasonNoPage, "", "", fmt.Errorf("no provider %q takes a callback", name))
+	}
+	cb := flows.Callback{Provider: name, URL: v.place.origin + "/.identity/callback/" + name, Method: method, Values: values}
 	handle, err := red.Handle(cb)
 	if err != nil {
 		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", err)
 	}
 	return v.resumeCallback(name, handle, cb)
+}
+
+// carried is a provider's cross-site POST on its way to the GET that may read cookies.
+type carried struct {
+	Provider string     `json:"p"`
+	Values   url.Values `json:"v"`
+	Expires  int64      `json:"e"`
+}
+
+// carry sends a cross-site POST on as a GET: the POST brings no Lax cookies and
+// grants nothing. What it held travels sealed, for a minute (I10).
+func (v *visit) carry(provider string, values url.Values) error {
+	k, err := v.app.keys.ring(v.r.Context())
+	if err != nil {
+		return v.unavailable(err)
+	}
+	b, err := json.Marshal(carried{provider, values, Now().Add(time.Minute).Unix()})
+	if err != nil {
+		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", err)
+	}
+	sealed, err := k.Seal("carried", v.place.origin, b)
+	if err != nil {
+		return v.unavailable(err)
+	}
+	if len(sealed) > maxCarried {
+		return v.refuse(http.StatusBadRequest, flows.ReasonTooLarge, "", "", fmt.Errorf("an answer of %d bytes", len(b)))
+	}
+	return v.redirect(v.place.origin + "/.identity/flow?h=" + base64.RawURLEncoding.EncodeToString(sealed))
+}
+
+// maxCarried keeps the address of the GET within what servers read.
+const maxCarried = 24 << 10
+
+// carriedOn takes up what carry sealed.
+func (v *visit) carriedOn(h string) error {
+	k, err := v.app.keys.ring(v.r.Context())
+	if err != nil {
+		return v.unavailable(err)
+	}
+	var c carried
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(h)
+	if err == nil {
+		var b []byte
+		if b, err = k.Open("carried", v.place.origin, sealed); err == nil {
+			err = json.Unmarshal(b, &c)
+		}
+	}
+	if err != nil || Now().Unix() > c.Expires {
+		return v.stale("/", 0)
+	}
+	return v.answered(c.Provider, http.MethodPost, c.Values)
 }
 
 // resumeCallback finds the pending login an answer belongs to.
