@@ -1,0 +1,150 @@
+package module
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/pages"
+)
+
+// callback serves /.identity/callback/<provider>.
+func (v *visit) callback(name string) error {
+	if v.redirector(name) == nil {
+		return v.refuse(http.StatusNotFound, ReasonNoPage, "", "", fmt.Errorf("no provider %q takes a callback", name))
+	}
+	values, err := url.ParseQuery(v.r.URL.RawQuery)
+	if err != nil {
+		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", errors.New("malformed query"))
+	}
+	if v.r.Method == http.MethodPost {
+		if len(values) > 0 {
+			return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", errors.New("parameters in query and form"))
+		}
+		var status int
+		if values, status, err = v.readForm(); err != nil {
+			return v.refuse(status, flows.ReasonInvalidAnswer, "", "", err)
+		}
+		return v.carry(name, values)
+	}
+	return v.answered(name, http.MethodGet, values)
+}
+
+// redirector is the provider of a callback address, nil if there is none.
+func (v *visit) redirector(name string) flows.Redirector {
+	i := slices.IndexFunc(v.app.providers, func(p *flows.Provider) bool { return p.Name == name })
+	if i < 0 {
+		return nil
+	}
+	red, _ := v.app.providers[i].Guest.(flows.Redirector)
+	return red
+}
+
+// answered takes a provider's answer, with the browser's own cookies at hand.
+func (v *visit) answered(name, method string, values url.Values) error {
+	red := v.redirector(name)
+	if red == nil {
+		return v.refuse(http.StatusNotFound, ReasonNoPage, "", "", fmt.Errorf("no provider %q takes a callback", name))
+	}
+	cb := flows.Callback{Provider: name, URL: v.place.origin + "/.identity/callback/" + name, Method: method, Values: values}
+	handle, err := red.Handle(cb)
+	if err != nil {
+		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", err)
+	}
+	return v.resumeCallback(name, handle, cb)
+}
+
+// carried is a provider's cross-site POST on its way to the GET that may read cookies.
+type carried struct {
+	Provider string     `json:"p"`
+	Values   url.Values `json:"v"`
+	Expires  int64      `json:"e"`
+}
+
+// carry sends a cross-site POST on as a GET: the POST brings no Lax cookies and
+// grants nothing. What it held travels sealed, for a minute (I10).
+func (v *visit) carry(provider string, values url.Values) error {
+	k, err := v.app.keys.ring(v.r.Context())
+	if err != nil {
+		return v.unavailable(err)
+	}
+	b, err := json.Marshal(carried{provider, values, Now().Add(time.Minute).Unix()})
+	if err != nil {
+		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", err)
+	}
+	sealed, err := k.Seal("carried", v.place.origin, b)
+	if err != nil {
+		return v.unavailable(err)
+	}
+	if len(sealed) > maxCarried {
+		return v.refuse(http.StatusBadRequest, flows.ReasonTooLarge, "", "", fmt.Errorf("an answer of %d bytes", len(b)))
+	}
+	return v.redirect(v.place.origin + "/.identity/flow?h=" + base64.RawURLEncoding.EncodeToString(sealed))
+}
+
+// maxCarried keeps the address of the GET within what servers read.
+const maxCarried = 24 << 10
+
+// carriedOn takes up what carry sealed.
+func (v *visit) carriedOn(h string) error {
+	k, err := v.app.keys.ring(v.r.Context())
+	if err != nil {
+		return v.unavailable(err)
+	}
+	var c carried
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(h)
+	if err == nil {
+		var b []byte
+		if b, err = k.Open("carried", v.place.origin, sealed); err == nil {
+			err = json.Unmarshal(b, &c)
+		}
+	}
+	if err != nil || Now().Unix() > c.Expires {
+		return v.stale("/", 0)
+	}
+	return v.answered(c.Provider, http.MethodPost, c.Values)
+}
+
+// resumeCallback finds the pending login an answer belongs to.
+func (v *visit) resumeCallback(name, handle string, cb flows.Callback) error {
+	st, err := v.openState(handle)
+	if errors.Is(err, flows.ErrUnavailable) {
+		return v.unavailable(err)
+	}
+	if err != nil {
+		if v.session != nil {
+			return v.home("/")
+		}
+		e := v.event(audit.Denied)
+		e.Reason, e.Detail = flows.ReasonStaleLogin, "state is not ours"
+		v.app.trail.Note(e)
+		v.show(http.StatusBadRequest, pages.View{Kind: pages.KindStale, Reason: flows.ReasonStaleLogin, ID: e.ID, Link: loginURL("/")})
+		return nil
+	}
+	if st.Provider != name {
+		return v.refuse(http.StatusBadRequest, flows.ReasonProviderMismatch, "", "", fmt.Errorf("the login was begun at %s and answered at %s", st.Provider, name))
+	}
+	x, err := v.loadPending(st.Pending)
+	if errors.Is(err, errNoPending) || err == nil && (x.Wait == nil || x.Wait.Serial != st.Serial) {
+		return v.stale(st.ReturnTo, st.Attempt)
+	}
+	if err != nil {
+		return v.unavailable(err)
+	}
+	digest := x.Digest
+	p, ok := v.program(x)
+	if !ok || digest != p.Digest { // the flow changed on the way: once more, without an error page (B18)
+		if !ok {
+			return v.stale(st.ReturnTo, st.Attempt)
+		}
+		return v.advance(st.Pending, p, x, nil)
+	}
+	return v.advance(st.Pending, p, x, &flows.Input{Step: x.Wait.Step, Serial: x.Wait.Serial, Callback: &cb})
+}
