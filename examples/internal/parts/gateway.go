@@ -2,6 +2,7 @@ package parts
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,6 +140,17 @@ func (g *GatewayProcess) Reload(caddyfile string) error {
 
 // Logs is everything the gateway has written, over all of its starts.
 func (g *GatewayProcess) Logs() string { return g.Output() }
+
+// AwaitLog waits until the log holds text: the trail notes denials beside the request.
+func (g *GatewayProcess) AwaitLog(t testing.TB, text string) {
+	t.Helper()
+	Await(t, "log holds "+text, 5*time.Second, func() error {
+		if strings.Contains(g.Logs(), text) {
+			return nil
+		}
+		return errors.New("it does not")
+	})
+}
 
 var build struct {
 	sync.Once

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/examples/browser"
 )
@@ -175,10 +176,18 @@ func (w *walk) denied() error {
 	if p.Status != http.StatusForbidden || answer.Error != "not_allowed" || answer.Reason == "" || !eventID.MatchString(answer.ID) {
 		return unexpected(p, "403 not_allowed with reason and id")
 	}
-	if log, err := os.ReadFile(w.logFile()); err == nil && !strings.Contains(string(log), answer.ID) {
-		return fmt.Errorf("the log does not know the id %s", answer.ID)
+	return w.inLog(answer.ID)
+}
+
+// inLog waits until the log knows an id: denials are noted beside the request.
+func (w *walk) inLog(id string) error {
+	for range 100 {
+		if log, err := os.ReadFile(w.logFile()); err != nil || strings.Contains(string(log), id) {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	return nil
+	return fmt.Errorf("the log does not know the id %s", id)
 }
 
 func (w *walk) logout() error {
