@@ -50,11 +50,14 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 			return v.failed(x, err)
 		}
 	}
-	receipt, err := v.app.trail.Before(ctx, v.loginEvent(x, old))
+	b := flowsession.Browser{Origin: v.place.origin, IP: v.request.IP, Agent: v.r.UserAgent(), ID: newID()}
+	if old != nil {
+		b.ID = old.ID()
+	}
+	receipt, err := v.app.trail.Before(ctx, v.loginEvent(x, old != nil, b.ID))
 	if err != nil {
 		return v.failed(x, err)
 	}
-	b := flowsession.Browser{Origin: v.place.origin, IP: v.request.IP, Agent: v.r.UserAgent()}
 	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
 	if err != nil {
 		return v.failed(x, err)
@@ -111,17 +114,14 @@ func sameEvidence(e flows.Evidence) func(flows.Evidence) bool {
 	}
 }
 
-func (v *visit) loginEvent(x *flows.Execution, old *flowsession.Session) audit.Event {
+func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit.Event {
 	kind := audit.Login
-	if old != nil {
+	if known {
 		kind = audit.SessionChanged
 	}
 	e := v.event(kind)
 	e.User, e.Name, e.Provider, e.Flow, e.Path = x.User.Key, x.User.Name, x.User.Provider, x.Flow, x.Request.Path
-	e.Session = ""
-	if old != nil {
-		e.Session = old.ID()
-	}
+	e.Session = session
 	if n := len(x.Evidence); n > 0 {
 		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
 	}

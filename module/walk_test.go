@@ -23,7 +23,12 @@ func TestMainJobWalks(t *testing.T) {
 	if strings.Contains(p.Body, "sallyport") {
 		t.Errorf("the gateway's cookie reached the application:\n%s", p.Body)
 	}
-	if e := g.events("login", 1); e[0]["user"] != "corp:alice" {
-		t.Errorf("login event: %v", e[0])
+	e := g.events("login", 1)[0]
+	if e["user"] != "corp:alice" {
+		t.Errorf("login event: %v", e)
+	}
+	// The event names the session that came of it, by its public id (I13).
+	if s := g.open(b, g.url("/.identity/session")); !s.Has(`"id":"` + e["session"].(string) + `"`) {
+		t.Errorf("event %v, session %s", e, s.Body)
 	}
 }

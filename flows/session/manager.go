@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -45,7 +46,12 @@ type Manager struct {
 type Limits struct{ Idle, Lifetime time.Duration }
 
 // Browser is where a session is made for.
-type Browser struct{ Origin, IP, Agent string }
+type Browser struct {
+	Origin, IP, Agent string
+	// ID is the public id of a new session, so that its audit event can name it
+	// before it exists; "" makes one.
+	ID string
+}
 
 // Create makes a session of a finished Execution, after its audit receipt. old
 // is the session the run stood on, or nil: then its ticket is replaced and the
@@ -66,7 +72,7 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 		s.dataKey = old.dataKey
 		s.Grants = append(slices.DeleteFunc(slices.Clone(old.Grants), replacedBy(x.Grants)), x.Grants...)
 	} else {
-		s.Card = Card{ID: rand.Text(), User: x.User.Key, Started: now, Idle: l.Idle, Expires: now.Add(l.Lifetime)}
+		s.Card = Card{ID: cmp.Or(b.ID, rand.Text()), User: x.User.Key, Started: now, Idle: l.Idle, Expires: now.Add(l.Lifetime)}
 		s.dataKey = make([]byte, 32)
 		_, _ = rand.Read(s.dataKey)
 	}
