@@ -207,6 +207,7 @@ func TestB19BadDocumentKeepsLastGood(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.mustLogin()
+	r.reg.Forward(2 * time.Second)
 	r.op.SetMode("discovery-issuer-mismatch")
 	if err := r.p.src.discover(t.Context()); err == nil {
 		t.Fatal("a wrong issuer was believed")

@@ -129,6 +129,10 @@ func (s *source) suffer(err error) {
 func (s *source) discover(ctx context.Context) error {
 	s.mu.Lock()
 	f := s.flight
+	if f == nil && s.good != nil && s.err == nil && s.now().Sub(s.at) < time.Second {
+		s.mu.Unlock()
+		return nil // a flight landed between the caller's look and this one
+	}
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
 		s.flight = f
