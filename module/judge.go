@@ -1,6 +1,7 @@
 package module
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -143,12 +144,18 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		v.noteRoute(live)
 	}
 	v.shown, v.out.private = true, true
+	r := v.r
+	if upgrade { // hijacking clears deadlines; the proxied connection ends by its context
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		v.stream.Cancel, r = cancel, r.WithContext(ctx)
+	}
 	if !live.Open(&v.stream, v.w) { // it ended while we decided
 		v.session, v.shown = nil, false
 		return v.loginRequired(false)
 	}
 	defer live.Close(&v.stream)
-	return v.pass(next, v.r)
+	return v.pass(next, r)
 }
 
 // pass hands the request to the handlers behind us.

@@ -4,6 +4,7 @@
 package session
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -100,17 +101,25 @@ func (c *Cache) Sweep(now time.Time) []string {
 	c.mu.Lock()
 	var over []*Live
 	var ids []string
+	ended := false
 	for id, l := range c.lives {
 		switch s := l.current.Load(); {
 		case l.Ended() && l.holders <= 0 && !l.busy():
 			delete(c.lives, id)
+		case l.Ended():
+			// Once more: a connection that was being hijacked when it was cut has
+			// had its deadlines cleared by net/http.
+			over, ended = append(over, l), true
 		case !l.Ended() && s != nil && !s.Alive(now):
-			over, ids = append(over, l), append(ids, id)
+			over, ids, ended = append(over, l), append(ids, id), true
 		}
 	}
 	c.mu.Unlock()
 	for _, l := range over {
 		l.end()
+	}
+	if !ended {
+		return ids
 	}
 	for _, k := range c.byTicket.Keys() {
 		if s, ok := c.byTicket.Peek(k); ok && LiveOf(s).Ended() {
@@ -170,6 +179,8 @@ func (l *Live) end() {
 
 // Stream is one request in flight; it ends with its session.
 type Stream struct {
+	// Cancel, if set, is called as well: a WebSocket is proxied by context.
+	Cancel     context.CancelFunc
 	w          http.ResponseWriter
 	prev, next *Stream
 }
@@ -178,6 +189,9 @@ type Stream struct {
 // request's context, and a hijacked connection fails its next read. A context
 // of our own for every request would cost six allocations on the hot path.
 func (s *Stream) cut() {
+	if s.Cancel != nil {
+		s.Cancel()
+	}
 	w := s.w
 	for { // to net/http's own writer: wrappers above it are not safe for another goroutine
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
