@@ -35,15 +35,19 @@ func ScanCookie(h http.Header, name string) iter.Seq[string] {
 // own cookies. Without a cookie of ours nothing is allocated.
 func CleanCookies(h http.Header, own func(name string) bool) {
 	lines := h["Cookie"]
-	if !slices.ContainsFunc(lines, func(l string) bool { return hasOwn(l, own) }) {
+	first := slices.IndexFunc(lines, func(l string) bool { return hasOwn(l, own) })
+	if first < 0 {
 		return
 	}
 	var kept []string
-	for _, l := range lines {
-		if hasOwn(l, own) {
+	for i, l := range lines {
+		if i == first || i > first && hasOwn(l, own) {
 			l = dropOwn(l, own)
 		}
-		if strings.Trim(l, "; \t") != "" {
+		if strings.Trim(l, " \t;") != "" {
+			if kept == nil { // a new slice: the old one may be captured elsewhere
+				kept = make([]string, 0, len(lines)-i)
+			}
 			kept = append(kept, l)
 		}
 	}
@@ -51,7 +55,7 @@ func CleanCookies(h http.Header, own func(name string) bool) {
 		delete(h, "Cookie")
 		return
 	}
-	h["Cookie"] = kept // a new slice: the old one may be captured elsewhere
+	h["Cookie"] = kept
 }
 
 func hasOwn(line string, own func(string) bool) bool {

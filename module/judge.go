@@ -91,10 +91,9 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 func (v *visit) fillFacts() {
 	r := v.r
 	v.readPath(r)
-	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	v.request = flows.Request{
 		Method: r.Method, Scheme: v.place.scheme, Host: v.place.host, Path: v.asked.URL.Path, Query: r.URL.RawQuery,
-		IP: ip, Peer: r.RemoteAddr, Header: r.Header, Native: v,
+		IP: v.ip, Peer: r.RemoteAddr, Header: r.Header, Native: v,
 	}
 	if v.p.gate != nil && v.p.readsBody {
 		v.request.Body = v.readBody
@@ -128,7 +127,7 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 // forward lets the request through as somebody.
 func (v *visit) forward(next caddyhttp.Handler) error {
 	live := session.LiveOf(v.session)
-	upgrade := v.r.Header.Get("Upgrade") != "" || v.r.Method == http.MethodConnect
+	upgrade := len(v.r.Header["Upgrade"]) > 0 || v.r.Method == http.MethodConnect
 	if upgrade && !v.ownUpgrade() {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("upgrade from another origin"))
 	}

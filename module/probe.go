@@ -90,11 +90,6 @@ func (p *Protect) answerProbe(pr *probe, w http.ResponseWriter, r *http.Request,
 	return nil
 }
 
-func probeOf(r *http.Request) *probe {
-	pr, _ := caddyhttp.GetVar(r.Context(), visitVar).(*probe)
-	return pr
-}
-
 // nowhere throws an answer away.
 type nowhere struct{ h http.Header }
 

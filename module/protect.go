@@ -252,12 +252,15 @@ func (p *Protect) checkReads(c flows.Condition) error {
 func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	p.app.enter()
 	defer p.app.leave()
-	if pr := probeOf(r); pr != nil {
+	// One look at the request's vars: each walk of the context costs as much as
+	// finding the session.
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	if pr, ok := vars[visitVar].(*probe); ok {
 		return p.answerProbe(pr, w, r, next)
 	}
-	v := visitOf(r)
+	v, _ := vars[visitVar].(*visit)
 	if v == nil {
-		v = p.begin(w, r)
+		v = p.begin(w, r, vars)
 		if done, err := v.base(); done || err != nil {
 			return err
 		}

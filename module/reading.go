@@ -202,7 +202,6 @@ func (v *visit) otherGate(r *http.Request) (*Protect, error) {
 // its answer, holds a code, state or token (P15); this line stands in for it.
 func (v *visit) logWithout(what string, status int, fields ...zap.Field) {
 	caddyhttp.SetVar(v.r.Context(), caddyhttp.LogSkipVar, true)
-	ip, _ := caddyhttp.GetVar(v.r.Context(), caddyhttp.ClientIPVarKey).(string)
-	v.app.log.Info(what, append(fields, zap.String("client_ip", ip), zap.String("method", v.r.Method),
+	v.app.log.Info(what, append(fields, zap.String("client_ip", v.ip), zap.String("method", v.r.Method),
 		zap.String("host", v.place.host), zap.String("path", v.r.URL.Path), zap.Int("status", status))...)
 }

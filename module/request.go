@@ -231,7 +231,7 @@ func dotSegment(lower string) bool {
 // event begins an audit event with what is known of this request.
 func (v *visit) event(kind audit.Kind) audit.Event {
 	e := audit.Event{ID: newID(), Time: Now(), Kind: kind, Method: v.r.Method, Host: v.place.host, Path: v.r.URL.Path}
-	e.IP, _ = caddyhttp.GetVar(v.r.Context(), caddyhttp.ClientIPVarKey).(string)
+	e.IP = v.ip
 	if v.p != nil {
 		e.Flow = v.p.Flow
 	}

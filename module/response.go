@@ -77,8 +77,8 @@ func (o *response) clean() {
 	}
 	if o.private {
 		// RFC 9213: these overrule Cache-Control in the caches they speak to.
-		h.Del("CDN-Cache-Control")
-		h.Del("Surrogate-Control")
+		delete(h, "Cdn-Cache-Control") // canonical, as net/http reads them
+		delete(h, "Surrogate-Control")
 		if cc := h["Cache-Control"]; len(cc) == 0 {
 			o.only[0] = "private"
 			h["Cache-Control"] = o.only[:]

@@ -29,7 +29,9 @@ type visit struct {
 	w   http.ResponseWriter
 	r   *http.Request
 
-	place   *place
+	place *place
+	// ip is the client's address after Caddy's trusted_proxies (B12).
+	ip      string
 	cookies []string // as they came, before ours were removed
 	ticket  flowsession.Ticket
 	session *flowsession.Session
@@ -56,11 +58,6 @@ type visit struct {
 	unreadable error
 }
 
-func visitOf(r *http.Request) *visit {
-	v, _ := caddyhttp.GetVar(r.Context(), visitVar).(*visit)
-	return v
-}
-
 // place is where a request arrived: fixed per scheme and host, so it is kept.
 type place struct {
 	scheme, rawHost string
@@ -71,24 +68,27 @@ type place struct {
 	cookie string
 }
 
-func (p *Protect) begin(w http.ResponseWriter, r *http.Request) *visit {
+func (p *Protect) begin(w http.ResponseWriter, r *http.Request, vars map[string]any) *visit {
 	v := &visit{p: p, app: p.app, w: w, r: r}
-	v.place = p.placeOf(r)
-	caddyhttp.SetVar(r.Context(), visitVar, v)
+	v.place = p.placeOf(r, vars)
+	v.ip, _ = vars[caddyhttp.ClientIPVarKey].(string)
+	if vars != nil {
+		vars[visitVar] = v
+	}
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(v.placeholder)
 	}
 	return v
 }
 
-func (p *Protect) placeOf(r *http.Request) *place {
+func (p *Protect) placeOf(r *http.Request, vars map[string]any) *place {
 	scheme, host := p.scheme, p.host
 	if scheme == "" {
 		host, scheme = r.Host, "http"
 		if r.TLS != nil {
 			scheme = "https"
 		}
-		if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if trusted, _ := vars[caddyhttp.TrustedProxyVarKey].(bool); trusted {
 			if s := r.Header.Get("X-Forwarded-Proto"); s == "https" || s == "http" {
 				scheme = s
 			}
@@ -152,10 +152,12 @@ func loopback(host string) bool {
 
 // ownCookie reports whether a cookie name is the gateway's, on whatever port and scheme.
 func (a *App) ownCookie(name string) bool {
-	for _, prefix := range []string{"__Host-", "__Secure-", "__host-", "__secure-"} {
-		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
-			name = name[len(prefix):]
-			break
+	if len(name) > 2 && name[0] == '_' {
+		for _, prefix := range [...]string{"__Host-", "__Secure-"} {
+			if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+				name = name[len(prefix):]
+				break
+			}
 		}
 	}
 	base := a.Session.Cookie
