@@ -216,9 +216,6 @@ func TestC3SlowAndHugeProvider(t *testing.T) {
 			t.Errorf("%s: %d at %s, session %v", mode, p.Status, p.URL, g.hasTicket(b))
 		}
 	}
-	if testing.Short() {
-		t.Skip("the slow provider takes 10 s")
-	}
 	slow.SetMode("slow-token")
 	type end struct {
 		p    *browser.Page
