@@ -61,14 +61,27 @@ func (c *testClock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
+// nextPort is where freePort looks next; another process begins elsewhere.
+var nextPort = 10000 + os.Getpid()%20000
+
+// freePort is below 32768: above, an outgoing connection may take the port
+// before Caddy listens on it.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 2000 {
+		nextPort++
+		if nextPort >= 32000 {
+			nextPort = 10000
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(nextPort)))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return nextPort
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free port below 32768")
+	return 0
 }
 
 var hashes sync.Map
