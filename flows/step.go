@@ -273,3 +273,26 @@ type Dialect interface {
 	// Headers writes them. Facts.User is never nil.
 	Headers(f *Facts, w HeaderWriter) error
 }
+
+// Leaver is a Dialect of an old system that ended sessions at addresses of the
+// application, or left cookies of its own in browsers.
+type Leaver interface {
+	// Leave is asked once, when the configuration is loaded.
+	Leave() Leave
+}
+
+// Leave says how an old system ended its sessions.
+type Leave struct {
+	// Paths end the session when the application is asked for them.
+	Paths []LeavePath
+	// Cookies are cleared in the browser when the session ends.
+	Cookies []string
+}
+
+// LeavePath is an address that ends the session.
+type LeavePath struct {
+	// Path is compared as Caddy's path matcher does: exact, or with * at either end.
+	Path string
+	// Query must be contained in the raw query, ignoring case; "" matches any.
+	Query string
+}
