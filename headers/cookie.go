@@ -13,14 +13,19 @@ import (
 func ScanCookie(h http.Header, name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, line := range h["Cookie"] {
-			for line != "" {
-				var pair string
-				pair, line, _ = strings.Cut(line, ";")
-				pair = trimBlanks(pair)
-				if len(pair) <= len(name) || pair[len(name)] != '=' || pair[:len(name)] != name {
+			for from := 0; name != ""; {
+				i := strings.Index(line[from:], name)
+				if i < 0 {
+					break
+				}
+				i += from
+				from = i + len(name)
+				if from >= len(line) || line[from] != '=' || !beginsPair(line, i) {
+					from = i + 1
 					continue
 				}
-				if !yield(pair[len(name)+1:]) {
+				value, _, _ := strings.Cut(line[from+1:], ";")
+				if !yield(trimRight(value)) {
 					return
 				}
 			}
@@ -28,26 +33,32 @@ func ScanCookie(h http.Header, name string) iter.Seq[string] {
 	}
 }
 
+// beginsPair reports that nothing but blanks stands between the start of a pair and i.
+func beginsPair(line string, i int) bool {
+	for i > 0 && blank(line[i-1]) {
+		i--
+	}
+	return i == 0 || line[i-1] == ';'
+}
+
 // CleanCookies removes the gateway's own cookies from a request; those of the
 // application keep their order, spacing and bytes (B03). Pairs end at every
 // semicolon, quoted or not, as browsers write them (RFC 6265 §4.2.1): an
 // application must not be able to hide our ticket between two quotes of its
-// own cookies. Without a cookie of ours nothing is allocated.
-func CleanCookies(h http.Header, own func(name string) bool) {
+// own cookies. Without a cookie of ours nothing is allocated. room may hold
+// what is left.
+func CleanCookies(h http.Header, own func(name string) bool, room ...string) {
 	lines := h["Cookie"]
 	first := slices.IndexFunc(lines, func(l string) bool { return hasOwn(l, own) })
 	if first < 0 {
 		return
 	}
-	var kept []string
+	kept := room[:0] // never lines itself: it may be captured elsewhere
 	for i, l := range lines {
 		if i == first || i > first && hasOwn(l, own) {
 			l = dropOwn(l, own)
 		}
 		if strings.Trim(l, " \t;") != "" {
-			if kept == nil { // a new slice: the old one may be captured elsewhere
-				kept = make([]string, 0, len(lines)-i)
-			}
 			kept = append(kept, l)
 		}
 	}
@@ -59,19 +70,46 @@ func CleanCookies(h http.Header, own func(name string) bool) {
 }
 
 func hasOwn(line string, own func(string) bool) bool {
-	for more := true; more; {
-		var pair string
-		pair, line, more = strings.Cut(line, ";")
-		if own(cookieName(pair)) {
-			return true
+	start, _ := firstOwn(line, own)
+	return start >= 0
+}
+
+// firstOwn finds the first pair of ours, without its semicolons; -1 if there is none.
+func firstOwn(line string, own func(string) bool) (start, end int) {
+	for start <= len(line) {
+		end = len(line)
+		if i := strings.IndexByte(line[start:], ';'); i >= 0 {
+			end = start + i
 		}
+		if own(cookieName(line[start:end])) {
+			return start, end
+		}
+		start = end + 1
 	}
-	return false
+	return -1, -1
 }
 
 // dropOwn cuts whole pairs out, each with the semicolon before it; what is
-// first afterwards loses only its leading blanks.
+// first afterwards loses only its leading blanks. The usual line has one pair
+// of ours, and costs one copy at most.
 func dropOwn(line string, own func(string) bool) string {
+	start, end := firstOwn(line, own)
+	switch {
+	case start < 0:
+	case end == len(line):
+		line = line[:max(start-1, 0)]
+	case hasOwn(line[end+1:], own):
+		return dropAll(line, own)
+	case start == 0:
+		line = line[end+1:]
+	default:
+		line = line[:start-1] + line[end:]
+	}
+	return strings.TrimLeft(line, " \t")
+}
+
+// dropAll is dropOwn for any number of ours, in one pass however many there are.
+func dropAll(line string, own func(string) bool) string {
 	var b strings.Builder
 	first := true
 	for more := true; more; {
@@ -98,8 +136,10 @@ func cookieName(pair string) string {
 	for pair != "" && (pair[0] == '=' || blank(pair[0])) {
 		pair = pair[1:]
 	}
-	name, _, _ := strings.Cut(pair, "=")
-	return trimBlanks(name)
+	if i := strings.IndexByte(pair, '='); i >= 0 {
+		pair = pair[:i]
+	}
+	return trimRight(pair)
 }
 
 // DropSetCookie removes cookies of our names from an application's answer: it
@@ -123,11 +163,8 @@ func DropSetCookie(h http.Header, own func(name string) bool) {
 
 func blank(c byte) bool { return c <= ' ' || c == 0x7f }
 
-// trimBlanks also trims control characters, which some readers skip.
-func trimBlanks(s string) string {
-	for s != "" && blank(s[0]) {
-		s = s[1:]
-	}
+// trimRight also trims control characters, which some readers skip.
+func trimRight(s string) string {
 	for s != "" && blank(s[len(s)-1]) {
 		s = s[:len(s)-1]
 	}

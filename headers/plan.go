@@ -97,10 +97,11 @@ func (p *Plan) Build(f *flows.Facts) (Prebuilt, error) {
 }
 
 // Inject writes a session's headers and those of this very request into h,
-// which must have been cleaned. After an error nothing was written.
-func (p *Plan) Inject(h http.Header, pre Prebuilt, f *flows.Facts) error {
+// which must have been cleaned. After an error nothing was written. room may
+// hold the values of this request; too little allocates.
+func (p *Plan) Inject(h http.Header, pre Prebuilt, f *flows.Facts, room ...string) error {
 	if !p.late {
-		pre.Inject(h)
+		inject(h, pre.fields, nil, room)
 		return nil
 	}
 	w := &lateWriter{}
@@ -108,7 +109,7 @@ func (p *Plan) Inject(h http.Header, pre Prebuilt, f *flows.Facts) error {
 	if err := p.write(f, &w.Writer, true); err != nil {
 		return err
 	}
-	inject(h, pre.fields, w.fields)
+	inject(h, pre.fields, w.fields, room)
 	return nil
 }
 
@@ -150,13 +151,16 @@ func (p Prebuilt) Size() int {
 }
 
 // Inject writes the headers into h with one allocation.
-func (p Prebuilt) Inject(h http.Header) { inject(h, p.fields, nil) }
+func (p Prebuilt) Inject(h http.Header) { inject(h, p.fields, nil, nil) }
 
 // inject writes raw map keys: http.Header.Set would send SM_USER as Sm_user.
 // The values of one request share one array, but never that of another
 // request: handlers behind us edit values in place.
-func inject(h http.Header, a, b []Field) {
-	vals := make([]string, len(a)+len(b))
+func inject(h http.Header, a, b []Field, room []string) {
+	vals := room
+	if n := len(a) + len(b); len(vals) < n {
+		vals = make([]string, n)
+	}
 	for i, f := range a {
 		vals[i] = f.Value
 		h[f.Name] = vals[i : i+1 : i+1]

@@ -98,7 +98,7 @@ func (v *visit) fillFacts() {
 	if v.p.gate != nil && v.p.readsBody {
 		v.request.Body = v.readBody
 	}
-	v.facts = flows.Facts{Request: &v.request, Now: Now()}
+	v.facts = flows.Facts{Request: &v.request, Now: v.now}
 	if s := v.session; s != nil {
 		v.facts.User, v.facts.Evidence, v.facts.Session, v.facts.Readings = s.User, s.Evidence, &s.Facts, s.Readings
 	}
@@ -133,7 +133,7 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	}
 	pre, err := v.prebuilt(live)
 	if err == nil {
-		err = v.p.plan.Inject(v.r.Header, pre, &v.facts)
+		err = v.p.plan.Inject(v.r.Header, pre, &v.facts, v.values[:]...)
 	}
 	if err != nil {
 		return v.refuse(http.StatusForbidden, flows.ReasonOf(err), "", "", err)

@@ -253,13 +253,15 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	p.app.enter()
 	defer p.app.leave()
 	// One look at the request's vars: each walk of the context costs as much as
-	// finding the session.
+	// a look into the cache of sessions.
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	if pr, ok := vars[visitVar].(*probe); ok {
-		return p.answerProbe(pr, w, r, next)
-	}
-	v, _ := vars[visitVar].(*visit)
-	if v == nil {
+	var v *visit
+	switch seen := vars[visitVar].(type) {
+	case *probe:
+		return p.answerProbe(seen, w, r, next)
+	case *visit:
+		v = seen
+	default:
 		v = p.begin(w, r, vars)
 		if done, err := v.base(); done || err != nil {
 			return err

@@ -168,14 +168,11 @@ func (v *visit) matches(sets caddyhttp.MatcherSets, closes bool) (bool, error) {
 // path without it judges; where any other reading belongs to another gate, the
 // request is refused.
 func (v *visit) otherGate(r *http.Request) (*Protect, error) {
-	// What the browser asked for: around us a prefix may have been cut off.
-	asked := *r
-	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && orig.URL != nil {
-		asked.Method, asked.URL, asked.RequestURI = orig.Method, orig.URL, orig.RequestURI
-	}
-	if !oddPath(asked.URL.Path) {
+	if !oddPath(v.original.url.Path) {
 		return nil, nil //nolint:nilnil // no other gate
 	}
+	asked := *r
+	asked.Method, asked.URL, asked.RequestURI = v.original.method, v.original.url, v.original.uri
 	matched, others, err := readings(asked.URL.Path)
 	if err != nil {
 		return nil, err

@@ -6,8 +6,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/sallyport-gateway/sallyport/flows/audit"
 )
 
@@ -105,19 +103,21 @@ func safePath(s string) string {
 	return u.String()
 }
 
-// badPath names what strict_paths refuses in the raw target (P8): everything
-// that some back end reads as another path than our matchers do.
-func badPath(r *http.Request) string {
-	raw := r.URL.EscapedPath()
-	if r.RequestURI != "" && r.RequestURI[0] == '/' {
-		raw, _, _ = strings.Cut(r.RequestURI, "?")
+// rawPath is the path as it stood in the request line.
+func (v *visit) rawPath() string {
+	for _, uri := range [...]string{v.original.uri, v.r.RequestURI} {
+		if uri != "" && uri[0] == '/' {
+			if i := strings.IndexByte(uri, '?'); i >= 0 {
+				return uri[:i]
+			}
+			return uri
+		}
 	}
-	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && orig.RequestURI != "" && orig.RequestURI[0] == '/' {
-		raw, _, _ = strings.Cut(orig.RequestURI, "?")
-	}
-	return badRawPath(raw)
+	return v.r.URL.EscapedPath()
 }
 
+// badRawPath names what strict_paths refuses in the raw target (P8): everything
+// that some back end reads as another path than our matchers do.
 func badRawPath(raw string) string {
 	if plainPath(raw) {
 		return ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -29,7 +30,8 @@ type visit struct {
 	w   http.ResponseWriter
 	r   *http.Request
 
-	place *place
+	place    *place
+	original original
 	// ip is the client's address after Caddy's trusted_proxies (B12).
 	ip      string
 	cookies []string // as they came, before ours were removed
@@ -56,6 +58,25 @@ type visit struct {
 	asked      *http.Request
 	others     []*http.Request
 	unreadable error
+
+	// now is when the request came.
+	now time.Time
+	// room for what every signed-in request needs a slice for.
+	rest   [1]string
+	values [4]string
+}
+
+// original is what the browser asked for: around us a prefix may have been cut off.
+type original struct {
+	method, uri string
+	url         *url.URL
+}
+
+func originalOf(r *http.Request) original {
+	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
+		return original{o.Method, o.RequestURI, o.URL}
+	}
+	return original{r.Method, r.RequestURI, r.URL}
 }
 
 // place is where a request arrived: fixed per scheme and host, so it is kept.
@@ -69,8 +90,8 @@ type place struct {
 }
 
 func (p *Protect) begin(w http.ResponseWriter, r *http.Request, vars map[string]any) *visit {
-	v := &visit{p: p, app: p.app, w: w, r: r}
-	v.place = p.placeOf(r, vars)
+	v := &visit{p: p, app: p.app, w: w, r: r, now: Now()}
+	v.place, v.original = p.placeOf(r, vars), originalOf(r)
 	v.ip, _ = vars[caddyhttp.ClientIPVarKey].(string)
 	if vars != nil {
 		vars[visitVar] = v
@@ -152,6 +173,10 @@ func loopback(host string) bool {
 
 // ownCookie reports whether a cookie name is the gateway's, on whatever port and scheme.
 func (a *App) ownCookie(name string) bool {
+	base := a.Session.Cookie
+	if name == "" || name[0] != '_' && name[0]|0x20 != base[0]|0x20 {
+		return false // almost every cookie of an application
+	}
 	if len(name) > 2 && name[0] == '_' {
 		for _, prefix := range [...]string{"__Host-", "__Secure-"} {
 			if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
@@ -160,7 +185,6 @@ func (a *App) ownCookie(name string) bool {
 			}
 		}
 	}
-	base := a.Session.Cookie
 	if len(name) < len(base) || !strings.EqualFold(name[:len(base)], base) {
 		return false
 	}
@@ -173,14 +197,14 @@ func (a *App) ownCookie(name string) bool {
 func (v *visit) base() (bool, error) {
 	r := v.r
 	if v.p.strict {
-		if bad := badPath(r); bad != "" {
+		if bad := badRawPath(v.rawPath()); bad != "" {
 			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
 		}
 	}
 	v.cookies = r.Header["Cookie"]
 	v.findSession()
 	v.app.stripper().Clean(r)
-	headers.CleanCookies(r.Header, v.app.ownCookie)
+	headers.CleanCookies(r.Header, v.app.ownCookie, v.rest[:]...)
 	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
 		return true, v.portal()
 	}
@@ -195,7 +219,7 @@ func (v *visit) findSession() {
 		if err != nil {
 			continue
 		}
-		s, err := v.app.loadSession(v.r.Context(), t, v.place.origin)
+		s, err := v.app.loadSession(v.r.Context(), t, v.place.origin, v.now)
 		if err == nil {
 			v.session, v.ticket, v.problem = s, t, nil
 			return
@@ -212,7 +236,7 @@ func gone(err error) bool {
 		errors.Is(err, flowsession.ErrOrigin) || errors.Is(err, flowsession.ErrRotated)
 }
 
-func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, origin string) (*flowsession.Session, error) {
+func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, origin string, now time.Time) (*flowsession.Session, error) {
 	key := t.CacheKey()
 	s, ok := a.shared.cache.Get(key)
 	if !ok {
@@ -223,9 +247,9 @@ func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, origin stri
 		if a.shared.isEnding(s.ID()) || !a.shared.cache.Add(key, s) {
 			return nil, flowsession.ErrEnded
 		}
-		session.LiveOf(s).Confirm(Now())
+		now = Now() // asking took its time
+		session.LiveOf(s).Confirm(now)
 	}
-	now := Now()
 	switch {
 	case s.Origin != origin:
 		return nil, flowsession.ErrOrigin

@@ -28,13 +28,16 @@ const TicketLen = 43
 // ErrTicket says that a cookie's value is no ticket.
 var ErrTicket = errors.New("malformed ticket")
 
+// ticketText refuses a second spelling of a ticket. It is made once: Strict copies the alphabet.
+var ticketText = base64.RawURLEncoding.Strict()
+
 // ParseTicket reads a ticket's text.
 func ParseTicket(s string) (Ticket, error) {
 	var t Ticket
 	if len(s) != TicketLen {
 		return t, ErrTicket
 	}
-	n, err := base64.RawURLEncoding.Strict().Decode(t.b[:], []byte(s))
+	n, err := ticketText.Decode(t.b[:], []byte(s))
 	if err != nil || n != len(t.b) {
 		return Ticket{}, ErrTicket
 	}
