@@ -82,6 +82,8 @@ type Env struct {
 	Handle func(provider string, serial int) (string, error)
 	// Request is the request at hand: its headers and address.
 	Request *Request
+	// Asked is the provider that was asked last, for the trail: steps set it.
+	Asked string
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
 	Device func(name string) string
 }

@@ -116,6 +116,14 @@ func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome
 	return nil, &Finished{x}, nil
 }
 
+// StepAt is the step at a position; nil where there is none.
+func (p *Program) StepAt(pc int) Step {
+	if pc < 0 || pc >= len(p.ops) {
+		return nil
+	}
+	return p.ops[pc].step
+}
+
 // ErrNoPage says that the Execution waits for a provider, not for a page.
 var ErrNoPage = errors.New("nothing to show")
 

@@ -38,6 +38,8 @@ type Event struct {
 	Name     string        `json:"name,omitempty"`
 	Provider string        `json:"provider,omitempty"`
 	Flow     string        `json:"flow,omitempty"`
+	// Step is the kind of the flow's step that ended a login.
+	Step string `json:"step,omitempty"`
 	// Session is the public id.
 	Session string       `json:"session,omitempty"`
 	Reason  flows.Reason `json:"reason,omitempty"`
@@ -79,6 +81,7 @@ type Trail struct {
 	dropped atomic.Int64
 	failed  atomic.Int64
 	onError func(error)
+	observe func(Event)
 
 	mu     sync.Mutex // never held across a wait
 	closed bool
@@ -101,11 +104,18 @@ func NewTrail(onError func(error), sinks ...Sink) *Trail {
 	return t
 }
 
+// Observe has fn hear of every event, whether a sink takes it or not. It is
+// called once, before the trail is used, and fn must not wait.
+func (t *Trail) Observe(fn func(Event)) { t.observe = fn }
+
 // Before writes an event and returns the receipt that grants need. Every sink
 // must have taken it (I25).
 func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
 	if e.ID == "" {
 		return Receipt{}, errors.New("audit event without an id")
+	}
+	if t.observe != nil {
+		t.observe(e)
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
@@ -119,6 +129,9 @@ func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
 // blocks. A full queue is counted, and so is what a request of an old config
 // notes after Close.
 func (t *Trail) Note(e Event) {
+	if t.observe != nil {
+		t.observe(e)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -171,10 +184,21 @@ func (t *Trail) drain() {
 	}
 }
 
+// writeTo turns a sink's panic into an error: nothing is granted, and the queue
+// lives on.
+func writeTo(ctx context.Context, s Sink, e Event) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%T panicked: %v", s, p)
+		}
+	}()
+	return s.Write(ctx, e)
+}
+
 func (t *Trail) write(ctx context.Context, e Event) error {
 	var errs []error
 	for _, s := range t.sinks {
-		if err := s.Write(ctx, e); err != nil {
+		if err := writeTo(ctx, s, e); err != nil {
 			t.failed.Add(1)
 			errs = append(errs, err)
 		}

@@ -25,6 +25,7 @@ func (l *Login) returned(ctx context.Context, x *flows.Execution, k kept, c flow
 		return l.ending(flows.Refuse(flows.ReasonProviderMismatch,
 			fmt.Errorf("provider '%s' was asked, the answer came to the callback of '%s'", k.Provider, c.Provider)))
 	}
+	x.Env.Asked = p.Name
 	r, ok := p.Guest.(flows.Redirector)
 	if !ok {
 		return l.ending(flows.Refuse(flows.ReasonProviderMismatch, fmt.Errorf("provider %s takes no callbacks", p.Name)))
@@ -40,6 +41,7 @@ func (l *Login) returned(ctx context.Context, x *flows.Execution, k kept, c flow
 // is checked, so that parallel guesses cannot outrun the count (I08); used-up
 // budgets look the same for names that exist and names that do not (B27).
 func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provider, in flows.Input) (flows.Outcome, error) {
+	x.Env.Asked = p.Name
 	v, ok := p.Guest.(flows.PasswordVerifier)
 	if !ok {
 		return l.choose(x, "", "")

@@ -16,6 +16,7 @@ const another = "*"
 // start sends the person to a provider: away, or to its password page. hint is
 // the name they gave already.
 func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider, hint string) (flows.Outcome, error) {
+	x.Env.Asked = p.Name
 	r, away := p.Guest.(flows.Redirector)
 	if !away {
 		if err := x.Keep(kept{Provider: p.Name}); err != nil {
