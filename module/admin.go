@@ -48,13 +48,9 @@ func adminRoute(pattern, method string, serve func(*App, http.ResponseWriter, *h
 	return caddy.AdminRoute{Pattern: pattern, Handler: caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		// Not the app this router was provisioned with: after a refused reload that
 		// one belongs to a config that never ran.
-		v, err := caddy.ActiveContext().AppIfConfigured("identity")
+		a, err := running()
 		if err != nil {
-			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no identity app is running")}
-		}
-		a, ok := v.(*App)
-		if !ok {
-			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("the identity app is a %T", v)}
+			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: err}
 		}
 		if r.Method != method {
 			w.Header().Set("Allow", method)

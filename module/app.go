@@ -43,7 +43,7 @@ type state struct {
 	policies  *policy.Env
 	store     flows.Store
 	sessions  *flowsession.Manager
-	shared    *shared
+	shared    lent
 	held      bool
 	// retained lets go of the store once the last request is done.
 	retained func()
@@ -76,7 +76,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return headers.NewStripper(a.owned)
 	})
 	for _, f := range []func(caddy.Context) error{
-		a.provisionShared, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,
+		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,
 		a.provisionProviders, a.provisionPolicies, a.provisionFlows,
 	} {
 		if err := f(ctx); err != nil {
@@ -148,7 +148,11 @@ func (a *App) provisionAudit(ctx caddy.Context) error {
 		setClock(m)
 		sinks = append(sinks, s)
 	}
-	a.trail = audit.NewTrail(func(err error) { a.log.Error("audit entry not written", zap.Error(err)) }, sinks...)
+	a.trail = audit.NewTrail(func(err error) {
+		a.shared.metrics.unwritten.Inc()
+		a.log.Error("audit entry not written", zap.Error(err))
+	}, sinks...)
+	a.trail.Observe(a.count)
 	return nil
 }
 
@@ -166,14 +170,14 @@ func (a *App) provisionStore(ctx caddy.Context) error {
 		return fmt.Errorf("loading store: %T is no store", m)
 	}
 	setClock(m)
-	a.store = s
+	a.store = timedStore{s, a.shared.metrics.store}
 	if r, ok := m.(interface{ Retain() func() }); ok {
 		a.retained = r.Retain()
 	}
 	if err := a.provisionKeys(ctx); err != nil {
 		return err
 	}
-	a.sessions = &flowsession.Manager{Store: s, Keys: a.keys.ring, Now: Now, Longest: a.limits.Lifetime}
+	a.sessions = &flowsession.Manager{Store: a.store, Keys: a.keys.ring, Now: Now, Longest: a.limits.Lifetime}
 	return a.shared.useCache(where)
 }
 

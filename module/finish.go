@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -77,6 +78,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if err := v.ticketStore().Set(v.w, v.place.cookie, t); err != nil {
 		return v.failed(x, err)
 	}
+	v.app.granted(x, old != nil)
 	v.clearPending()
 	v.setRecent(x.Attempt)
 	v.setDevice(x)
@@ -177,9 +179,9 @@ func (v *visit) denied(x *flows.Execution, d flows.Denial) error {
 
 func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason, text, source string, err error) error {
 	e := v.event(audit.LoginDenied)
-	e.Flow, e.Reason, e.Text, e.Rule = x.Flow, reason, text, source
+	e.Flow, e.Step, e.Provider, e.Reason, e.Text, e.Rule = x.Flow, v.app.stepLabel(x), x.Env.Asked, reason, text, source
 	if x.User != nil {
-		e.User, e.Name, e.Provider = x.User.Key, x.User.Name, x.User.Provider
+		e.User, e.Name, e.Provider = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider)
 	}
 	if err != nil {
 		e.Detail = err.Error()
@@ -201,7 +203,7 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 // countDenied counts a wrong answer: refusals of strangers are counted, not
 // written one by one (I25).
 func (v *visit) countDenied(x *flows.Execution, reason flows.Reason) {
-	v.app.shared.refused.Add(1)
+	v.app.shared.metrics.tries.WithLabelValues(v.app.shared.metrics.reason(reason)).Inc()
 	v.app.log.Debug("answer refused", zap.String("run", x.ID), zap.String("reason", string(reason)), zap.String("ip", v.request.IP))
 }
 

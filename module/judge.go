@@ -283,6 +283,7 @@ func (v *visit) unavailable(err error) error {
 	if r := flows.ReasonOf(err); r != flows.ReasonInternal {
 		reason = r
 	}
+	v.app.shared.metrics.denials.WithLabelValues(v.app.shared.metrics.reason(reason)).Inc()
 	v.showError(http.StatusServiceUnavailable, reason, "", id)
 	return nil
 }

@@ -93,6 +93,7 @@ func (v *visit) startLogin(l login) error {
 			v.inherit(x)
 		}
 	}
+	v.app.shared.metrics.begun.Inc()
 	return v.advance(newPendingID(now), l.flow, x, nil)
 }
 

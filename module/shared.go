@@ -49,19 +49,17 @@ func setClock(guest any) {
 	}
 }
 
-// pool keeps what survives reloads.
-var pool = caddy.NewUsagePool()
+// pool and caches keep what survives reloads; the caches by where their sessions
+// are stored.
+var pool, caches = caddy.NewUsagePool(), caddy.NewUsagePool()
 
 const sharedKey = "identity"
 
 // shared is what all generations of the config have in common.
 type shared struct {
 	mu      sync.Mutex
-	where   string
-	cache   *session.Cache
 	budgets *flows.Budgets
-	// refused counts wrong answers of people who are not signed in.
-	refused atomic.Int64
+	metrics *metrics
 	// ending are sessions that the store could not end yet, by id.
 	ending   map[string]ending
 	retrying atomic.Bool
@@ -70,17 +68,32 @@ type shared struct {
 // Destruct implements caddy.Destructor.
 func (s *shared) Destruct() error { return nil }
 
+// lent is what one config holds of all that. A config with another store has
+// another cache: if it is refused or only validated, the running one's sessions
+// and their streams are not touched (B18).
+type lent struct {
+	*shared
+	cache *session.Cache
+	where string // of the cache, while it is held
+}
+
+// pooledCache makes a cache a value of the pool.
+type pooledCache struct{ *session.Cache }
+
+// Destruct implements caddy.Destructor.
+func (pooledCache) Destruct() error { return nil }
+
 // budgetSlots is the size of the table of wrong answers: 2 × 64 Ki × 56 bytes = 7 MiB.
 const budgetSlots = 64 << 10
 
 func (a *App) provisionShared(caddy.Context) error {
 	v, _, err := pool.LoadOrNew(sharedKey, func() (caddy.Destructor, error) {
-		return &shared{budgets: flows.NewBudgets(budgetSlots, Now)}, nil
+		return &shared{budgets: flows.NewBudgets(budgetSlots, Now), metrics: newMetrics()}, nil
 	})
 	if err != nil {
 		return err
 	}
-	a.shared, a.held = v.(*shared), true
+	a.shared.shared, a.held = v.(*shared), true
 	return nil
 }
 
@@ -90,20 +103,21 @@ func (a *App) releaseShared() {
 	}
 	a.held = false
 	_, _ = pool.Delete(sharedKey)
+	if a.shared.where != "" {
+		_, _ = caches.Delete(a.shared.where)
+	}
 }
 
-// useCache keeps the cache while the store stays the same one.
-func (s *shared) useCache(where string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cache != nil && s.where == where {
-		return nil
-	}
-	c, err := session.NewCache(session.CacheSize)
+// useCache takes the cache of the store at where.
+func (l *lent) useCache(where string) error {
+	v, _, err := caches.LoadOrNew(where, func() (caddy.Destructor, error) {
+		c, err := session.NewCache(session.CacheSize)
+		return pooledCache{c}, err
+	})
 	if err != nil {
 		return err
 	}
-	s.cache, s.where = c, where
+	l.cache, l.where = v.(pooledCache).Cache, where
 	return nil
 }
 

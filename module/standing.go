@@ -59,6 +59,12 @@ func (s *shared) isEnding(id string) bool {
 	return ok
 }
 
+func (s *shared) countEnding() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ending)
+}
+
 func (s *shared) ended(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

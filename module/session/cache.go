@@ -95,6 +95,18 @@ func (c *Cache) Flush() { c.byTicket.Purge() }
 // Len is how many sessions are kept ready.
 func (c *Cache) Len() int { return c.byTicket.Len() }
 
+// Living is how many sessions are kept ready and have not ended.
+func (c *Cache) Living(now time.Time) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.lives {
+		if s := l.current.Load(); l.holders > 0 && !l.Ended() && s != nil && s.Alive(now) {
+			n++
+		}
+	}
+	return n
+}
+
 // Sweep cuts the streams of sessions whose time is over, and forgets what
 // nobody holds. It answers the ids of sessions that ended by time.
 func (c *Cache) Sweep(now time.Time) []string {

@@ -1,0 +1,203 @@
+package module
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+)
+
+// metrics are the gateway's counters. Caddy's registry is one per config, so
+// they live in what survives reloads, and every config's registry reads the
+// same ones. A signed-in request that is let through touches none of them.
+//
+// A label is a configured name or one of our constants, never what a client or
+// a provider sent: the number of series is bounded by the configuration (B30).
+type metrics struct {
+	begun     prometheus.Counter
+	logins    *prometheus.CounterVec
+	tries     *prometheus.CounterVec
+	denials   *prometheus.CounterVec
+	ended     *prometheus.CounterVec
+	refreshes *prometheus.CounterVec
+	panics    prometheus.Counter
+	unwritten prometheus.Counter
+	store     *prometheus.HistogramVec
+
+	mu      sync.Mutex
+	reasons map[flows.Reason]bool
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "sallyport", Name: name, Help: help})
+	}
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sallyport", Name: name, Help: help}, labels)
+	}
+	return &metrics{
+		begun:     counter("logins_begun_total", "Logins begun, finished or not."),
+		logins:    vector("logins_total", "Logins that ended, by provider, by the kind of step that refused, and by outcome: granted, changed (a session was added to) or denied.", "provider", "step", "outcome", "reason"),
+		tries:     vector("tries_refused_total", "Answers of people who are not signed in that were refused; too_many_tries means by a used-up budget.", "reason"),
+		denials:   vector("denials_total", "Requests refused outside of a login.", "reason"),
+		ended:     vector("sessions_ended_total", "Sessions ended by this node.", "reason"),
+		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (the provider says it is over) or failed (tried again later).", "provider", "outcome"),
+		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
+		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
+		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "sallyport", Name: "store_operation_seconds", Help: "Time of one operation of the session store.",
+			Buckets: []float64{.0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
+		}, []string{"operation", "outcome"}),
+		reasons: map[flows.Reason]bool{},
+	}
+}
+
+// provisionMetrics shows the counters on this config's registry.
+func (a *App) provisionMetrics(ctx caddy.Context) error {
+	reg, m := ctx.GetMetricsRegistry(), a.shared.metrics
+	if reg == nil {
+		return nil
+	}
+	for _, c := range []prometheus.Collector{
+		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.panics, m.unwritten, m.store, nodeState{},
+	} {
+		var twice prometheus.AlreadyRegisteredError
+		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxReasons bounds the reasons that are told apart. Ours are fewer; a guest that
+// makes up new ones all the time fills the rest and no more.
+const maxReasons = 64
+
+// reason is a label: a reason as it is written in code, or "other".
+func (m *metrics) reason(r flows.Reason) string {
+	if r == "" {
+		return ""
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.reasons[r] {
+		return string(r)
+	}
+	if len(m.reasons) >= maxReasons || len(r) > 40 || !flows.ValidName(string(r)) {
+		return "other"
+	}
+	m.reasons[r] = true
+	return string(r)
+}
+
+// providerLabel is a configured provider's name, or "".
+func (a *App) providerLabel(name string) string {
+	if slices.ContainsFunc(a.providers, func(p *flows.Provider) bool { return p.Called(name) }) {
+		return name
+	}
+	return ""
+}
+
+// stepLabel is the kind of the step a run stands at.
+func (a *App) stepLabel(x *flows.Execution) string {
+	p, ok := a.programs[x.Flow]
+	if !ok {
+		return ""
+	}
+	if s, ok := p.StepAt(x.PC).(caddy.Module); ok {
+		return s.CaddyModule().ID.Name()
+	}
+	return ""
+}
+
+// granted counts a login that made or changed a session.
+func (a *App) granted(x *flows.Execution, changed bool) {
+	outcome := "granted"
+	if changed {
+		outcome = "changed"
+	}
+	a.shared.metrics.logins.WithLabelValues(a.providerLabel(x.User.Provider), "", outcome, "").Inc()
+}
+
+// refreshed counts what came of renewing a login at its provider.
+func (a *App) refreshed(provider string, err error) {
+	outcome := "failed"
+	switch {
+	case err == nil:
+		outcome = "renewed"
+	case errors.Is(err, flows.ErrInvalidGrant):
+		outcome = "ended"
+	}
+	a.shared.metrics.refreshes.WithLabelValues(a.providerLabel(provider), outcome).Inc()
+}
+
+// count hears of every event of the trail.
+func (a *App) count(e audit.Event) {
+	m := a.shared.metrics
+	switch e.Kind {
+	case audit.LoginDenied:
+		m.logins.WithLabelValues(a.providerLabel(e.Provider), e.Step, "denied", m.reason(e.Reason)).Inc()
+	case audit.Denied:
+		m.denials.WithLabelValues(m.reason(e.Reason)).Inc()
+	case audit.SessionEnded, audit.Logout:
+		m.ended.WithLabelValues(m.reason(e.Reason)).Inc()
+	case audit.Login, audit.SessionChanged: // counted when the session is there
+	}
+}
+
+var (
+	descSessions = prometheus.NewDesc("sallyport_sessions_active", "Sessions that this node keeps ready; those used on other nodes only, or not since a restart, are not among them.", nil, nil)
+	descUp       = prometheus.NewDesc("sallyport_provider_up", "1 if the newest exchange with the provider went well, 0 if not.", []string{"provider"}, nil)
+	descEnding   = prometheus.NewDesc("sallyport_sessions_ending", "Sessions that ended on this node while the store could not be asked, and are still to be ended there.", nil, nil)
+)
+
+// nodeState are the gauges. It asks the running app, not the one it was made
+// with: after a refused reload Caddy's admin endpoint shows the registry of a
+// config that never ran.
+type nodeState struct{}
+
+// Describe implements prometheus.Collector.
+func (nodeState) Describe(to chan<- *prometheus.Desc) {
+	to <- descSessions
+	to <- descUp
+	to <- descEnding
+}
+
+// Collect implements prometheus.Collector.
+func (nodeState) Collect(to chan<- prometheus.Metric) {
+	a, err := running()
+	if err != nil {
+		return
+	}
+	to <- prometheus.MustNewConstMetric(descSessions, prometheus.GaugeValue, float64(a.shared.cache.Living(Now())))
+	to <- prometheus.MustNewConstMetric(descEnding, prometheus.GaugeValue, float64(a.shared.countEnding()))
+	for _, p := range a.providers {
+		h, ok := p.Guest.(flows.Health)
+		if !ok {
+			continue
+		}
+		up := 1.0
+		if h.Health() != nil {
+			up = 0
+		}
+		to <- prometheus.MustNewConstMetric(descUp, prometheus.GaugeValue, up, p.Name)
+	}
+}
+
+// running is the identity app of the config that runs now.
+func running() (*App, error) {
+	v, err := caddy.ActiveContext().AppIfConfigured("identity")
+	if err != nil {
+		return nil, errors.New("no identity app is running")
+	}
+	a, ok := v.(*App)
+	if !ok {
+		return nil, errors.New("the identity app is another module")
+	}
+	return a, nil
+}
