@@ -257,15 +257,15 @@ func (a *App) Start() error {
 	go a.sweep(ctx)
 	for _, p := range a.providers {
 		if w, ok := p.Guest.(interface{ Warm(context.Context) }); ok {
-			go w.Warm(ctx)
+			go a.aside("warming a provider", func() { w.Warm(ctx) })
 		}
 	}
-	go func() {
+	go a.aside("watching the store", func() {
 		err := a.store.Watch(ctx, a.changedElsewhere)
 		if err != nil && ctx.Err() == nil {
 			a.log.Error("store: watching for changes ended", zap.Error(err))
 		}
-	}()
+	})
 	a.warnByPassed()
 	return nil
 }
@@ -322,10 +322,12 @@ func (a *App) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			for _, id := range a.shared.cache.Sweep(Now()) {
-				a.endInBackground(id, ReasonExpired)
-			}
-			a.retryEnds(ctx)
+			a.aside("the sweep", func() {
+				for _, id := range a.shared.cache.Sweep(Now()) {
+					a.endInBackground(id, ReasonExpired)
+				}
+				a.retryEnds(ctx)
+			})
 		}
 	}
 }

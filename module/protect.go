@@ -256,13 +256,17 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	// a look into the cache of sessions.
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 	var v *visit
+	first := false
 	switch seen := vars[visitVar].(type) {
 	case *probe:
 		return p.answerProbe(seen, w, r, next)
 	case *visit:
 		v = seen
 	default:
-		v = p.begin(w, r, vars)
+		v, first = p.begin(w, r, vars), true
+	}
+	defer v.rescue()
+	if first {
 		if done, err := v.base(); done || err != nil {
 			return err
 		}
@@ -275,10 +279,8 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			return v.judge(w, r, next)
 		}
 	}
-	if p.Base || p.Off {
-		return next.ServeHTTP(v.wrap(w), r)
-	}
-	if v.gated {
+	if p.Base || p.Off || v.gated {
+		v.answering = false
 		return next.ServeHTTP(v.wrap(w), r)
 	}
 	v.gated, v.p = true, p

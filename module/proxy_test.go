@@ -505,7 +505,10 @@ func logged(t *testing.T, global, site string) (g *gateway, read func() string) 
 	t.Helper()
 	g = start(t, global, "respond ok") // for its folder
 	all, access := filepath.Join(g.dir, "all.log"), filepath.Join(g.dir, "access.log")
-	global += "store memory\naudit file " + g.audit + "\naudit log\n}\nlog {\noutput file " + all + "\nformat json\nlevel DEBUG"
+	if !strings.Contains(global, "store ") {
+		global += "store memory\n"
+	}
+	global += "audit file " + g.audit + "\naudit log\n}\nlog {\noutput file " + all + "\nformat json\nlevel DEBUG"
 	if !strings.Contains(site, "http://") {
 		site = "log {\noutput file " + access + "\nformat json\n}\n" + site
 	}

@@ -102,15 +102,19 @@ func (a *App) retryEnds(ctx context.Context) {
 		defer a.shared.retrying.Store(false)
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		for id, why := range due {
-			_, _, err := a.sessions.End(ctx, id, why)
-			if err != nil && !errors.Is(err, flows.ErrNotFound) {
-				a.log.Warn("session still not ended in the store", zap.String("session", id), zap.Int("waiting", len(due)), zap.Error(err))
-				return
-			}
-			a.shared.ended(id)
-		}
+		a.aside("ending sessions", func() { a.endDue(ctx, due) })
 	}()
+}
+
+func (a *App) endDue(ctx context.Context, due map[string]flows.Reason) {
+	for id, why := range due {
+		_, _, err := a.sessions.End(ctx, id, why)
+		if err != nil && !errors.Is(err, flows.ErrNotFound) {
+			a.log.Warn("session still not ended in the store", zap.String("session", id), zap.Int("waiting", len(due)), zap.Error(err))
+			return
+		}
+		a.shared.ended(id)
+	}
 }
 
 // endUser revokes all sessions of a person and answers how many it found. The

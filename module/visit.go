@@ -90,7 +90,7 @@ type place struct {
 }
 
 func (p *Protect) begin(w http.ResponseWriter, r *http.Request, vars map[string]any) *visit {
-	v := &visit{p: p, app: p.app, w: w, r: r, now: Now()}
+	v := &visit{p: p, app: p.app, w: w, r: r, now: Now(), answering: true}
 	v.place, v.original = p.placeOf(r, vars), originalOf(r)
 	v.ip, _ = vars[caddyhttp.ClientIPVarKey].(string)
 	if vars != nil {
@@ -273,7 +273,7 @@ func (a *App) endInBackground(id string, why flows.Reason) {
 		defer a.leave()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		_ = a.endSession(ctx, id, why, nil) // logged; its time is over in any case
+		a.aside("ending a session", func() { _ = a.endSession(ctx, id, why, nil) }) // logged; its time is over in any case
 	}()
 }
 
@@ -309,17 +309,21 @@ func (v *visit) active() {
 		defer a.leave()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		asked := Now()
-		err := a.sessions.Touch(ctx, s)
-		switch {
-		case errors.Is(err, flowsession.ErrEnded), errors.Is(err, flows.ErrNotFound):
-			a.shared.cache.End(s.ID()) // ended elsewhere (I15)
-		case err != nil:
-			a.log.Warn("activity of a session not written", zap.String("session", s.ID()), zap.Error(err))
-		default:
-			session.LiveOf(s).Confirm(asked)
-		}
+		a.aside("writing activity", func() { a.touch(ctx, s) })
 	}()
+}
+
+func (a *App) touch(ctx context.Context, s *flowsession.Session) {
+	asked := Now()
+	err := a.sessions.Touch(ctx, s)
+	switch {
+	case errors.Is(err, flowsession.ErrEnded), errors.Is(err, flows.ErrNotFound):
+		a.shared.cache.End(s.ID()) // ended elsewhere (I15)
+	case err != nil:
+		a.log.Warn("activity of a session not written", zap.String("session", s.ID()), zap.Error(err))
+	default:
+		session.LiveOf(s).Confirm(asked)
+	}
 }
 
 // placeholder answers {http.auth.user.*}: empty when nobody is shown, never the
