@@ -374,7 +374,7 @@ func TestO1NonceAndPKCE(t *testing.T) {
 	g := start(t, asked(t, "corp", op), whoSite)
 	for _, mode := range []string{
 		"bad-nonce", "missing-nonce", "empty-nonce", "nonce-list", "alg-none", "hs256-client-secret", "wrong-key", "bad-signature",
-		"wrong-iss", "wrong-aud", "expired", "no-sub", "null-sub", "logout-token-as-id-token", "made-up-code", "no-id-token", "id-token-70k",
+		"wrong-iss", "wrong-aud", "expired", "no-sub", "null-sub", "logout-token-as-id-token", "made-up-code", "no-id-token", "id-token-300k",
 	} {
 		t.Run(mode, func(t *testing.T) {
 			op.SetMode(mode)

@@ -16,7 +16,7 @@ const (
 	finishMax   = 12 * time.Second // all of Finish: token, keys, UserInfo
 	pendingMax  = time.Hour        // older logins are not continued; marks live as long
 	maxCode     = 8 << 10
-	maxIDToken  = 64 << 10
+	maxIDToken  = 256 << 10 // 5,000 groups by name (C22)
 	clockSkew   = time.Minute
 	maxTokenAge = 24 * time.Hour // an ID token from the token endpoint is seconds old
 )

@@ -237,7 +237,7 @@ func TestO4TokenSubstitution(t *testing.T) {
 		"expired", "no-exp", "exp-text", "nbf-future", "no-iat", "iat-future", "iat-ancient", "auth-time-future",
 		"no-sub", "empty-sub", "null-sub", "sub-number", "sub-too-long", "wrong-at-hash",
 		"access-token-as-id-token", "logout-token-as-id-token", "event-as-id-token", "opaque-id-token",
-		"no-id-token", "id-token-number", "no-access-token", "id-token-70k", "id-token-100k-dots",
+		"no-id-token", "id-token-number", "no-access-token", "id-token-300k", "id-token-100k-dots",
 		"dup-json-keys", "case-json-keys", "dup-header-keys", "implicit-tokens")
 	acceptedModes(t, "multi-aud-azp-ours", "no-at-hash")
 	withInfo := func(p *Provider) { p.UserInfo = true }

@@ -127,7 +127,7 @@ var Modes = map[string]Mode{
 	"no-id-token":              {Tokens: func(_ *OP, a map[string]any) { delete(a, "id_token") }},
 	"id-token-number":          {Tokens: func(_ *OP, a map[string]any) { a["id_token"] = 7 }},
 	"no-access-token":          {Tokens: func(_ *OP, a map[string]any) { delete(a, "access_token") }},
-	"id-token-70k":             claim("padding", strings.Repeat("x", 70<<10)),
+	"id-token-300k":            claim("padding", strings.Repeat("x", 300<<10)),
 	"id-token-100k-dots":       {Tokens: func(_ *OP, a map[string]any) { a["id_token"] = strings.Repeat(".", 100_000) }},
 	"dup-json-keys":            duplicate("sub", "admin"),
 	"case-json-keys":           duplicate("SUB", "admin"),
