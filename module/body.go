@@ -2,11 +2,51 @@ package module
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
+
+// bodyPatience is how long a body of the gateway's own addresses may take, in
+// nanoseconds: they are small, and who sends a byte a minute holds nothing (C12).
+var bodyPatience atomic.Int64
+
+func init() { bodyPatience.Store(int64(10 * time.Second)) }
+
+// hurry bounds the reading of a body, also of one that nobody reads: net/http
+// takes in what is left of it before it answers.
+func (v *visit) hurry() {
+	if v.r.ContentLength != 0 {
+		_ = http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(time.Duration(bodyPatience.Load())))
+	}
+}
+
+// ownBody reads the body of one of the gateway's own addresses.
+func (v *visit) ownBody() ([]byte, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxBody))
+	if err == nil { // a deadline that passes later would end the request it came with
+		_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{})
+	}
+	return b, err
+}
+
+// bodyStatus is the answer to a body that could not be taken.
+func bodyStatus(err error) int {
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
+}
 
 // readBody lends conditions the request's body, up to 64 KiB, and puts it back
 // for the application byte for byte. A longer one is an error, so that the

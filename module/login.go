@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -211,9 +210,9 @@ func (v *visit) flow() error {
 
 // readForm reads a form or a JSON object of strings, at most 64 KiB.
 func (v *visit) readForm() (url.Values, int, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxBody))
+	b, err := v.ownBody()
 	if err != nil {
-		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("reading a form: %w", err)
+		return nil, bodyStatus(err), fmt.Errorf("reading a form: %w", err)
 	}
 	typ, _, _ := mime.ParseMediaType(v.r.Header.Get("Content-Type"))
 	switch typ {

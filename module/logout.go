@@ -198,7 +198,7 @@ func (v *visit) backchannelRefused(err error) error {
 	e := v.event(audit.Denied)
 	e.Reason, e.Detail = flows.ReasonInvalidAnswer, err.Error()
 	v.app.trail.Note(e)
-	return v.json(http.StatusBadRequest, map[string]any{"error": "invalid_request", "id": e.ID})
+	return v.json(bodyStatus(err), map[string]any{"error": "invalid_request", "id": e.ID})
 }
 
 // endClaimed ends the sessions of a verified logout token: those of its sid, or

@@ -20,6 +20,7 @@ const maxBody = 64 << 10
 func (v *visit) portal() error {
 	path := strings.TrimPrefix(v.r.URL.Path, "/.identity")
 	v.fillFacts()
+	v.hurry()
 	name := ""
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
 		path, name = path[:i], path[i+1:]
