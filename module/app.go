@@ -152,7 +152,7 @@ func (a *App) provisionAudit(ctx caddy.Context) error {
 		a.shared.metrics.unwritten.Inc()
 		a.log.Error("audit entry not written", zap.Error(err))
 	}, sinks...)
-	a.trail.Observe(a.count)
+	a.trail.Observe(a.count, a.shared.metrics.dropped.Inc)
 	return nil
 }
 

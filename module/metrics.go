@@ -27,6 +27,7 @@ type metrics struct {
 	refreshes *prometheus.CounterVec
 	panics    prometheus.Counter
 	unwritten prometheus.Counter
+	dropped   prometheus.Counter
 	store     *prometheus.HistogramVec
 
 	mu      sync.Mutex
@@ -49,6 +50,7 @@ func newMetrics() *metrics {
 		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (the provider says it is over) or failed (tried again later).", "provider", "outcome"),
 		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
 		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
+		dropped:   counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),
 		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "sallyport", Name: "store_operation_seconds", Help: "Time of one operation of the session store.",
 			Buckets: []float64{.0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
@@ -64,7 +66,7 @@ func (a *App) provisionMetrics(ctx caddy.Context) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.panics, m.unwritten, m.store, nodeState{},
+		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
 	} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {

@@ -82,6 +82,7 @@ type Trail struct {
 	failed  atomic.Int64
 	onError func(error)
 	observe func(Event)
+	onDrop  func()
 
 	mu     sync.Mutex // never held across a wait
 	closed bool
@@ -104,9 +105,10 @@ func NewTrail(onError func(error), sinks ...Sink) *Trail {
 	return t
 }
 
-// Observe has fn hear of every event, whether a sink takes it or not. It is
-// called once, before the trail is used, and fn must not wait.
-func (t *Trail) Observe(fn func(Event)) { t.observe = fn }
+// Observe has noted hear of every event, whether a sink takes it or not, and
+// dropped of each that Dropped counts. It is called once, before the trail is
+// used, and neither may wait.
+func (t *Trail) Observe(noted func(Event), dropped func()) { t.observe, t.onDrop = noted, dropped }
 
 // Before writes an event and returns the receipt that grants need. Every sink
 // must have taken it (I25).
@@ -135,18 +137,25 @@ func (t *Trail) Note(e Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		t.dropped.Add(1)
+		t.drop()
 		return
 	}
 	select {
 	case t.queue <- e:
 	default:
-		t.dropped.Add(1)
+		t.drop()
 	}
 }
 
 // Dropped is how many noted events found the queue full or the trail closed.
 func (t *Trail) Dropped() int64 { return t.dropped.Load() }
+
+func (t *Trail) drop() {
+	t.dropped.Add(1)
+	if t.onDrop != nil {
+		t.onDrop()
+	}
+}
 
 // Failed counts failed writes.
 func (t *Trail) Failed() int64 { return t.failed.Load() }
@@ -173,7 +182,7 @@ func (t *Trail) drain() {
 	defer close(t.done)
 	for e := range t.queue {
 		if t.patient.Err() != nil {
-			t.dropped.Add(1)
+			t.drop()
 			continue
 		}
 		ctx, cancel := context.WithTimeout(t.patient, writeLimit)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,6 +112,8 @@ func TestI25TrailNeverBlocksWhatTakesAway(t *testing.T) {
 	const notes, queue = 6000, 4096
 	s := &sink{hang: make(chan struct{}), deaf: true}
 	trail := audit.NewTrail(nil, s)
+	var noted, lost atomic.Int64
+	trail.Observe(func(audit.Event) { noted.Add(1) }, func() { lost.Add(1) })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -131,6 +134,36 @@ func TestI25TrailNeverBlocksWhatTakesAway(t *testing.T) {
 	trail.Close()
 	if got := int64(len(strings.Fields(s.has()))); got != notes-dropped {
 		t.Errorf("%d written, %d dropped, of %d", got, dropped, notes)
+	}
+	if noted.Load() != notes || lost.Load() != dropped {
+		t.Errorf("who listens heard of %d and %d losses, want %d and %d", noted.Load(), lost.Load(), notes, dropped)
+	}
+}
+
+// bomb panics on one event.
+type bomb struct{ sink }
+
+func (b *bomb) Write(ctx context.Context, e audit.Event) error {
+	if e.ID == "bad" {
+		panic("no good")
+	}
+	return b.sink.Write(ctx, e)
+}
+
+// A sink that panics is one that failed: nothing is granted, and the others and
+// the next entries are written (C15).
+func TestC15SinkThatPanics(t *testing.T) {
+	t.Parallel()
+	good, bad := new(sink), new(bomb)
+	trail := audit.NewTrail(nil, bad, good)
+	if r, err := trail.Before(t.Context(), audit.Event{ID: "bad"}); !errors.Is(err, audit.ErrDown) || r.Valid() {
+		t.Errorf("got %v %v", r, err)
+	}
+	trail.Note(audit.Event{ID: "bad"})
+	trail.Note(audit.Event{ID: "next"})
+	trail.Close()
+	if bad.has() != "next" || good.has() != "bad bad next" || trail.Failed() != 2 {
+		t.Errorf("written %q and %q, %d failed", bad.has(), good.has(), trail.Failed())
 	}
 }
 
