@@ -125,27 +125,27 @@ func TestC12HugeRequests(t *testing.T) {
 	}
 	// Without a length, as chunks that go on and on.
 	c := g.trickle(fmt.Sprintf("POST /.identity/callback/idp HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n", g.port))
-	go func() {
+	go func(c net.Conn) {
 		chunk := fmt.Sprintf("%x\r\n%s\r\n", 8<<10, strings.Repeat("x", 8<<10))
 		for range 1000 {
 			if _, err := io.WriteString(c, chunk); err != nil {
 				return
 			}
 		}
-	}()
+	}(c)
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("chunks without end: %v %v", res, err)
 	}
 	c = g.trickle(fmt.Sprintf("GET /a HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n", g.port))
-	go func() {
+	go func(c net.Conn) {
 		line := "X-Long: " + strings.Repeat("x", 64<<10) + "\r\n"
 		for range 100 {
 			if _, err := io.WriteString(c, line); err != nil {
 				return
 			}
 		}
-	}()
+	}(c)
 	if res, err = http.ReadResponse(bufio.NewReader(c), nil); err == nil && res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("a head without end: %s", res.Status)
 	}
