@@ -240,7 +240,8 @@ func (k *keySet) fetch(ctx context.Context, f *flight, c *http.Client, url strin
 	close(f.done)
 }
 
-func fetchKeys(ctx context.Context, c *http.Client, url string) ([]jose.JSONWebKey, error) {
+func fetchKeys(ctx context.Context, c *http.Client, url string) (_ []jose.JSONWebKey, err error) {
+	defer caught(&err)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

@@ -162,7 +162,17 @@ func (s *source) fetch(ctx context.Context, f *flight, c *http.Client) {
 	close(f.done)
 }
 
-func fetchMetadata(ctx context.Context, c *http.Client, issuer string) (*metadata, error) {
+// caught turns a panic into an error. What a provider publishes is read beside
+// all requests, where a panic would end the process, and everybody who waits for
+// the flight would wait for ever (C15).
+func caught(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %s", clip(fmt.Sprint(p), 200))
+	}
+}
+
+func fetchMetadata(ctx context.Context, c *http.Client, issuer string) (_ *metadata, err error) {
+	defer caught(&err)
 	lib, err := oidclib.NewProvider(oidclib.ClientContext(ctx, c), issuer) // compares the issuer exactly
 	if err != nil {
 		return nil, fmt.Errorf("discovery of %s: %s", issuer, short(err))
