@@ -66,7 +66,7 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, longest 
 	}
 	keys := &witness{keySet: p.src.keys}
 	lib, err := oidclib.NewVerifier(p.issuer, keys, &oidclib.Config{
-		ClientID: p.clientID, SupportedSigningAlgs: m.algs(), SkipExpiryCheck: true, // with our own skew, below
+		ClientID: p.clientID, SupportedSigningAlgs: p.algs(m), SkipExpiryCheck: true, // with our own skew, below
 	}).Verify(ctx, raw)
 	if err != nil {
 		return nil, nil, p.verifyError(err, keys.err)
@@ -80,6 +80,16 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, longest 
 		return nil, nil, invalid(err)
 	}
 	return lib, claims, nil
+}
+
+// algs are the algorithms the client is registered with, or those the provider
+// announces (OIDC Core §3.1.3.7, 7). A provider that publishes keys for several
+// signs for us with one: another one is somebody else's choice.
+func (p *Provider) algs(m *metadata) []string {
+	if len(p.IDTokenAlgs) > 0 {
+		return p.IDTokenAlgs
+	}
+	return m.algs()
 }
 
 // verifyError tells a provider whose keys cannot be fetched from a bad token.

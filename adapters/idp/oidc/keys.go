@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,13 @@ import (
 // signatures are the algorithms accepted on ID and logout tokens. "none" and
 // the symmetric ones are never among them (RFC 8725 §3.1).
 var signatures = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+func checkAlg(alg string) error {
+	if contains(signatures, alg) {
+		return nil
+	}
+	return fmt.Errorf("id_token_alg '%s' is not accepted; there are: %s", alg, strings.Join(signatures, ", "))
+}
 
 const (
 	unknownKeyPause = time.Minute      // between two fetches for keys we do not know

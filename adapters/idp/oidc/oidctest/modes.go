@@ -24,8 +24,10 @@ type Mode struct {
 	Tokens func(op *OP, answer map[string]any)
 	// Info changes the answer of UserInfo.
 	Info func(op *OP, claims map[string]any)
-	// Serve answers in the place of an endpoint: discovery, keys, token, userinfo. It
-	// returns false for the usual answer.
+	// End changes the parameters sent back after a logout.
+	End func(op *OP, q url.Values)
+	// Serve answers in the place of an endpoint: discovery, keys, authorize, token,
+	// userinfo, end. It returns false for the usual answer.
 	Serve func(op *OP, endpoint string, w http.ResponseWriter, r *http.Request) bool
 }
 
