@@ -80,7 +80,7 @@ func (v *visit) startLogin(l login) error {
 	x := &flows.Execution{
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Attempt: l.attempt,
-		Started: now.Truncate(time.Millisecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
+		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
 	}
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.request.IP}
 	x.Request.Path, x.Request.Query, _ = strings.Cut(l.returnTo, "?")
