@@ -25,6 +25,8 @@ type login struct {
 	anew bool
 	// provider is the one asked for; only a wish.
 	provider string
+	// hint is the name whoever began the login gave.
+	hint string
 	// attempt counts logins in a row that brought no session (B08).
 	attempt int
 	// saved is the key under which the browser itself keeps the return address.
@@ -39,11 +41,15 @@ const (
 
 // login serves /.identity/login: a login on purpose.
 func (v *visit) login() error {
+	if v.r.Method == http.MethodPost {
+		return v.initiatePosted()
+	}
 	q := v.r.URL.Query()
 	l := login{returnTo: v.returnTo(q.Get("return_to")), provider: q.Get("provider"), saved: q.Get("saved")}
 	if isPrefetch(v.r.Header) {
 		return v.unauthorized()
 	}
+	v.initiated(&l, q)
 	if !validKey(l.saved) {
 		l.saved = ""
 	}
@@ -79,7 +85,7 @@ func (v *visit) startLogin(l login) error {
 	}
 	x := &flows.Execution{
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
-		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Attempt: l.attempt,
+		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
 	}
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.request.IP}
