@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -179,15 +180,29 @@ func TestO2Signatures(t *testing.T) {
 			r.mustLogin()
 		})
 	}
-	t.Run("alg-not-announced", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, nil)
-		m := metadata{Algs: []string{"ES256", "HS256", "none"}}
-		if got := m.algs(); len(got) != 1 || got[0] != "ES256" {
-			t.Errorf("accepted are %q", got)
-		}
-		_ = r
-	})
+	for _, tc := range []struct {
+		name, registered string
+		announced        []string
+	}{
+		{"alg-not-announced", "", []string{"ES256", "HS256", "none"}},
+		{"alg-not-registered", "ES256", []string{"RS256", "ES256"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(p *Provider) {
+				if tc.registered != "" {
+					p.IDTokenAlgs = []string{tc.registered}
+				}
+			})
+			rs, es := newOPKey("RS256", false), newOPKey("ES256", false)
+			r.op.SetBehaviour(oidctest.Mode{Discovery: func(_ *oidctest.OP, d map[string]any) { d["id_token_signing_alg_values_supported"] = tc.announced }})
+			r.op.SetKeys(rs, es)
+			_, err := r.login(start())
+			wantRefusal(t, err, flows.ReasonInvalidAnswer)
+			r.op.SetKeys(es, rs)
+			r.mustLogin()
+		})
+	}
 }
 
 func TestO3MixUp(t *testing.T) {
@@ -235,7 +250,7 @@ func TestO4TokenSubstitution(t *testing.T) {
 	refusedModes(t, flows.ReasonInvalidAnswer, nil,
 		"wrong-iss", "iss-trailing-slash", "wrong-aud", "missing-aud", "empty-aud", "multi-aud-no-azp", "multi-aud-azp-other", "azp-wrong", "azp-number",
 		"expired", "no-exp", "exp-text", "nbf-future", "no-iat", "iat-future", "iat-ancient", "auth-time-future",
-		"no-sub", "empty-sub", "null-sub", "sub-number", "sub-too-long", "wrong-at-hash",
+		"no-sub", "empty-sub", "null-sub", "sub-number", "sub-too-long", "sub-unreadable", "wrong-at-hash",
 		"access-token-as-id-token", "logout-token-as-id-token", "event-as-id-token", "opaque-id-token",
 		"no-id-token", "id-token-number", "no-access-token", "id-token-70k", "id-token-100k-dots",
 		"dup-json-keys", "case-json-keys", "dup-header-keys", "implicit-tokens")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -120,6 +121,7 @@ var Modes = map[string]Mode{
 	"null-sub":                 claim("sub", nil),
 	"sub-number":               claim("sub", 7),
 	"sub-too-long":             claim("sub", strings.Repeat("x", 256)),
+	"sub-unreadable":           {Mint: func(_ *OP, t *Token) { t.Payload = unreadable(t.Claims) }},
 	"wrong-at-hash":            claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"),
 	"no-at-hash":               without("at_hash"),
 	"access-token-as-id-token": header("typ", "at+jwt"),
@@ -278,6 +280,17 @@ func duplicate(name, v string) Mode {
 		b, _ := json.Marshal(t.Claims)
 		t.Payload = append(b[:len(b)-1], `,"`+name+`":"`+v+`"}`...)
 	}}
+}
+
+// unreadable has a sub of half a character: to many readers the same as any other half.
+func unreadable(claims map[string]any) []byte {
+	claims = maps.Clone(claims)
+	delete(claims, "sub")
+	b, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	return append(b[:len(b)-1], `,"sub":"\ud83d"}`...)
 }
 
 func (op *OP) clock() time.Time {
