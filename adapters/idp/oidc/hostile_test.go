@@ -283,6 +283,16 @@ func TestO8DuplicatedParameters(t *testing.T) {
 		})
 	}
 	refusedModes(t, flows.ReasonInvalidAnswer, nil, "error-and-code", "empty-error-and-code", "no-code", "empty-code", "long-code")
+	t.Run("long-code-is-not-sent", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, nil)
+		r.op.SetMode("long-code")
+		_, err := r.login(start())
+		wantRefusal(t, err, flows.ReasonInvalidAnswer)
+		if n := r.op.Counts().Token; n != 0 {
+			t.Errorf("%d codes were sent", n)
+		}
+	})
 	refusedModes(t, flows.ReasonProviderRefused, nil, "access-denied", "login-required")
 	refusedModes(t, flows.ReasonProviderDown, nil, "temporarily-unavailable")
 	refusedModes(t, flows.ReasonAssuranceNotMet, nil, "unmet-authentication")

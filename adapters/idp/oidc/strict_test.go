@@ -1,9 +1,11 @@
 package oidc
 
 import (
+	"math"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestStrictObject: one signed text is one set of claims to every reader.
@@ -34,6 +36,19 @@ func TestStrictObject(t *testing.T) {
 		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("%.40s: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// TestInstant: what is no time of any clock is none, not some time by overflow.
+func TestInstant(t *testing.T) {
+	t.Parallel()
+	for _, v := range []any{nil, "1772366400", true, 0.0, -1.0, -1e300, 1e13, 1e300, math.Inf(1), math.NaN(), []any{1.0}} {
+		if at, ok := instant(v); ok {
+			t.Errorf("%v is %v", v, at)
+		}
+	}
+	if at, ok := instant(1772366400.5); !ok || !at.Equal(time.Unix(1772366400, 5e8)) {
+		t.Errorf("%v, %v", at, ok)
 	}
 }
 
