@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -132,15 +133,20 @@ func TestO1StateNonceAndPKCE(t *testing.T) {
 			t.Errorf("%d codes were sent", n)
 		}
 	})
-	t.Run("callback-old-pending-login", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, nil)
-		to, private := r.begin(start())
-		back := r.visit(to)
-		r.reg.Forward(61 * time.Minute)
-		_, err := r.p.Finish(t.Context(), back, private)
-		wantRefusal(t, err, flows.ReasonInvalidAnswer)
-	})
+	for name, d := range map[string]time.Duration{"old": 61 * time.Minute, "future": -2 * time.Minute} {
+		t.Run("callback-"+name+"-pending-login", func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			to, private := r.begin(start())
+			back := r.visit(to)
+			r.reg.Forward(d)
+			_, err := r.p.Finish(t.Context(), back, private)
+			wantRefusal(t, err, flows.ReasonInvalidAnswer)
+			if n := r.op.Counts().Token; n != 0 {
+				t.Errorf("%d codes were sent", n)
+			}
+		})
+	}
 	for _, tc := range []struct {
 		name   string
 		values map[string][]string
@@ -159,8 +165,12 @@ func TestO1StateNonceAndPKCE(t *testing.T) {
 		t.Run("pending-"+name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, nil)
-			_, err := r.p.Finish(t.Context(), flows.Callback{URL: callback, Values: map[string][]string{"code": {"c"}, "state": {"s"}}}, []byte(private))
+			private = strings.Replace(private, "{\"", fmt.Sprintf(`{"begun":%d,"`, r.reg.Now().Unix()), 1)
+			_, err := r.p.Finish(t.Context(), flows.Callback{URL: callback, Values: map[string][]string{"code": {"c"}, "state": {"s"}, "iss": {r.op.Issuer}}}, []byte(private))
 			wantRefusal(t, err, flows.ReasonInvalidAnswer)
+			if n := r.op.Counts().Token; n != 0 {
+				t.Errorf("%d codes were sent", n)
+			}
 		})
 	}
 }
