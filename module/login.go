@@ -46,10 +46,10 @@ func (v *visit) login() error {
 	}
 	q := v.r.URL.Query()
 	l := login{returnTo: v.returnTo(q.Get("return_to")), provider: q.Get("provider"), saved: q.Get("saved")}
+	v.initiated(&l, q)
 	if isPrefetch(v.r.Header) {
 		return v.unauthorized()
 	}
-	v.initiated(&l, q)
 	if !validKey(l.saved) {
 		l.saved = ""
 	}
