@@ -266,7 +266,8 @@ func TestO4TokenSubstitution(t *testing.T) {
 		"dup-json-keys", "case-json-keys", "dup-header-keys", "implicit-tokens")
 	acceptedModes(t, "multi-aud-azp-ours", "no-at-hash")
 	withInfo := func(p *Provider) { p.UserInfo = true }
-	refusedModes(t, flows.ReasonInvalidAnswer, withInfo, "userinfo-sub-mismatch", "userinfo-no-sub", "userinfo-sub-number", "userinfo-dup-keys", "userinfo-jwt")
+	refusedModes(t, flows.ReasonInvalidAnswer, withInfo, "userinfo-sub-mismatch", "userinfo-no-sub", "userinfo-sub-number", "userinfo-dup-keys", "userinfo-jwt", "userinfo-text", "token-type-dpop")
+	refusedModes(t, flows.ReasonProviderError, withInfo, "userinfo-401")
 	refusedModes(t, flows.ReasonProviderDown, withInfo, "userinfo-500")
 }
 
@@ -369,6 +370,15 @@ func TestO9WhoSomebodyIs(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, func(p *Provider) { p.UserInfo = true })
 		r.op.SetUserInfo(map[string]any{"email": "admin@example.com"}) // unverified there; alice's own was verified
+		if got := r.mustLogin().User.Email; got != "" {
+			t.Errorf("email = %q", got)
+		}
+	})
+	t.Run("email-verified-without-an-email", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, func(p *Provider) { p.UserInfo = true })
+		r.op.SetUser(map[string]any{"sub": "u-mallory", "preferred_username": "mallory", "email": "admin@example.com", "email_verified": false})
+		r.op.SetUserInfo(map[string]any{"email_verified": true}) // of which address?
 		if got := r.mustLogin().User.Email; got != "" {
 			t.Errorf("email = %q", got)
 		}

@@ -147,7 +147,15 @@ var Modes = map[string]Mode{
 		w.Header().Set("Content-Type", "application/jwt")
 		_, _ = io.WriteString(w, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1LWFsaWNlIn0.")
 	}),
-	"userinfo-500": serve("userinfo", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }),
+	"userinfo-text": serve("userinfo", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, `{"sub":"u-alice"}`)
+	}),
+	"userinfo-401": serve("userinfo", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusUnauthorized, map[string]any{"sub": "u-alice", "error": "invalid_token"})
+	}),
+	"token-type-dpop": {Tokens: func(_ *OP, a map[string]any) { a["token_type"] = "DPoP" }},
+	"userinfo-500":    serve("userinfo", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }),
 
 	// What the browser brings.
 	"error-and-code":          answerParam("error", "access_denied"),
