@@ -135,3 +135,6 @@ func first(values map[string][]string, name string) string {
 	}
 	return ""
 }
+
+// Interface guard.
+var _ flows.Initiator = (*Provider)(nil)

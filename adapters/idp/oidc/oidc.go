@@ -258,7 +258,6 @@ var (
 	_ flows.ProviderGuest     = (*Provider)(nil)
 	_ flows.Binder            = (*Provider)(nil)
 	_ flows.Redirector        = (*Provider)(nil)
-	_ flows.Initiator         = (*Provider)(nil)
 	_ flows.Refresher         = (*Provider)(nil)
 	_ flows.Ender             = (*Provider)(nil)
 	_ flows.BackchannelLogout = (*Provider)(nil)
