@@ -154,6 +154,21 @@ func TestB19ReplacedKeysDie(t *testing.T) {
 	wantRefusal(t, err, flows.ReasonInvalidAnswer)
 }
 
+// TestB19ReplacedKeysNeedAName: a token that does not name its key is not tried
+// against keys that were replaced.
+func TestB19ReplacedKeysNeedAName(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	old := newOPKey("ES256", true)
+	r.op.SetKeys(old)
+	r.mustLogin()
+	r.op.SetKeys(newOPKey("ES256", true))
+	r.mustLogin()
+	r.op.SetBehaviour(oidctest.Mode{Mint: func(_ *oidctest.OP, tok *oidctest.Token) { tok.Key = old }})
+	_, err := r.login(start())
+	wantRefusal(t, err, flows.ReasonInvalidAnswer)
+}
+
 // TestB19KeysEndpointDies: logins go on with the keys at hand for hours, not for ever.
 func TestB19KeysEndpointDies(t *testing.T) {
 	t.Parallel()

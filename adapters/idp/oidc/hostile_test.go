@@ -190,6 +190,19 @@ func TestO2Signatures(t *testing.T) {
 			r.mustLogin()
 		})
 	}
+	t.Run("alg-of-another-key", func(t *testing.T) { // a key that says alg is good for that one (RFC 7517 §4.4)
+		t.Parallel()
+		r := newRig(t, nil)
+		k := newOPKey("PS256", false)
+		r.op.SetKeys(k)
+		r.mustLogin()
+		r.op.SetBehaviour(oidctest.Mode{Mint: func(_ *oidctest.OP, tok *oidctest.Token) {
+			tok.Key = &oidctest.Key{ID: k.ID, Alg: "RS256", Private: k.Private}
+			tok.Header["alg"] = "RS256"
+		}})
+		_, err := r.login(start())
+		wantRefusal(t, err, flows.ReasonInvalidAnswer)
+	})
 	for _, tc := range []struct {
 		name, registered string
 		announced        []string
@@ -261,7 +274,7 @@ func TestO4TokenSubstitution(t *testing.T) {
 		"wrong-iss", "iss-trailing-slash", "wrong-aud", "missing-aud", "empty-aud", "multi-aud-no-azp", "multi-aud-azp-other", "azp-wrong", "azp-number",
 		"expired", "no-exp", "exp-text", "nbf-future", "no-iat", "iat-future", "iat-ancient", "auth-time-future",
 		"no-sub", "empty-sub", "null-sub", "sub-number", "sub-too-long", "sub-unreadable", "wrong-at-hash",
-		"access-token-as-id-token", "logout-token-as-id-token", "event-as-id-token", "opaque-id-token",
+		"typ-number", "access-token-as-id-token", "logout-token-as-id-token", "event-as-id-token", "opaque-id-token",
 		"no-id-token", "id-token-number", "no-access-token", "id-token-70k", "id-token-100k-dots",
 		"dup-json-keys", "case-json-keys", "dup-header-keys", "implicit-tokens")
 	acceptedModes(t, "multi-aud-azp-ours", "no-at-hash")
@@ -381,6 +394,18 @@ func TestO9WhoSomebodyIs(t *testing.T) {
 		r.op.SetUserInfo(map[string]any{"email_verified": true}) // of which address?
 		if got := r.mustLogin().User.Email; got != "" {
 			t.Errorf("email = %q", got)
+		}
+	})
+	t.Run("userinfo-says-nothing-of-the-token", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, func(p *Provider) { p.UserInfo = true })
+		r.op.SetUserInfo(map[string]any{"department": "sales", "acr": "gold", "amr": []string{"mfa"}, "sid": "another", "iss": "https://other.example", "auth_time": 1})
+		p := r.mustLogin()
+		if e := p.Evidence[0]; e.ACR != "" || len(e.AMR) != 0 || !e.At.Equal(r.reg.Now()) || p.SID != "sid-u-alice" || p.Issuer != r.op.Issuer {
+			t.Errorf("evidence %+v, sid %q, issuer %q", e, p.SID, p.Issuer)
+		}
+		if c := p.User.Claims; c["department"] != "sales" || c["acr"] != nil || c["amr"] != nil || c["iss"] != r.op.Issuer || c["sid"] != "sid-u-alice" {
+			t.Errorf("claims %v", c)
 		}
 	})
 	t.Run("name-missing", func(t *testing.T) {

@@ -124,6 +124,7 @@ var Modes = map[string]Mode{
 	"sub-unreadable":           {Mint: func(_ *OP, t *Token) { t.Payload = unreadable(t.Claims) }},
 	"wrong-at-hash":            claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"),
 	"no-at-hash":               without("at_hash"),
+	"typ-number":               header("typ", 7),
 	"access-token-as-id-token": header("typ", "at+jwt"),
 	"logout-token-as-id-token": header("typ", "logout+jwt"),
 	"event-as-id-token":        {Mint: func(_ *OP, t *Token) { t.Claims["events"] = map[string]any{logoutEvent: map[string]any{}} }},
