@@ -29,6 +29,8 @@ type Execution struct {
 	Request Request `json:"request"`
 	// Provider is the one asked for by ?provider=; only a wish.
 	Provider string `json:"provider,omitempty"`
+	// Hint is the login_hint of whoever began the login (OIDC Core §4).
+	Hint string `json:"hint,omitempty"`
 	// Attempt counts logins begun in a row without a session (B08).
 	Attempt int       `json:"attempt,omitempty"`
 	Started time.Time `json:"started"`

@@ -185,6 +185,13 @@ type Redirector interface {
 	Finish(ctx context.Context, c Callback, private []byte) (Proof, error)
 }
 
+// Initiator is a provider that may begin a login by sending the browser to us
+// (OIDC Core §4).
+type Initiator interface {
+	// Initiates reports whether this is what the provider calls itself.
+	Initiates(iss string) bool
+}
+
 // Start is what a login begins with.
 type Start struct {
 	// CallbackURL is the redirect URI; Handle the opaque state to send and get back.

@@ -24,6 +24,8 @@ type login struct {
 	anew bool
 	// provider is the one asked for; only a wish.
 	provider string
+	// hint is the name whoever began the login gave.
+	hint string
 	// attempt counts logins in a row that brought no session (B08).
 	attempt int
 	// saved is the key under which the browser itself keeps the return address.
@@ -38,8 +40,12 @@ const (
 
 // login serves /.identity/login: a login on purpose.
 func (v *visit) login() error {
+	if v.r.Method == http.MethodPost {
+		return v.initiatePosted()
+	}
 	q := v.r.URL.Query()
 	l := login{returnTo: v.returnTo(q.Get("return_to")), provider: q.Get("provider"), saved: q.Get("saved")}
+	v.initiated(&l, q)
 	if isPrefetch(v.r.Header) {
 		return v.unauthorized()
 	}
@@ -78,8 +84,8 @@ func (v *visit) startLogin(l login) error {
 	}
 	x := &flows.Execution{
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
-		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Attempt: l.attempt,
-		Started: now.Truncate(time.Millisecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
+		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
+		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
 	}
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.request.IP}
 	x.Request.Path, x.Request.Query, _ = strings.Cut(l.returnTo, "?")

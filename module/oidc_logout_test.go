@@ -259,6 +259,18 @@ func TestI15LoginUnderWayCannotComeInBehindALogout(t *testing.T) {
 	}
 }
 
+// Who signs in again right after a logout by the provider is no leftover of before.
+func TestI15LoginRightBehindALogoutIsGood(t *testing.T) {
+	op := newOP(t)
+	clock := newClock(t)
+	clock.Advance(time.Second - time.Duration(clock.Now().Nanosecond()))
+	g := start(t, asked(t, "corp", op), whoSite)
+	clock.Advance(300 * time.Microsecond)
+	want(t, g.tell("corp", op.Logout("u-alice", "", "")), http.StatusOK)
+	clock.Advance(100 * time.Microsecond)
+	landed(t, g.open(newBrowser(t), g.url("/a")), "/a", "corp:u-alice")
+}
+
 // While keys are rotated, what was consumed under the old one stays consumed.
 func TestI09OnceMeansOnceAcrossKeyRotation(t *testing.T) {
 	op := newOP(t)

@@ -38,7 +38,7 @@ func (v *visit) portal() error {
 	if name == "" {
 		switch path {
 		case "/login":
-			return v.method(v.login, http.MethodGet)
+			return v.method(v.login, http.MethodGet, http.MethodPost)
 		case "/flow":
 			return v.method(v.flow, http.MethodGet, http.MethodPost)
 		case "/logout":

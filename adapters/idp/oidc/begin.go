@@ -57,6 +57,9 @@ func (p *Provider) Begin(ctx context.Context, s flows.Start) (flows.Outcome, []b
 	return flows.Redirect(p.oauth(m, s.CallbackURL).AuthCodeURL(s.Handle, opts...)), private, nil
 }
 
+// Initiates reports whether a login begun elsewhere is for this provider.
+func (p *Provider) Initiates(iss string) bool { return iss == p.issuer }
+
 // wishes are the optional parameters of OIDC Core §3.1.2.1.
 func (p *Provider) wishes(s flows.Start, maxAge int64) map[string]string {
 	acr := s.ACR
@@ -132,3 +135,6 @@ func first(values map[string][]string, name string) string {
 	}
 	return ""
 }
+
+// Interface guard.
+var _ flows.Initiator = (*Provider)(nil)

@@ -18,6 +18,7 @@ import (
 //	    client_secret  <secret>
 //	    client_key     <pem> [<kid>]
 //	    token_auth     auto|basic|post
+//	    id_token_alg   <alg>...
 //	    scopes         <scope>...
 //	    acr_values     <acr>...
 //	    prompt         <prompt>...
@@ -78,6 +79,7 @@ var options = map[string]option{
 	"client_key":     clientKeyOption,
 	"token_auth":     word(func(p *Provider) *string { return &p.TokenAuth }, "auto", "basic", "post"),
 	"groups_overage": word(func(p *Provider) *string { return &p.GroupsOverage }, "error"),
+	"id_token_alg":   algOption,
 	"scopes":         scopesOption,
 	"acr_values":     acrOption,
 	"prompt":         promptOption,
@@ -145,6 +147,19 @@ func clientKeyOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
 	if len(args) == 2 {
 		p.ClientKeyID = args[1]
 	}
+	return nil
+}
+
+func algOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) == 0 {
+		return d.ArgErr()
+	}
+	for _, alg := range args {
+		if err := checkAlg(alg); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	p.IDTokenAlgs = args
 	return nil
 }
 

@@ -93,6 +93,27 @@ func TestB19UnknownKidOneFetchAMinute(t *testing.T) {
 	}
 }
 
+// TestB19FloodDelaysNoRotation: what anybody sends to the back channel takes nothing
+// from the logins, whose tokens come from the provider itself.
+func TestB19FloodDelaysNoRotation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.mustLogin()
+	r.flood(3)
+	r.op.SetKeys(oidctest.NewKey("ES256"))
+	before := r.op.Counts().Keys
+	r.mustLogin()
+	r.op.SetMode("unknown-kid")
+	for range 20 { // nor does a provider gone wrong become a flood
+		if _, err := r.login(start()); err == nil {
+			t.Fatal("accepted")
+		}
+	}
+	if n := r.op.Counts().Keys - before; n != 1 {
+		t.Errorf("%d fetches, want 1", n)
+	}
+}
+
 // TestB19KeyRotation: rotation, also right before signing and back again, fails no login.
 func TestB19KeyRotation(t *testing.T) {
 	t.Parallel()
@@ -129,6 +150,21 @@ func TestB19ReplacedKeysDie(t *testing.T) {
 	r.op.SetBehaviour(oidctest.Mode{Mint: func(_ *oidctest.OP, tok *oidctest.Token) {
 		tok.Key, tok.Header["alg"], tok.Header["kid"] = stolen, stolen.Alg, stolen.ID
 	}})
+	_, err := r.login(start())
+	wantRefusal(t, err, flows.ReasonInvalidAnswer)
+}
+
+// TestB19ReplacedKeysNeedAName: a token that does not name its key is not tried
+// against keys that were replaced.
+func TestB19ReplacedKeysNeedAName(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	old := newOPKey("ES256", true)
+	r.op.SetKeys(old)
+	r.mustLogin()
+	r.op.SetKeys(newOPKey("ES256", true))
+	r.mustLogin()
+	r.op.SetBehaviour(oidctest.Mode{Mint: func(_ *oidctest.OP, tok *oidctest.Token) { tok.Key = old }})
 	_, err := r.login(start())
 	wantRefusal(t, err, flows.ReasonInvalidAnswer)
 }

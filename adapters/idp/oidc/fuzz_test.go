@@ -113,7 +113,7 @@ func FuzzLogoutToken(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good.src.keys.keys, good.src.keys.at, good.src.keys.unknown = keys, fixed(), fixed()
+	good.src.keys.keys, good.src.keys.at, good.src.keys.unknown.stranger = keys, fixed(), fixed()
 	good.src.good = &metadata{Issuer: op.Issuer}
 	good.warming.Store(true)
 	f.Fuzz(func(t *testing.T, token string) {

@@ -2,10 +2,12 @@ package oidc
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -131,15 +133,20 @@ func TestO1StateNonceAndPKCE(t *testing.T) {
 			t.Errorf("%d codes were sent", n)
 		}
 	})
-	t.Run("callback-old-pending-login", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, nil)
-		to, private := r.begin(start())
-		back := r.visit(to)
-		r.reg.Forward(61 * time.Minute)
-		_, err := r.p.Finish(t.Context(), back, private)
-		wantRefusal(t, err, flows.ReasonInvalidAnswer)
-	})
+	for name, d := range map[string]time.Duration{"old": 61 * time.Minute, "future": -2 * time.Minute} {
+		t.Run("callback-"+name+"-pending-login", func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			to, private := r.begin(start())
+			back := r.visit(to)
+			r.reg.Forward(d)
+			_, err := r.p.Finish(t.Context(), back, private)
+			wantRefusal(t, err, flows.ReasonInvalidAnswer)
+			if n := r.op.Counts().Token; n != 0 {
+				t.Errorf("%d codes were sent", n)
+			}
+		})
+	}
 	for _, tc := range []struct {
 		name   string
 		values map[string][]string
@@ -158,8 +165,12 @@ func TestO1StateNonceAndPKCE(t *testing.T) {
 		t.Run("pending-"+name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, nil)
-			_, err := r.p.Finish(t.Context(), flows.Callback{URL: callback, Values: map[string][]string{"code": {"c"}, "state": {"s"}}}, []byte(private))
+			private = strings.Replace(private, "{\"", fmt.Sprintf(`{"begun":%d,"`, r.reg.Now().Unix()), 1)
+			_, err := r.p.Finish(t.Context(), flows.Callback{URL: callback, Values: map[string][]string{"code": {"c"}, "state": {"s"}, "iss": {r.op.Issuer}}}, []byte(private))
 			wantRefusal(t, err, flows.ReasonInvalidAnswer)
+			if n := r.op.Counts().Token; n != 0 {
+				t.Errorf("%d codes were sent", n)
+			}
 		})
 	}
 }
@@ -179,15 +190,42 @@ func TestO2Signatures(t *testing.T) {
 			r.mustLogin()
 		})
 	}
-	t.Run("alg-not-announced", func(t *testing.T) {
+	t.Run("alg-of-another-key", func(t *testing.T) { // a key that says alg is good for that one (RFC 7517 §4.4)
 		t.Parallel()
 		r := newRig(t, nil)
-		m := metadata{Algs: []string{"ES256", "HS256", "none"}}
-		if got := m.algs(); len(got) != 1 || got[0] != "ES256" {
-			t.Errorf("accepted are %q", got)
-		}
-		_ = r
+		k := newOPKey("PS256", false)
+		r.op.SetKeys(k)
+		r.mustLogin()
+		r.op.SetBehaviour(oidctest.Mode{Mint: func(_ *oidctest.OP, tok *oidctest.Token) {
+			tok.Key = &oidctest.Key{ID: k.ID, Alg: "RS256", Private: k.Private}
+			tok.Header["alg"] = "RS256"
+		}})
+		_, err := r.login(start())
+		wantRefusal(t, err, flows.ReasonInvalidAnswer)
 	})
+	for _, tc := range []struct {
+		name, registered string
+		announced        []string
+	}{
+		{"alg-not-announced", "", []string{"ES256", "HS256", "none"}},
+		{"alg-not-registered", "ES256", []string{"RS256", "ES256"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, func(p *Provider) {
+				if tc.registered != "" {
+					p.IDTokenAlgs = []string{tc.registered}
+				}
+			})
+			rs, es := newOPKey("RS256", false), newOPKey("ES256", false)
+			r.op.SetBehaviour(oidctest.Mode{Discovery: func(_ *oidctest.OP, d map[string]any) { d["id_token_signing_alg_values_supported"] = tc.announced }})
+			r.op.SetKeys(rs, es)
+			_, err := r.login(start())
+			wantRefusal(t, err, flows.ReasonInvalidAnswer)
+			r.op.SetKeys(es, rs)
+			r.mustLogin()
+		})
+	}
 }
 
 func TestO3MixUp(t *testing.T) {
@@ -235,13 +273,14 @@ func TestO4TokenSubstitution(t *testing.T) {
 	refusedModes(t, flows.ReasonInvalidAnswer, nil,
 		"wrong-iss", "iss-trailing-slash", "wrong-aud", "missing-aud", "empty-aud", "multi-aud-no-azp", "multi-aud-azp-other", "azp-wrong", "azp-number",
 		"expired", "no-exp", "exp-text", "nbf-future", "no-iat", "iat-future", "iat-ancient", "auth-time-future",
-		"no-sub", "empty-sub", "null-sub", "sub-number", "sub-too-long", "wrong-at-hash",
-		"access-token-as-id-token", "logout-token-as-id-token", "event-as-id-token", "opaque-id-token",
+		"no-sub", "empty-sub", "null-sub", "sub-number", "sub-too-long", "sub-unreadable", "wrong-at-hash",
+		"typ-number", "access-token-as-id-token", "logout-token-as-id-token", "event-as-id-token", "opaque-id-token",
 		"no-id-token", "id-token-number", "no-access-token", "id-token-300k", "id-token-100k-dots",
 		"dup-json-keys", "case-json-keys", "dup-header-keys", "implicit-tokens")
 	acceptedModes(t, "multi-aud-azp-ours", "no-at-hash")
 	withInfo := func(p *Provider) { p.UserInfo = true }
-	refusedModes(t, flows.ReasonInvalidAnswer, withInfo, "userinfo-sub-mismatch", "userinfo-no-sub", "userinfo-sub-number", "userinfo-dup-keys", "userinfo-jwt")
+	refusedModes(t, flows.ReasonInvalidAnswer, withInfo, "userinfo-sub-mismatch", "userinfo-no-sub", "userinfo-sub-number", "userinfo-dup-keys", "userinfo-jwt", "userinfo-text", "token-type-dpop")
+	refusedModes(t, flows.ReasonProviderError, withInfo, "userinfo-401")
 	refusedModes(t, flows.ReasonProviderDown, withInfo, "userinfo-500")
 }
 
@@ -268,6 +307,16 @@ func TestO8DuplicatedParameters(t *testing.T) {
 		})
 	}
 	refusedModes(t, flows.ReasonInvalidAnswer, nil, "error-and-code", "empty-error-and-code", "no-code", "empty-code", "long-code")
+	t.Run("long-code-is-not-sent", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, nil)
+		r.op.SetMode("long-code")
+		_, err := r.login(start())
+		wantRefusal(t, err, flows.ReasonInvalidAnswer)
+		if n := r.op.Counts().Token; n != 0 {
+			t.Errorf("%d codes were sent", n)
+		}
+	})
 	refusedModes(t, flows.ReasonProviderRefused, nil, "access-denied", "login-required")
 	refusedModes(t, flows.ReasonProviderDown, nil, "temporarily-unavailable")
 	refusedModes(t, flows.ReasonAssuranceNotMet, nil, "unmet-authentication")
@@ -336,6 +385,27 @@ func TestO9WhoSomebodyIs(t *testing.T) {
 		r.op.SetUserInfo(map[string]any{"email": "admin@example.com"}) // unverified there; alice's own was verified
 		if got := r.mustLogin().User.Email; got != "" {
 			t.Errorf("email = %q", got)
+		}
+	})
+	t.Run("email-verified-without-an-email", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, func(p *Provider) { p.UserInfo = true })
+		r.op.SetUser(map[string]any{"sub": "u-mallory", "preferred_username": "mallory", "email": "admin@example.com", "email_verified": false})
+		r.op.SetUserInfo(map[string]any{"email_verified": true}) // of which address?
+		if got := r.mustLogin().User.Email; got != "" {
+			t.Errorf("email = %q", got)
+		}
+	})
+	t.Run("userinfo-says-nothing-of-the-token", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, func(p *Provider) { p.UserInfo = true })
+		r.op.SetUserInfo(map[string]any{"department": "sales", "acr": "gold", "amr": []string{"mfa"}, "sid": "another", "iss": "https://other.example", "auth_time": 1})
+		p := r.mustLogin()
+		if e := p.Evidence[0]; e.ACR != "" || len(e.AMR) != 0 || !e.At.Equal(r.reg.Now()) || p.SID != "sid-u-alice" || p.Issuer != r.op.Issuer {
+			t.Errorf("evidence %+v, sid %q, issuer %q", e, p.SID, p.Issuer)
+		}
+		if c := p.User.Claims; c["department"] != "sales" || c["acr"] != nil || c["amr"] != nil || c["iss"] != r.op.Issuer || c["sid"] != "sid-u-alice" {
+			t.Errorf("claims %v", c)
 		}
 	})
 	t.Run("name-missing", func(t *testing.T) {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	oidclib "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -29,7 +31,7 @@ func (p *Provider) idToken(ctx context.Context, m *metadata, tok *oauth2.Token) 
 	if raw == "" {
 		return "", nil, invalidf("token answer without id_token")
 	}
-	lib, claims, err := p.verify(ctx, m, raw, maxIDToken, "", "jwt")
+	lib, claims, err := p.verify(ctx, m, raw, idTokens)
 	if err != nil {
 		return "", nil, err
 	}
@@ -51,22 +53,36 @@ func (p *Provider) idToken(ctx context.Context, m *metadata, tok *oauth2.Token) 
 	return raw, id, nil
 }
 
-// verify checks signature, issuer, audience and expiry of a token of one of
-// these types, and parses it strictly.
-func (p *Provider) verify(ctx context.Context, m *metadata, raw string, longest int, types ...string) (*oidclib.IDToken, map[string]any, error) {
-	if len(raw) > longest {
-		return nil, nil, invalidf("token of %d bytes, at most %d are read", len(raw), longest)
+// purpose is what a token is for.
+type purpose struct {
+	longest int
+	types   []string
+	// stranger: whoever likes sends it. Others come from the provider itself.
+	stranger bool
+}
+
+var (
+	idTokens = purpose{longest: maxIDToken, types: []string{"", "jwt"}}
+	// Many providers still say JWT; what tells it from an ID token is its claims.
+	logoutTokens = purpose{longest: maxLogoutToken, types: []string{"", "jwt", "logout+jwt"}, stranger: true}
+)
+
+// verify checks signature, issuer, audience and expiry of a token for a purpose,
+// and parses it strictly.
+func (p *Provider) verify(ctx context.Context, m *metadata, raw string, as purpose) (*oidclib.IDToken, map[string]any, error) {
+	if len(raw) > as.longest {
+		return nil, nil, invalidf("token of %d bytes, at most %d are read", len(raw), as.longest)
 	}
 	typ, err := tokenType(raw)
 	if err != nil {
 		return nil, nil, invalid(err)
 	}
-	if !contains(types, typ) {
+	if !contains(as.types, typ) {
 		return nil, nil, invalidf("token of type %q in the wrong place", clip(typ, 40))
 	}
-	keys := &witness{keySet: p.src.keys}
+	keys := &witness{keys: p.src.keys, stranger: as.stranger}
 	lib, err := oidclib.NewVerifier(p.issuer, keys, &oidclib.Config{
-		ClientID: p.clientID, SupportedSigningAlgs: m.algs(), SkipExpiryCheck: true, // with our own skew, below
+		ClientID: p.clientID, SupportedSigningAlgs: p.algs(m), SkipExpiryCheck: true, // with our own skew, below
 	}).Verify(ctx, raw)
 	if err != nil {
 		return nil, nil, p.verifyError(err, keys.err)
@@ -80,6 +96,16 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, longest 
 		return nil, nil, invalid(err)
 	}
 	return lib, claims, nil
+}
+
+// algs are the algorithms the client is registered with, or those the provider
+// announces (OIDC Core §3.1.3.7, 7). A provider that publishes keys for several
+// signs for us with one: another one is somebody else's choice.
+func (p *Provider) algs(m *metadata) []string {
+	if len(p.IDTokenAlgs) > 0 {
+		return p.IDTokenAlgs
+	}
+	return m.algs()
 }
 
 // verifyError tells a provider whose keys cannot be fetched from a bad token.
@@ -99,6 +125,9 @@ func (p *Provider) checkClaims(c map[string]any) (*idToken, error) {
 	var ok bool
 	if id.subject, ok = c["sub"].(string); !ok || id.subject == "" || len(id.subject) > 255 {
 		return nil, errors.New("sub is missing, empty, no text or longer than 255 bytes")
+	}
+	if strings.ContainsRune(id.subject, utf8.RuneError) { // what any unreadable character becomes
+		return nil, errors.New("sub holds an unreadable character")
 	}
 	exp, ok := instant(c["exp"])
 	if !ok || now.After(exp.Add(clockSkew)) {

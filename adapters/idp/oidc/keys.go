@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,13 @@ import (
 // signatures are the algorithms accepted on ID and logout tokens. "none" and
 // the symmetric ones are never among them (RFC 8725 §3.1).
 var signatures = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+func checkAlg(alg string) error {
+	if contains(signatures, alg) {
+		return nil
+	}
+	return fmt.Errorf("id_token_alg '%s' is not accepted; there are: %s", alg, strings.Join(signatures, ", "))
+}
 
 const (
 	unknownKeyPause = time.Minute      // between two fetches for keys we do not know
@@ -38,7 +46,7 @@ var (
 
 // keySet is the provider's published keys. The library's own refetches for
 // every unknown key, so that anybody can make us flood the provider (O5); this
-// one asks at most once a minute, refuses meanwhile, and keeps what it has when
+// one asks once a minute, refuses meanwhile, and keeps what it has when
 // the provider's key endpoint dies.
 type keySet struct {
 	mu      sync.Mutex
@@ -50,8 +58,8 @@ type keySet struct {
 	old     []jose.JSONWebKey // what keys replaced, good until oldTill
 	oldTill time.Time
 	tried   time.Time
-	unknown time.Time // last fetch for an unknown key
-	err     error     // of the last fetch
+	unknown struct{ stranger, provider time.Time } // last fetch for an unknown key, by who sent the token
+	err     error                                  // of the last fetch
 	flight  *flight
 }
 
@@ -68,8 +76,8 @@ func (k *keySet) use(url string) {
 	k.url = url
 }
 
-// VerifySignature implements oidc.KeySet.
-func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+// verify answers the payload of a signed token; stranger: anybody may have sent it.
+func (k *keySet) verify(ctx context.Context, jwt string, stranger bool) ([]byte, error) {
 	jws, err := parseJWS(jwt)
 	if err != nil {
 		return nil, err
@@ -85,7 +93,7 @@ func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error
 		return payload, nil
 	}
 	// Perhaps the provider rotated just now (OIDC Core §10.1.1).
-	if keys, err = k.renewed(ctx); err != nil {
+	if keys, err = k.renewed(ctx, stranger); err != nil {
 		return nil, err
 	}
 	if payload, ok := tryKeys(jws, keys); ok {
@@ -97,12 +105,14 @@ func (k *keySet) VerifySignature(ctx context.Context, jwt string) ([]byte, error
 // witness is one use of a key set that remembers its error, which the library
 // turns into text.
 type witness struct {
-	*keySet
-	err error
+	keys     *keySet
+	stranger bool
+	err      error
 }
 
+// VerifySignature implements oidc.KeySet.
 func (w *witness) VerifySignature(ctx context.Context, jwt string) (payload []byte, err error) {
-	payload, w.err = w.keySet.VerifySignature(ctx, jwt)
+	payload, w.err = w.keys.verify(ctx, jwt, w.stranger)
 	return payload, w.err
 }
 
@@ -169,17 +179,22 @@ func (k *keySet) replaced(jws *jose.JSONWebSignature) []jose.JSONWebKey {
 	return k.old
 }
 
-// renewed fetches because of a key we do not know, at most once a minute.
-// Everyone in between is refused: the throttle fails closed.
-func (k *keySet) renewed(ctx context.Context) ([]jose.JSONWebKey, error) {
+// renewed fetches because of a key we do not know, at most once a minute for
+// strangers and once for the provider's own answers: a stranger's tokens must not
+// keep logins waiting for new keys. Everyone in between is refused: it fails closed.
+func (k *keySet) renewed(ctx context.Context, stranger bool) ([]jose.JSONWebKey, error) {
 	k.mu.Lock()
-	f := k.flight
+	f, last := k.flight, &k.unknown.provider
+	if stranger {
+		last = &k.unknown.stranger
+	}
 	if f == nil {
-		if now := k.now(); now.Sub(k.unknown) < unknownKeyPause {
+		now := k.now()
+		if now.Sub(*last) < unknownKeyPause {
 			k.mu.Unlock()
 			return nil, errUnknownKey
 		}
-		k.unknown = k.now()
+		*last = now
 		f = k.begin(ctx)
 	}
 	k.mu.Unlock()
@@ -303,4 +318,4 @@ func verifies(k *jose.JSONWebKey) bool {
 	return false // private and symmetric keys have no business here
 }
 
-var _ oidclib.KeySet = (*keySet)(nil)
+var _ oidclib.KeySet = (*witness)(nil)

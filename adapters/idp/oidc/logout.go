@@ -24,8 +24,7 @@ func (p *Provider) VerifyLogout(ctx context.Context, token string) (flows.Logout
 	if err != nil {
 		return flows.LogoutClaim{}, err
 	}
-	// Many providers still say JWT; what tells it from an ID token is below.
-	_, claims, err := p.verify(ctx, m, token, maxLogoutToken, "", "jwt", "logout+jwt")
+	_, claims, err := p.verify(ctx, m, token, logoutTokens)
 	if err != nil {
 		return flows.LogoutClaim{}, err
 	}

@@ -45,6 +45,10 @@ type Provider struct {
 	// TokenAuth is how the secret is sent: basic, post, or auto (the default: as
 	// discovery says, basic preferred).
 	TokenAuth string `json:"token_auth,omitempty"`
+	// IDTokenAlgs are the signature algorithms that ID and logout tokens may have, as
+	// the client is registered at the provider (id_token_signed_response_alg, often
+	// RS256); default: those that discovery announces.
+	IDTokenAlgs []string `json:"id_token_algs,omitempty"`
 	// Scopes asked for; default openid profile email.
 	Scopes []string `json:"scopes,omitempty"`
 	// ACRValues asked for, in order of preference; what came back is for policies to judge.
@@ -182,6 +186,11 @@ func (p *Provider) Validate() error {
 			if v == "" || strings.ContainsAny(v, " \t\r\n") {
 				return fmt.Errorf("%q: a scope or acr value is one word", v)
 			}
+		}
+	}
+	for _, alg := range p.IDTokenAlgs {
+		if err := checkAlg(alg); err != nil {
+			return err
 		}
 	}
 	for attr, c := range p.Claims {

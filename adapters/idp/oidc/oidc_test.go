@@ -31,6 +31,7 @@ const full = `oidc {
 	client_id gateway
 	client_secret {env.SECRET}
 	token_auth post
+	id_token_alg PS256 ES256
 	scopes openid profile offline_access
 	acr_values gold silver
 	prompt select_account consent
@@ -58,7 +59,7 @@ func TestCaddyfile(t *testing.T) {
 	off := false
 	want := &Provider{
 		Issuer: "https://op.example/tenant", ClientID: "gateway", ClientSecret: "{env.SECRET}", TokenAuth: "post",
-		Scopes: []string{"openid", "profile", "offline_access"}, ACRValues: []string{"gold", "silver"}, Prompt: "select_account consent",
+		IDTokenAlgs: []string{"PS256", "ES256"}, Scopes: []string{"openid", "profile", "offline_access"}, ACRValues: []string{"gold", "silver"}, Prompt: "select_account consent",
 		MaxAge: caddy.Duration(8 * time.Hour), Claims: map[string]Claim{"name": {Path: "upn"}, "roles": {Path: "realm_access.roles", List: true}},
 		AMRMap: map[string][]string{"phr": {"hwk", "mfa"}, "pin": {"pin"}}, UserInfo: true, RefreshTokens: &off, GroupsOverage: "error",
 	}
@@ -100,6 +101,9 @@ func TestCaddyfileErrors(t *testing.T) {
 		{"client_secret empty", `client_secret ""`, "wrong argument count"},
 		{"client_key three", "client_key a b c", "wrong argument count"},
 		{"token_auth", base + "token_auth jwt", "'jwt' is unknown here; there are: auto, basic, post"},
+		{"alg none", base + "id_token_alg RS256 none", "id_token_alg 'none' is not accepted; there are: RS256, RS384"},
+		{"alg symmetric", base + "id_token_alg HS256", "id_token_alg 'HS256' is not accepted"},
+		{"alg missing", base + "id_token_alg", "wrong argument count"},
 		{"scopes none", "scopes", "wrong argument count"},
 		{"scopes without openid", "scopes profile", "scopes must contain openid"},
 		{"acr none", "acr_values", "wrong argument count"},
@@ -153,6 +157,7 @@ func TestLoadErrors(t *testing.T) {
 		{"request placeholder", func(p *Provider) { p.ClientSecret = "{http.request.host}" }, "client_secret: "},
 		{"missing key file", func(p *Provider) { p.ClientSecret, p.ClientKey = "", "/nonexistent/key.pem" }, "client_key: "},
 		{"token_auth", func(p *Provider) { p.TokenAuth = "jwt" }, "token_auth \"jwt\" is unknown; there are: auto, basic, post"},
+		{"alg", func(p *Provider) { p.IDTokenAlgs = []string{"rs256"} }, "id_token_alg 'rs256' is not accepted"},
 		{"overage", func(p *Provider) { p.GroupsOverage = "hr" }, "groups_overage"},
 		{"scopes", func(p *Provider) { p.Scopes = []string{"profile"} }, "must contain openid"},
 		{"scope blank", func(p *Provider) { p.Scopes = []string{"openid", "a b"} }, "one word"},

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 const maxDepth = 32
@@ -17,7 +19,11 @@ const maxDepth = 32
 // the last of either, other parsers the first, and so two readers of one signed
 // token would see two people.
 func strictObject(b []byte) (map[string]any, error) {
+	if !utf8.Valid(b) { // the parser would make one character of all broken ones
+		return nil, errors.New("JSON is not UTF-8")
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
 	if err := unique(d, 0); err != nil {
 		return nil, err
 	}
@@ -25,18 +31,50 @@ func strictObject(b []byte) (map[string]any, error) {
 		return nil, errors.New("something follows the JSON object")
 	}
 	var out map[string]any
-	if err := json.Unmarshal(b, &out); err != nil {
+	d = json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if err := d.Decode(&out); err != nil || out == nil {
 		return nil, errors.New("not a JSON object")
 	}
-	if out == nil {
-		return nil, errors.New("not a JSON object")
-	}
-	for k := range out {
-		if low := strings.ToLower(k); low != k && protocolClaim(low) {
-			return nil, fmt.Errorf("claim %q imitates %q", clip(k, 40), low)
+	for k, v := range out {
+		if c := imitated(k); c != "" {
+			return nil, fmt.Errorf("claim %q imitates %q", clip(k, 40), c)
 		}
+		out[k] = exact(v)
 	}
 	return out, nil
+}
+
+// imitated is the protocol claim that a struct's decoder takes a name for; it
+// folds letters as Unicode does, so that ſub is sub.
+func imitated(name string) string {
+	for _, c := range protocolClaims {
+		if name != c && strings.EqualFold(name, c) {
+			return c
+		}
+	}
+	return ""
+}
+
+// exact makes a float64 of a number that it holds, and keeps the digits of a
+// larger one: rounded, an employee number of 17 digits is somebody else's.
+func exact(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if f, err := v.Float64(); err == nil && math.Abs(f) < 1<<53 {
+			return f
+		}
+		return v.String()
+	case []any:
+		for i := range v {
+			v[i] = exact(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = exact(v[k])
+		}
+	}
+	return v
 }
 
 func unique(d *json.Decoder, depth int) error {

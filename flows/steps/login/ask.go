@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -30,7 +31,7 @@ func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider
 		return nil, fmt.Errorf("making a state for provider %s: %w", p.Name, err)
 	}
 	o, private, err := r.Begin(ctx, flows.Start{
-		CallbackURL: x.Env.CallbackURL(p.Name), Handle: handle, MaxAge: -1, LoginHint: hint, Fresh: x.Fresh,
+		CallbackURL: x.Env.CallbackURL(p.Name), Handle: handle, MaxAge: -1, LoginHint: cmp.Or(hint, x.Hint), Fresh: x.Fresh,
 	})
 	if err != nil {
 		return l.failed(x, p, err)

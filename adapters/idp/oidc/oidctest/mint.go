@@ -144,6 +144,15 @@ func halfHash(alg, access string) string {
 // Logout makes a logout token for a subject and session (Back-Channel Logout 1.0
 // §2.4), changed by the named variant of LogoutVariants; "" is a good one.
 func (op *OP) Logout(sub, sid, variant string) string {
+	change, ok := LogoutVariants[variant]
+	if !ok && variant != "" {
+		op.t.Fatalf("oidctest: no logout variant is called %q", variant)
+	}
+	return op.LogoutToken(sub, sid, change)
+}
+
+// LogoutToken makes a logout token with a change that has no name; nil: none.
+func (op *OP) LogoutToken(sub, sid string, change func(*OP, *Token)) string {
 	op.mu.Lock()
 	now, k := op.now().Unix(), op.keys[0]
 	op.mu.Unlock()
@@ -161,11 +170,7 @@ func (op *OP) Logout(sub, sid, variant string) string {
 	if sid != "" {
 		t.Claims["sid"] = sid
 	}
-	if variant != "" {
-		change, ok := LogoutVariants[variant]
-		if !ok {
-			op.t.Fatalf("oidctest: no logout variant is called %q", variant)
-		}
+	if change != nil {
 		change(op, t)
 	}
 	return t.Sign()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,8 +25,10 @@ type Mode struct {
 	Tokens func(op *OP, answer map[string]any)
 	// Info changes the answer of UserInfo.
 	Info func(op *OP, claims map[string]any)
-	// Serve answers in the place of an endpoint: discovery, keys, token, userinfo. It
-	// returns false for the usual answer.
+	// End changes the parameters sent back after a logout.
+	End func(op *OP, q url.Values)
+	// Serve answers in the place of an endpoint: discovery, keys, authorize, token,
+	// userinfo, end. It returns false for the usual answer.
 	Serve func(op *OP, endpoint string, w http.ResponseWriter, r *http.Request) bool
 }
 
@@ -118,8 +121,10 @@ var Modes = map[string]Mode{
 	"null-sub":                 claim("sub", nil),
 	"sub-number":               claim("sub", 7),
 	"sub-too-long":             claim("sub", strings.Repeat("x", 256)),
+	"sub-unreadable":           {Mint: func(_ *OP, t *Token) { t.Payload = unreadable(t.Claims) }},
 	"wrong-at-hash":            claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"),
 	"no-at-hash":               without("at_hash"),
+	"typ-number":               header("typ", 7),
 	"access-token-as-id-token": header("typ", "at+jwt"),
 	"logout-token-as-id-token": header("typ", "logout+jwt"),
 	"event-as-id-token":        {Mint: func(_ *OP, t *Token) { t.Claims["events"] = map[string]any{logoutEvent: map[string]any{}} }},
@@ -143,7 +148,15 @@ var Modes = map[string]Mode{
 		w.Header().Set("Content-Type", "application/jwt")
 		_, _ = io.WriteString(w, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1LWFsaWNlIn0.")
 	}),
-	"userinfo-500": serve("userinfo", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }),
+	"userinfo-text": serve("userinfo", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, `{"sub":"u-alice"}`)
+	}),
+	"userinfo-401": serve("userinfo", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusUnauthorized, map[string]any{"sub": "u-alice", "error": "invalid_token"})
+	}),
+	"token-type-dpop": {Tokens: func(_ *OP, a map[string]any) { a["token_type"] = "DPoP" }},
+	"userinfo-500":    serve("userinfo", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusInternalServerError) }),
 
 	// What the browser brings.
 	"error-and-code":          answerParam("error", "access_denied"),
@@ -276,6 +289,17 @@ func duplicate(name, v string) Mode {
 		b, _ := json.Marshal(t.Claims)
 		t.Payload = append(b[:len(b)-1], `,"`+name+`":"`+v+`"}`...)
 	}}
+}
+
+// unreadable has a sub of half a character: to many readers the same as any other half.
+func unreadable(claims map[string]any) []byte {
+	claims = maps.Clone(claims)
+	delete(claims, "sub")
+	b, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	return append(b[:len(b)-1], `,"sub":"\ud83d"}`...)
 }
 
 func (op *OP) clock() time.Time {

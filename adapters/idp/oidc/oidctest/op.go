@@ -49,7 +49,21 @@ type OP struct {
 	ended    []url.Values
 	counts   Counts
 	tokenReq []url.Values
+	calls    []Call
+	issued   []Issued
+	onEnd    func(url.Values)
 }
+
+// Call is one request that came to the provider.
+type Call struct {
+	// Path is the endpoint, as /token.
+	Path, Method, Authorization string
+	// Query is the address's, Form the body's.
+	Query, Form url.Values
+}
+
+// Issued is one good answer of the token endpoint, as it was sent.
+type Issued struct{ IDToken, AccessToken, RefreshToken string }
 
 // Counts is how often each endpoint was asked.
 type Counts struct{ Discovery, Keys, Authorize, Token, Refresh, UserInfo, EndSession int }
@@ -80,6 +94,7 @@ func New(t testing.TB) *OP {
 		"/token": op.token, "/userinfo": op.userinfo, "/end": op.endSession,
 	} {
 		mux.HandleFunc(path, h)
+		mux.HandleFunc(path+"/", h) // where a discovery document may move it
 	}
 	op.server = httptest.NewServer(op.gate(mux))
 	op.Issuer = op.server.URL
@@ -91,7 +106,7 @@ func New(t testing.TB) *OP {
 	return op
 }
 
-// gate drops the connection while the provider is down.
+// gate writes down what came, and drops the connection while the provider is down.
 func (op *OP) gate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op.mu.Lock()
@@ -100,6 +115,9 @@ func (op *OP) gate(next http.Handler) http.Handler {
 		if down {
 			panic(http.ErrAbortHandler)
 		}
+		_ = r.ParseForm()
+		c := Call{Path: r.URL.Path, Method: r.Method, Authorization: r.Header.Get("Authorization"), Query: r.URL.Query(), Form: maps.Clone(r.PostForm)}
+		op.with(func() { op.calls = append(op.calls, c) })
 		next.ServeHTTP(w, r)
 	})
 }
@@ -171,6 +189,24 @@ func (op *OP) TokenRequests() []url.Values {
 	defer op.mu.Unlock()
 	return slices.Clone(op.tokenReq)
 }
+
+// Calls are all requests so far, in the order they came.
+func (op *OP) Calls() []Call {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return slices.Clone(op.calls)
+}
+
+// Issued are the tokens so far.
+func (op *OP) Issued() []Issued {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	return slices.Clone(op.issued)
+}
+
+// OnEnd is called with each logout request before it is answered: the place to
+// tell other parties.
+func (op *OP) OnEnd(f func(url.Values)) { op.with(func() { op.onEnd = f }) }
 
 // Ended are the logout requests so far.
 func (op *OP) Ended() []url.Values {
@@ -245,6 +281,9 @@ func (op *OP) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	mode := op.mode
 	op.mu.Unlock()
+	if mode.Serve != nil && mode.Serve(op, "authorize", w, r) {
+		return
+	}
 	out := to.Query()
 	out.Set("code", code)
 	out.Set("state", q.Get("state"))
@@ -327,6 +366,9 @@ func (op *OP) tokens(g *grant, mode Mode) map[string]any {
 	if mode.Tokens != nil {
 		mode.Tokens(op, out)
 	}
+	op.with(func() {
+		op.issued = append(op.issued, Issued{IDToken: text(out["id_token"]), AccessToken: text(out["access_token"]), RefreshToken: text(out["refresh_token"])})
+	})
 	return out
 }
 
@@ -357,10 +399,17 @@ func (op *OP) userinfo(w http.ResponseWriter, r *http.Request) {
 
 func (op *OP) endSession(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
-	op.with(func() {
-		op.counts.EndSession++
-		op.ended = append(op.ended, r.Form)
-	})
+	op.mu.Lock()
+	op.counts.EndSession++
+	op.ended = append(op.ended, r.Form)
+	mode, tell := op.mode, op.onEnd
+	op.mu.Unlock()
+	if tell != nil {
+		tell(r.Form)
+	}
+	if mode.Serve != nil && mode.Serve(op, "end", w, r) {
+		return
+	}
 	to, err := url.Parse(r.Form.Get("post_logout_redirect_uri"))
 	if err != nil || to.Host == "" {
 		answer(w, http.StatusOK, map[string]any{"signed_out": true})
@@ -369,6 +418,9 @@ func (op *OP) endSession(w http.ResponseWriter, r *http.Request) {
 	q := to.Query()
 	if s := r.Form.Get("state"); s != "" {
 		q.Set("state", s)
+	}
+	if mode.End != nil {
+		mode.End(op, q)
 	}
 	to.RawQuery = q.Encode()
 	http.Redirect(w, r, to.String(), http.StatusSeeOther)
