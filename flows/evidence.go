@@ -43,6 +43,9 @@ type Proof struct {
 	Tokens []byte
 	// NotAfter ends the session early; zero means the session's own limits.
 	NotAfter time.Time
+	// Stale is when the provider's word ends and it wants to be asked anew, by
+	// Refresher; zero: never.
+	Stale time.Time `json:",omitzero"`
 	// Once are marks that the engine consumes atomically before anything is granted (I09).
 	Once []Mark
 }

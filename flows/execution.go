@@ -73,6 +73,11 @@ type Grant struct {
 	SID      string    `json:"sid,omitempty"`
 	Tokens   []byte    `json:"tokens,omitempty"`
 	NotAfter time.Time `json:"not_after,omitzero"`
+	// At is when it came, Stale when the provider wants to be asked anew; zero: never.
+	At    time.Time `json:"at,omitzero"`
+	Stale time.Time `json:"stale,omitzero"`
+	// Attributes are the names of the user's attributes that came with it.
+	Attributes []string `json:"attributes,omitempty"`
 }
 
 // Env is what the hall lends an Execution while it advances.
@@ -152,7 +157,7 @@ func (x *Execution) Adopt(p Proof, provider, realm string) error {
 		// Clipped: an inherited slice is the session's own, and others read it.
 		x.Evidence = append(slices.Clip(x.Evidence), e)
 	}
-	x.Grants = append(slices.Clip(x.Grants), Grant{Provider: provider, Issuer: p.Issuer, SID: p.SID, Tokens: p.Tokens, NotAfter: p.NotAfter})
+	x.Grants = append(slices.Clip(x.Grants), Granted(p, provider, x.Env.Now))
 	x.Marks = append(x.Marks, p.Once...)
 	x.Inherited = false
 	return nil
@@ -174,11 +179,22 @@ func merge(old, fresh *User) *User {
 	if u.DisplayName == "" {
 		u.DisplayName = old.DisplayName
 	}
+	u.Derived = nil
+	for _, d := range old.Derived {
+		if _, said := fresh.Attributes[d.Name]; !said {
+			u.Derived = append(u.Derived, d)
+		}
+	}
 	return &u
 }
 
 // SetAttribute changes one attribute on a copy of the user.
-func (x *Execution) SetAttribute(name string, v any) {
+func (x *Execution) SetAttribute(name string, v any) { x.SetDerived(Derived{Name: name}, v) }
+
+// SetDerived is SetAttribute for a value that is worked out again when the claims
+// it was made of are renewed.
+func (x *Execution) SetDerived(d Derived, v any) {
+	name := d.Name
 	if x.User == nil {
 		return
 	}
@@ -188,6 +204,7 @@ func (x *Execution) SetAttribute(name string, v any) {
 		u.Attributes[k] = old
 	}
 	u.Attributes[name] = v
+	u.Derived = append(slices.DeleteFunc(slices.Clone(u.Derived), func(o Derived) bool { return o.Name == name }), d)
 	x.User = &u
 }
 

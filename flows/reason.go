@@ -33,6 +33,7 @@ const (
 	ReasonInsecure         Reason = "https_required"
 	ReasonAssuranceNotMet  Reason = "assurance_not_met"
 	ReasonRevoked          Reason = "revoked"
+	ReasonInvalidGrant     Reason = "invalid_grant"
 	ReasonTooLarge         Reason = "too_large"
 	ReasonInternal         Reason = "internal"
 )

@@ -210,8 +210,14 @@ type PasswordVerifier interface {
 	VerifyPassword(ctx context.Context, name, password string) (Proof, error)
 }
 
-// Refresher renews a login from its tokens: ErrInvalidGrant ends the session, another error means later.
+// Refresher renews a login from its tokens.
 type Refresher interface {
+	// Refreshes reports whether it does so at all, as configured now.
+	Refreshes() bool
+	// Refresh asks the provider anew. ErrInvalidGrant and what is refused as
+	// another person's, or as an answer that does not verify, end the session; any
+	// other error means later. Tokens beside such an error replace the old ones,
+	// which the provider may have used up.
 	Refresh(ctx context.Context, tokens []byte) (Proof, error)
 }
 

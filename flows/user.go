@@ -26,6 +26,8 @@ type User struct {
 	Attributes map[string]any `json:"attributes,omitempty"`
 	// Claims are the raw claims the provider sent.
 	Claims map[string]any `json:"claims,omitempty"`
+	// Derived are the attributes that steps gave, in order.
+	Derived []Derived `json:"derived,omitempty"`
 }
 
 // Attribute returns the value of a name as policies and headers see it, and

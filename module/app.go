@@ -44,6 +44,7 @@ type state struct {
 	store     flows.Store
 	sessions  *flowsession.Manager
 	shared    lent
+	renewals  renewals
 	held      bool
 	// retained lets go of the store once the last request is done.
 	retained func()

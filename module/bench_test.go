@@ -21,6 +21,10 @@ func gates(tb testing.TB) []*module.Protect {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return gatesOf(v.(*caddyhttp.App))
+}
+
+func gatesOf(app *caddyhttp.App) []*module.Protect {
 	var out []*module.Protect
 	var walk func(caddyhttp.RouteList)
 	walk = func(rs caddyhttp.RouteList) {
@@ -37,7 +41,7 @@ func gates(tb testing.TB) []*module.Protect {
 			}
 		}
 	}
-	for _, s := range v.(*caddyhttp.App).Servers {
+	for _, s := range app.Servers {
 		walk(s.Routes)
 	}
 	return out

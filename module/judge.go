@@ -85,7 +85,7 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 			return err
 		}
 	}
-	return v.decided(policy.Decide(&v.p.gate.gate, &v.facts), next, false)
+	return v.decided(v.decide(), next, false)
 }
 
 func (v *visit) fillFacts() {

@@ -229,9 +229,15 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 // mentionsBody reports whether a condition may look into the body; a named
 // policy may do so through others.
 func (p *Protect) mentionsBody(r *RuleConfig) bool {
-	texts := []string{r.CEL}
-	if r.Policy != "" || strings.Contains(r.CEL, "policy.") {
-		for _, pol := range p.app.Policies {
+	return p.app.mentionsRequest(r.CEL, r.Policy != "" || strings.Contains(r.CEL, "policy."))
+}
+
+// mentionsRequest reports whether an expression may look at the request, itself
+// or through the named policies.
+func (a *App) mentionsRequest(cel string, named bool) bool {
+	texts := []string{cel}
+	if named {
+		for _, pol := range a.Policies {
 			texts = append(texts, pol.CEL)
 		}
 	}

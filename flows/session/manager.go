@@ -70,7 +70,6 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 		s.Card = old.Card
 		s.Card.Flows, s.Card.SIDs = maps.Clone(old.Card.Flows), maps.Clone(old.Card.SIDs)
 		s.dataKey = old.dataKey
-		s.Grants = append(slices.DeleteFunc(slices.Clone(old.Grants), replacedBy(x.Grants)), x.Grants...)
 	} else {
 		s.Card = Card{ID: cmp.Or(b.ID, rand.Text()), User: x.User.Key, Started: now, Idle: l.Idle, Expires: now.Add(l.Lifetime)}
 		s.dataKey = make([]byte, 32)
@@ -86,11 +85,13 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 	if err := m.notRevoked(ctx, &s.Card, began); err != nil {
 		return Ticket{}, nil, err
 	}
-	var more func(*Card)
+	write := m.write
 	if old != nil {
-		more = func(c *Card) { c.fill(x, b, now) }
+		write = func(ctx context.Context, s *Session) error {
+			return m.rewrite(ctx, s, x.Started, func(c *Card) { c.fill(x, b, now) })
+		}
 	}
-	if err := m.write(ctx, s, more); err != nil {
+	if err := write(ctx, s); err != nil {
 		return Ticket{}, nil, err
 	}
 	// Once more, behind the card: whoever revoked in between has either found the
@@ -152,42 +153,21 @@ func cut(s string, n int) string {
 }
 
 // write puts body and card, the ticket comes behind them: in this order, so that
-// a crash in between leaves rows that nothing points to and that expire. With
-// more the session is there already, and the card in the store gets more.
-func (m *Manager) write(ctx context.Context, s *Session, more func(*Card)) error {
+// a crash in between leaves rows that nothing points to and that expire.
+func (m *Manager) write(ctx context.Context, s *Session) error {
 	left := s.Card.Expires.Sub(m.Now())
 	if left <= 0 {
-		return flows.Refuse(flows.ReasonInvalidAnswer, errors.New("the login is over already"))
+		return errOver
 	}
-	bodyText, err := json.Marshal(body{s.User, s.Evidence, s.Grants, s.Readings})
+	sealed, err := sealBody(s.dataKey, s.Card.ID, s.body())
 	if err != nil {
 		return err
 	}
-	g, err := gcm(s.dataKey)
-	if err != nil {
-		return err
-	}
-	nonce := make([]byte, g.NonceSize(), g.NonceSize()+len(bodyText)+g.Overhead())
-	_, _ = rand.Read(nonce)
-	sealed := g.Seal(nonce, nonce, bodyText, []byte("body "+s.Card.ID))
-	err = m.Store.Update(ctx, "b/"+s.Card.ID, func(old []byte) (flows.Change, error) {
-		if more != nil && old == nil {
-			return flows.Keep(), ErrEnded // it went with its session, and is not written back (I15)
-		}
-		return flows.Set(sealed, left), nil
-	})
+	err = m.Store.Update(ctx, "b/"+s.Card.ID, func([]byte) (flows.Change, error) { return flows.Set(sealed, left), nil })
 	if err != nil {
 		return fmt.Errorf("writing a session: %w", err)
 	}
-	if more == nil {
-		return m.newCard(ctx, &s.Card)
-	}
-	c, err := m.change(ctx, s.Card.ID, more)
-	if err != nil {
-		return err
-	}
-	s.Card = *c
-	return nil
+	return m.newCard(ctx, &s.Card)
 }
 
 func (m *Manager) writeTicket(ctx context.Context, t Ticket, s *Session) error {
@@ -346,12 +326,30 @@ func (m *Manager) Load(ctx context.Context, t Ticket, origin string) (*Session, 
 	if err != nil {
 		return nil, flows.ErrNotFound
 	}
+	return m.load(ctx, secret, origin, time.Time{})
+}
+
+// Reload reads a session anew from the store, for the ticket that it was loaded by.
+func (m *Manager) Reload(ctx context.Context, s *Session) (*Session, error) {
+	fresh, err := m.load(ctx, ticketSecret{s.Card.ID, s.dataKey}, s.Origin, s.Seen())
+	if err != nil {
+		return nil, err
+	}
+	fresh.Follow(s)
+	return fresh, nil
+}
+
+// load reads card and body. seen is activity that may not be written yet.
+func (m *Manager) load(ctx context.Context, secret ticketSecret, origin string, seen time.Time) (*Session, error) {
 	c, err := m.Card(ctx, secret.Session)
 	if err != nil {
 		return nil, err
 	}
 	now := m.Now()
-	if !c.Ended.IsZero() || !now.Before(c.Expires) || now.Sub(c.Seen) >= c.Idle {
+	if seen.Before(c.Seen) {
+		seen = c.Seen
+	}
+	if !c.Ended.IsZero() || !now.Before(c.Expires) || now.Sub(seen) >= c.Idle {
 		return nil, ErrEnded
 	}
 	if err := m.notRevoked(ctx, c, c.Started); err != nil {
@@ -360,31 +358,18 @@ func (m *Manager) Load(ctx context.Context, t Ticket, origin string) (*Session, 
 		}
 		return nil, err
 	}
-	s := &Session{Card: *c, Origin: origin, dataKey: secret.DataKey}
-	if err := m.loadBody(ctx, s); err != nil {
+	sealed, err := m.Store.Get(ctx, "b/"+c.ID)
+	if err != nil {
 		return nil, err
+	}
+	b, err := openBody(secret.DataKey, c.ID, sealed)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{
+		Card: *c, Origin: origin, dataKey: secret.DataKey,
+		User: b.User, Evidence: b.Evidence, Grants: b.Grants, Readings: b.Readings,
 	}
 	s.prepare()
 	return s, nil
-}
-
-func (m *Manager) loadBody(ctx context.Context, s *Session) error {
-	sealed, err := m.Store.Get(ctx, "b/"+s.Card.ID)
-	if err != nil {
-		return err
-	}
-	g, err := gcm(s.dataKey)
-	if err != nil || len(sealed) < g.NonceSize() {
-		return flows.ErrNotFound
-	}
-	plain, err := g.Open(nil, sealed[:g.NonceSize()], sealed[g.NonceSize():], []byte("body "+s.Card.ID))
-	if err != nil {
-		return flows.ErrNotFound
-	}
-	var b body
-	if err := json.Unmarshal(plain, &b); err != nil || b.User == nil {
-		return flows.ErrNotFound
-	}
-	s.User, s.Evidence, s.Grants, s.Readings = b.User, b.Evidence, b.Grants, b.Readings
-	return nil
 }

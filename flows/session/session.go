@@ -61,6 +61,9 @@ type Session struct {
 	dataKey []byte
 	// seen is the newest activity, written the last activity in the store; both unix nanoseconds.
 	seen, written atomic.Int64
+	// due is when a grant is to be renewed, stale when the first one runs out; both unix nanoseconds.
+	due   atomic.Int64
+	stale int64
 	// Local is the hall's own: prepared headers, open streams.
 	Local any
 }
@@ -115,4 +118,5 @@ func (s *Session) prepare() {
 	}
 	s.seen.Store(s.Card.Seen.UnixNano())
 	s.written.Store(s.Card.Seen.UnixNano())
+	s.schedule()
 }

@@ -24,6 +24,8 @@ type Cache struct {
 	byTicket *lru.Cache[session.CacheKey, *session.Session]
 	mu       sync.Mutex
 	lives    map[string]*Live
+	// swap keeps a ticket that is being dropped from being put back.
+	swap sync.Mutex
 }
 
 // NewCache makes a cache for n sessions.
@@ -64,8 +66,24 @@ func (c *Cache) Add(k session.CacheKey, s *session.Session) bool {
 	return true
 }
 
+// Replace puts another value of the same session in the place of one that is
+// still there; false: it is not, its ticket may have been replaced. Streams stay.
+func (c *Cache) Replace(k session.CacheKey, old, s *session.Session) bool {
+	c.swap.Lock()
+	defer c.swap.Unlock()
+	if was, ok := c.byTicket.Peek(k); !ok || was != old {
+		return false
+	}
+	s.Follow(old)
+	return c.Add(k, s)
+}
+
 // Drop forgets a ticket: it was replaced.
-func (c *Cache) Drop(k session.CacheKey) { c.byTicket.Remove(k) }
+func (c *Cache) Drop(k session.CacheKey) {
+	c.swap.Lock()
+	defer c.swap.Unlock()
+	c.byTicket.Remove(k)
+}
 
 func (c *Cache) release(s *session.Session) {
 	c.mu.Lock()

@@ -178,7 +178,12 @@ func (p *Provider) renew(ctx context.Context, m *metadata, refresh string) (*oau
 		tok, err = c.Exchange(p.via(ctx), "", opts...)
 	}
 	if err != nil {
-		return nil, p.tokenError(err)
+		err = p.tokenError(err)
+		if flows.ReasonOf(err) == flows.ReasonInvalidAnswer && !errors.Is(err, flows.ErrInvalidGrant) {
+			// No answer of a token endpoint, but of a proxy's maintenance page: later.
+			err = flows.Refuse(flows.ReasonProviderDown, err)
+		}
+		return nil, err
 	}
 	return tok, nil
 }

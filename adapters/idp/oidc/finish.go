@@ -135,7 +135,7 @@ func (p *Provider) proof(tok *oauth2.Token, raw string, id *idToken, claims map[
 		return flows.Proof{}, err
 	}
 	return flows.Proof{
-		User: user, Evidence: []flows.Evidence{ev}, Issuer: p.issuer, SID: id.sid, Tokens: tokens,
+		User: user, Evidence: []flows.Evidence{ev}, Issuer: p.issuer, SID: id.sid, Tokens: tokens, Stale: p.stale(tok),
 		// One answer, one login: the nonce is unique to this one (I09).
 		Once: []flows.Mark{{Space: "oidc.login", ID: pend.Nonce, Until: p.now().Add(pendingMax)}},
 	}, nil

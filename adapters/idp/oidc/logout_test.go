@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -128,113 +127,6 @@ func TestB14LogoutRequest(t *testing.T) {
 		r := newRig(t, nil)
 		if out, err := r.p.LogoutRequest(t.Context(), flows.Grant{}, back, "st"); out != nil || err != nil {
 			t.Errorf("%v, %v; want nothing", out, err)
-		}
-	})
-}
-
-func offline(p *Provider) { p.Scopes = []string{"openid", "offline_access"} }
-
-// TestO10Refresh: the same person, or nothing; invalid_grant ends, down means later.
-func TestO10Refresh(t *testing.T) {
-	t.Parallel()
-	t.Run("good", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, offline)
-		p := r.mustLogin()
-		at := p.Evidence[0].At
-		for i := range 3 { // refresh tokens rotate
-			r.reg.Forward(time.Hour)
-			r.op.SetUser(map[string]any{"sub": "u-alice", "preferred_username": "alice", "groups": []string{"g", string(rune('a' + i))}})
-			next, err := r.p.Refresh(t.Context(), p.Tokens)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if next.User.Subject != "u-alice" || next.User.Groups[1] != string(rune('a'+i)) || next.SID != p.SID || next.Issuer != p.Issuer {
-				t.Errorf("renewed: %+v", next.User)
-			}
-			if !next.Evidence[0].At.Equal(at) || len(next.Once) != 0 {
-				t.Errorf("a refresh proved something: %+v %v", next.Evidence, next.Once)
-			}
-			p = next
-		}
-	})
-	without := oidctest.Mode{Tokens: func(_ *oidctest.OP, a map[string]any) { delete(a, "id_token") }}
-	t.Run("no-id-token", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, offline)
-		p := r.mustLogin()
-		r.op.SetBehaviour(without)
-		next, err := r.p.Refresh(t.Context(), p.Tokens)
-		if err != nil || next.User.Name != "alice" || next.SID != p.SID {
-			t.Errorf("%+v, %v", next.User, err)
-		}
-	})
-	for _, tc := range []struct {
-		name string
-		mode oidctest.Mode
-	}{
-		{"invalid-sub", oidctest.Mode{Mint: func(_ *oidctest.OP, tok *oidctest.Token) { tok.Claims["sub"] = "u-admin" }}},
-		{"invalid-issuer", oidctest.Modes["wrong-iss"]},
-		{"invalid-aud", oidctest.Modes["wrong-aud"]},
-		{"invalid-nonce", oidctest.Modes["bad-nonce"]},
-		{"alg-none", oidctest.Modes["alg-none"]},
-		{"azp-wrong", oidctest.Modes["azp-wrong"]},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, offline)
-			p := r.mustLogin()
-			r.op.SetBehaviour(tc.mode)
-			_, err := r.p.Refresh(t.Context(), p.Tokens)
-			wantRefusal(t, err, flows.ReasonInvalidAnswer)
-			if isInvalidGrant(err) {
-				t.Error("ends the session as if the provider had said so")
-			}
-		})
-	}
-	t.Run("invalid-grant", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, offline)
-		p := r.mustLogin()
-		if _, err := r.p.Refresh(t.Context(), p.Tokens); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.p.Refresh(t.Context(), p.Tokens); !isInvalidGrant(err) { // used up
-			t.Errorf("%v, want ErrInvalidGrant", err)
-		}
-	})
-	t.Run("provider-down", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, offline)
-		p := r.mustLogin()
-		for _, mode := range []string{"token-500", "token-redirect"} {
-			r.op.SetMode(mode)
-			_, err := r.p.Refresh(t.Context(), p.Tokens)
-			wantRefusal(t, err, flows.ReasonProviderDown)
-			if isInvalidGrant(err) {
-				t.Errorf("%s ends the session", mode)
-			}
-		}
-	})
-	off := false
-	t.Run("off", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, func(p *Provider) { offline(p); p.RefreshTokens = &off })
-		p := r.mustLogin()
-		if strings.Contains(string(p.Tokens), "refresh_token") {
-			t.Error("the refresh token is kept")
-		}
-		if _, err := r.p.Refresh(t.Context(), p.Tokens); err == nil || isInvalidGrant(err) {
-			t.Errorf("%v", err)
-		}
-	})
-	t.Run("tokens-malformed", func(t *testing.T) {
-		t.Parallel()
-		r := newRig(t, offline)
-		for _, b := range []string{"", "{}", "x", `{"subject":"a","refresh_token":"r"}`} {
-			if _, err := r.p.Refresh(t.Context(), []byte(b)); err == nil {
-				t.Errorf("%q was accepted", b)
-			}
 		}
 	})
 }

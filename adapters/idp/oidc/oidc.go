@@ -64,8 +64,9 @@ type Provider struct {
 	AMRMap map[string][]string `json:"amr_map,omitempty"`
 	// UserInfo fetches the UserInfo endpoint, too, and merges what it says; default off.
 	UserInfo bool `json:"userinfo,omitempty"`
-	// RefreshTokens are kept and the login is renewed by them; default: on if scopes
-	// contain offline_access.
+	// RefreshTokens are kept, and with them the login is renewed when its access token
+	// ends: groups and claims are those of now, and a login that the provider revoked
+	// ends the session. Default: on if scopes contain offline_access.
 	RefreshTokens *bool `json:"refresh,omitempty"`
 	// GroupsOverage says what happens when the provider left groups out because there
 	// are too many: error (the default) refuses the login.

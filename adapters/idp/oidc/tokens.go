@@ -17,10 +17,8 @@ import (
 
 // kept are the provider's own secrets of one login, sealed by the session.
 type kept struct {
-	IDToken string `json:"id_token"`
-	Refresh string `json:"refresh_token,omitempty"`
-	// Expiry is when the access token ends, in seconds; 0: the provider did not say.
-	Expiry  int64     `json:"expiry,omitempty"`
+	IDToken string    `json:"id_token"`
+	Refresh string    `json:"refresh_token,omitempty"`
 	Subject string    `json:"subject"`
 	Nonce   string    `json:"nonce,omitempty"`
 	AMR     []string  `json:"amr,omitempty"`
@@ -37,10 +35,6 @@ func (p *Provider) seal(k *kept, tok *oauth2.Token) ([]byte, error) {
 	if p.refreshes() && tok.RefreshToken != "" {
 		k.Refresh = tok.RefreshToken
 	}
-	k.Expiry = 0
-	if tok.ExpiresIn > 0 {
-		k.Expiry = p.now().Add(time.Duration(tok.ExpiresIn) * time.Second).Unix()
-	}
 	b, err := json.Marshal(k)
 	if err != nil {
 		return nil, flows.Refuse(flows.ReasonInternal, err)
@@ -48,9 +42,34 @@ func (p *Provider) seal(k *kept, tok *oauth2.Token) ([]byte, error) {
 	return b, nil
 }
 
+// usualLife is taken for the life of an access token that does not say it
+// (RFC 6749 §5.1 only recommends expires_in), longestLife for one that says a
+// time beyond any session.
+const (
+	usualLife   = time.Hour
+	longestLife = 365 * 24 * time.Hour
+)
+
+// stale is when the login is to be renewed: with its access token, or never.
+func (p *Provider) stale(tok *oauth2.Token) time.Time {
+	switch {
+	case !p.refreshes() || tok.RefreshToken == "":
+		return time.Time{}
+	case tok.ExpiresIn <= 0:
+		return p.now().Add(usualLife)
+	case tok.ExpiresIn > int64(longestLife/time.Second):
+		return p.now().Add(longestLife)
+	}
+	return p.now().Add(time.Duration(tok.ExpiresIn) * time.Second)
+}
+
+// Refreshes reports whether logins are renewed.
+func (p *Provider) Refreshes() bool { return p.refreshes() }
+
 // Refresh renews a login (OIDC Core §12). The person cannot change by it, and
 // nothing new is proved: the evidence stays that of the login. Without a new ID
-// token the claims stay, but for what UserInfo says now.
+// token the claims stay, but for what UserInfo says now. What goes wrong behind the
+// token endpoint comes back with the new tokens: the old refresh token may be used up.
 func (p *Provider) Refresh(ctx context.Context, tokens []byte) (flows.Proof, error) {
 	ctx, cancel := context.WithTimeout(ctx, finishMax)
 	defer cancel()
@@ -69,7 +88,24 @@ func (p *Provider) Refresh(ctx context.Context, tokens []byte) (flows.Proof, err
 	if err != nil {
 		return flows.Proof{}, err
 	}
-	id, err := p.renewedID(ctx, m, tok, &k)
+	if tok.RefreshToken == "" { // it goes on with the one it has (RFC 6749 §6)
+		tok.RefreshToken = k.Refresh
+	}
+	proof, err := p.renewed(ctx, m, tok, &k)
+	next, sealed := p.seal(&k, tok)
+	switch {
+	case sealed != nil:
+		return flows.Proof{}, sealed
+	case err != nil:
+		return flows.Proof{Tokens: next}, err
+	}
+	proof.Tokens = next
+	return proof, nil
+}
+
+// renewed is what the new tokens say, without them.
+func (p *Provider) renewed(ctx context.Context, m *metadata, tok *oauth2.Token, k *kept) (flows.Proof, error) {
+	id, err := p.renewedID(ctx, m, tok, k)
 	if err != nil {
 		return flows.Proof{}, err
 	}
@@ -81,12 +117,8 @@ func (p *Provider) Refresh(ctx context.Context, tokens []byte) (flows.Proof, err
 	if err != nil {
 		return flows.Proof{}, err
 	}
-	next, err := p.seal(&k, tok)
-	if err != nil {
-		return flows.Proof{}, err
-	}
 	return flows.Proof{
-		User: user, Issuer: p.issuer, SID: id.sid, Tokens: next,
+		User: user, Issuer: p.issuer, SID: id.sid, Stale: p.stale(tok),
 		Evidence: []flows.Evidence{{Method: "oidc", AMR: k.AMR, ACR: k.ACR, At: k.At}},
 	}, nil
 }
@@ -101,7 +133,7 @@ func (p *Provider) renewedID(ctx context.Context, m *metadata, tok *oauth2.Token
 		return nil, err
 	}
 	if id.subject != k.Subject {
-		return nil, invalidf("refresh answered for another subject") // OIDC Core §12.2
+		return nil, flows.Refuse(flows.ReasonUserMismatch, errors.New("refresh answered for another subject")) // OIDC Core §12.2
 	}
 	if id.nonce != "" && id.nonce != k.Nonce {
 		return nil, invalidf("refresh answered with another login's nonce")

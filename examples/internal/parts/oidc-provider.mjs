@@ -1,10 +1,12 @@
 // An OpenID provider for the tests: npm oidc-provider with two people, one
 // client and a sign-in page of its own. Everything is in memory.
-// Environment: LISTEN host:port, ISSUER, NAME, REDIRECTS (blank separated).
+// Environment: LISTEN host:port, ISSUER, NAME, REDIRECTS (blank separated), and
+// ACCESS_SECONDS: access tokens live that long, refresh tokens are issued and rotate,
+// and POST /people/<name> (groups=…) moves somebody to other groups.
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
-const { LISTEN, ISSUER, NAME = 'op', REDIRECTS = '' } = process.env;
+const { LISTEN, ISSUER, NAME = 'op', REDIRECTS = '', ACCESS_SECONDS = '' } = process.env;
 const redirects = REDIRECTS.split(' ').filter(Boolean);
 const afterLogout = [...new Set(redirects.flatMap((r) => {
   const { origin } = new URL(r);
@@ -37,7 +39,8 @@ const provider = new Provider(ISSUER, {
   features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: true, logoutSource: logoutPage } },
   pkce: { required: () => true },
   cookies: { keys: ['a key for tests'], names: { session: `_session_${NAME}`, interaction: `_interaction_${NAME}`, resume: `_resume_${NAME}` } },
-  ttl: { AccessToken: 600, IdToken: 600, Session: 3600, Grant: 3600, Interaction: 600 },
+  ...(ACCESS_SECONDS && { issueRefreshToken: async () => true, rotateRefreshToken: true }),
+  ttl: { AccessToken: Number(ACCESS_SECONDS) || 600, IdToken: 600, Session: 3600, Grant: 3600, Interaction: 600 },
   interactions: { url: (ctx, interaction) => `/sign-in/${interaction.uid}` },
   async findAccount(ctx, sub) {
     const p = people.get(sub);
@@ -73,6 +76,11 @@ async function read(req) {
 }
 
 provider.use(async (ctx, next) => {
+  if (ACCESS_SECONDS && ctx.method === 'POST' && ctx.path.startsWith('/people/')) {
+    people.get(ctx.path.slice('/people/'.length)).groups = (await read(ctx.req)).getAll('groups');
+    ctx.status = 204;
+    return undefined;
+  }
   if (!ctx.path.startsWith('/sign-in/')) return next();
   if (ctx.method === 'GET') {
     await provider.interactionDetails(ctx.req, ctx.res);

@@ -2,9 +2,12 @@ package parts
 
 import (
 	_ "embed"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +40,31 @@ func OIDC(t testing.TB, name string, redirects ...string) *OIDCProvider {
 // OIDCAt is OIDC on a port that the caller chose by [Port].
 func OIDCAt(t testing.TB, port int, name string, redirects ...string) *OIDCProvider {
 	t.Helper()
+	return oidc(t, port, name, redirects)
+}
+
+// OIDCRefreshing is OIDC with access tokens of so many seconds and refresh tokens
+// that rotate: one that is used twice ends the whole grant.
+func OIDCRefreshing(t testing.TB, name string, seconds int, redirects ...string) *OIDCProvider {
+	t.Helper()
+	return oidc(t, Port(t), name, redirects, "ACCESS_SECONDS="+strconv.Itoa(seconds))
+}
+
+// Move puts somebody into other groups, where the provider was started by [OIDCRefreshing].
+func (op *OIDCProvider) Move(t testing.TB, who string, groups ...string) {
+	t.Helper()
+	res, err := http.PostForm(op.Issuer+"/people/"+who, url.Values{"groups": groups})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusNoContent {
+		t.Fatalf("moving %s: %s", who, res.Status)
+	}
+}
+
+func oidc(t testing.TB, port int, name string, redirects []string, more ...string) *OIDCProvider {
+	t.Helper()
 	node := Need(t, "node")
 	modules := filepath.Dir(filepath.Dir(filepath.Dir(Need(t, "oidc-provider"))))
 	// The script stands beside node_modules, because that is where node looks for imports.
@@ -62,6 +90,7 @@ func OIDCAt(t testing.TB, port int, name string, redirects ...string) *OIDCProvi
 		"LISTEN=" + Addr(port), "ISSUER=" + op.Issuer, "NAME=" + name,
 		"REDIRECTS=" + strings.Join(redirects, " "),
 	}
+	cmd.Env = append(cmd.Env, more...)
 	op.Process = Start(t, "oidc-provider-"+name, cmd)
 	op.AwaitHTTP(op.Issuer+"/.well-known/openid-configuration", 30*time.Second)
 	return op

@@ -98,7 +98,7 @@ func keys(x *flows.Execution, p *flows.Provider, name string) []flows.BudgetKey 
 // accept takes over a proof: within the provider's scope, from the issuer its
 // name is bound to, of the person this run belongs to.
 func (l *Login) accept(ctx context.Context, x *flows.Execution, p *flows.Provider, proof flows.Proof) (flows.Outcome, error) {
-	if err := inScope(p.Guest.Options().Scope, &proof.User); err != nil {
+	if err := p.Guest.Options().InScope(&proof.User); err != nil {
 		return l.ending(flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err)))
 	}
 	if err := l.bindIssuer(ctx, p, proof.Issuer); err != nil {

@@ -66,7 +66,7 @@ func (l *Login) chooser(typed string, problem flows.Reason) flows.Page {
 // where to go: nothing is believed of it.
 func (l *Login) discover(ctx context.Context, x *flows.Execution, in flows.Input) (flows.Outcome, error) {
 	typed := clip(strings.TrimSpace(in.Value("email")))
-	domain, ok := domainOf(typed)
+	domain, ok := flows.DomainOf(typed)
 	if p := l.domains[domain]; ok && p != nil {
 		return l.start(ctx, x, p, typed)
 	}

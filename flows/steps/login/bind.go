@@ -56,55 +56,10 @@ func storeDown(err error) error {
 	return flows.Refuse(flows.ReasonStoreDown, fmt.Errorf("reading who a provider's name is bound to: %w", err))
 }
 
-// inScope refuses a name or address outside of what a provider may assert. With
-// a scope, the name or, if the name is no address, the e-mail must be in it, and
-// whatever looks like an address must be. Two @ are refused: systems do not
-// agree which of them counts (O9, CVE-2026-40574).
-func inScope(scope []string, u *flows.User) error {
-	if len(scope) == 0 {
-		return nil
-	}
-	addressed := false
-	for _, s := range []string{u.Name, u.Email} {
-		if !strings.Contains(s, "@") {
-			continue
-		}
-		domain, ok := domainOf(s)
-		if !ok || !slices.ContainsFunc(scope, func(want string) bool { return lower(strings.TrimPrefix(want, "@")) == domain }) {
-			return fmt.Errorf("%q is outside of its scope %s", s, strings.Join(scope, " "))
-		}
-		addressed = true
-	}
-	if !addressed {
-		return fmt.Errorf("neither name %q nor an e-mail address is inside of its scope %s", u.Name, strings.Join(scope, " "))
-	}
-	return nil
-}
-
-// domainOf returns the lower-cased domain of something with exactly one @.
-func domainOf(address string) (string, bool) {
-	local, domain, ok := strings.Cut(address, "@")
-	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") || strings.ContainsAny(address, " \t\r\n\x00") {
-		return "", false
-	}
-	return lower(domain), true
-}
-
 var domainForm = regexp.MustCompile(`^[\p{Ll}\p{Lo}\p{N}_-]+(\.[\p{Ll}\p{Lo}\p{N}_-]+)*$`)
 
 // domainName reads a domain as configured, with or without a leading @.
 func domainName(s string) (string, bool) {
-	d := lower(strings.TrimPrefix(s, "@"))
+	d := flows.LowerASCII(strings.TrimPrefix(s, "@"))
 	return d, domainForm.MatchString(d)
-}
-
-// lower lower-cases ASCII only: Unicode folds letters into others (the Kelvin
-// sign into k), which would let a look-alike domain pass for the real one.
-func lower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
 }

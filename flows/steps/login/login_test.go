@@ -855,7 +855,7 @@ func FuzzDomainOf(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		d, ok := domainOf(s)
+		d, ok := flows.DomainOf(s)
 		if ok && (strings.Count(s, "@") != 1 || d == "" || !strings.EqualFold(s[strings.Index(s, "@")+1:], d)) {
 			t.Errorf("%q → %q", s, d)
 		}

@@ -69,7 +69,7 @@ func (s *Set) Enter(_ context.Context, x *flows.Execution) (flows.Outcome, error
 		err = fmt.Errorf("setting user.%s: %w", s.Attribute, err)
 		return flows.Deny(flows.Denial{Reason: flows.ReasonConditionError, Source: s.Source, Err: err}), nil
 	}
-	x.SetAttribute(s.Attribute, v)
+	x.SetDerived(flows.Derived{Name: s.Attribute, CEL: s.CEL, Source: s.Source}, v)
 	return flows.Continue(), nil
 }
 

@@ -44,6 +44,8 @@ type OP struct {
 	methods  []string
 	codes    map[string]*grant
 	refresh  map[string]*grant
+	used     map[string]string // refresh token → family, once used up
+	still    bool              // refresh tokens do not rotate
 	access   map[string]*grant
 	requests []url.Values
 	ended    []url.Values
@@ -74,6 +76,8 @@ type grant struct {
 	user                              map[string]any
 	authTime                          int64
 	refresh                           bool
+	// family is what all refresh tokens of one login have in common.
+	family string
 }
 
 // New starts a provider that ends with the test.
@@ -84,6 +88,7 @@ func New(t testing.TB) *OP {
 		user:    map[string]any{"sub": "u-alice", "preferred_username": "alice", "name": "Alice Liddell", "email": "alice@example.com", "email_verified": true},
 		codes:   map[string]*grant{},
 		refresh: map[string]*grant{},
+		used:    map[string]string{},
 		access:  map[string]*grant{},
 		keys:    []*Key{newKey("RS256")},
 		methods: []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
@@ -168,6 +173,24 @@ func (op *OP) SetClientKey(public any) { op.with(func() { op.authKey = public })
 
 // SetTokenAuth announces and enforces these ways of client authentication.
 func (op *OP) SetTokenAuth(methods ...string) { op.with(func() { op.methods = methods }) }
+
+// SetRotating says whether a refresh token is good for one use. It is, and who
+// shows a used one again loses the whole family (RFC 9700 §4.14.2).
+func (op *OP) SetRotating(on bool) { op.with(func() { op.still = !on }) }
+
+// RevokeAll makes every refresh token invalid.
+func (op *OP) RevokeAll() { op.with(func() { clear(op.refresh) }) }
+
+// Families is how many logins have a refresh token that is good.
+func (op *OP) Families() int {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	seen := map[string]bool{}
+	for _, g := range op.refresh {
+		seen[g.family] = true
+	}
+	return len(seen)
+}
 
 // Counts is how often each endpoint was asked so far.
 func (op *OP) Counts() Counts {
@@ -277,7 +300,7 @@ func (op *OP) authorize(w http.ResponseWriter, r *http.Request) {
 	op.requests = append(op.requests, q)
 	op.codes[code] = &grant{
 		redirect: q.Get("redirect_uri"), nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), scope: q.Get("scope"),
-		user: maps.Clone(op.user), authTime: op.now().Unix(),
+		user: maps.Clone(op.user), authTime: op.now().Unix(), family: code,
 	}
 	mode := op.mode
 	op.mu.Unlock()
@@ -324,14 +347,21 @@ func (op *OP) redeem(form url.Values) *grant {
 	defer op.mu.Unlock()
 	if form.Get("grant_type") == "refresh_token" {
 		op.counts.Refresh++
-		g := op.refresh[form.Get("refresh_token")]
-		delete(op.refresh, form.Get("refresh_token"))
-		if g != nil {
-			again := *g
-			again.refresh, again.user = true, maps.Clone(op.user)
-			return &again
+		token := form.Get("refresh_token")
+		if family, ok := op.used[token]; ok {
+			maps.DeleteFunc(op.refresh, func(_ string, g *grant) bool { return g.family == family })
 		}
-		return nil
+		g := op.refresh[token]
+		if g == nil {
+			return nil
+		}
+		if !op.still {
+			delete(op.refresh, token)
+			op.used[token] = g.family
+		}
+		again := *g
+		again.refresh, again.user = true, maps.Clone(op.user)
+		return &again
 	}
 	g := op.codes[form.Get("code")]
 	delete(op.codes, form.Get("code"))
@@ -348,7 +378,7 @@ func (op *OP) tokens(g *grant, mode Mode) map[string]any {
 	access, refresh := rand.Text(), rand.Text()
 	op.mu.Lock()
 	op.access[access] = g
-	if slices.Contains(strings.Fields(g.scope), "offline_access") {
+	if slices.Contains(strings.Fields(g.scope), "offline_access") && !(op.still && g.refresh) {
 		op.refresh[refresh] = g
 	} else {
 		refresh = ""

@@ -1,0 +1,34 @@
+package module
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+)
+
+// Sessions are the sessions in the store, as another node would reach them.
+func (a *App) Sessions() *flowsession.Manager { return a.sessions }
+
+// EndUser revokes all sessions of a person, as the admin API does.
+func (a *App) EndUser(ctx context.Context, user flows.UserKey) error {
+	_, err := a.endUser(ctx, user)
+	return err
+}
+
+// AnotherNode makes what is provisioned until back is called a node of its own:
+// it shares the store with this one, and nothing else.
+func AnotherNode() (back func()) {
+	ours := pool
+	pool = caddy.NewUsagePool()
+	return func() { pool = ours }
+}
+
+// SetRenewWait shortens how long a request waits for a renewal.
+func SetRenewWait(d time.Duration) (back func()) {
+	patience.Store(int64(d))
+	return func() { patience.Store(0) }
+}

@@ -1,0 +1,267 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/module/session"
+)
+
+// renewSession renews one session in the cluster and shows the result to this
+// node. No request's context reaches it: a refresh token that was used up must
+// not be lost because somebody closed a tab.
+func (a *App) renewSession(s *flowsession.Session, key flowsession.CacheKey) error {
+	ctx, cancel := context.WithTimeout(context.Background(), renewLease)
+	defer cancel()
+	fresh, err := a.sessions.Reload(ctx, s)
+	if err == nil && len(a.renewable(fresh.Due(Now()))) > 0 {
+		fresh, err = a.underLease(ctx, fresh)
+	}
+	switch {
+	case err == nil:
+		if a.shared.cache.Replace(key, s, fresh) {
+			session.LiveOf(fresh).Confirm(Now())
+		}
+	case gone(err):
+		a.shared.cache.End(s.ID())
+	default:
+		if fresh != nil && a.shared.cache.Replace(key, s, fresh) { // one of its providers did answer
+			s = fresh
+		}
+		s.Postpone(Now().Add(restFirst))
+		a.log.Warn("session not renewed; it goes on with what is known", zap.String("session", s.ID()), zap.Error(err))
+	}
+	return err
+}
+
+// underLease asks the provider if nobody else in the cluster does, and else waits
+// for what the other node gets.
+func (a *App) underLease(ctx context.Context, s *flowsession.Session) (*flowsession.Session, error) {
+	holder := newID()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for over := time.After(waitForRenewal()); ; {
+		err := a.sessions.Claim(ctx, s.ID(), holder, renewLease)
+		if err != nil && !errors.Is(err, flowsession.ErrBusy) {
+			return nil, err
+		}
+		claimed := err == nil
+		// Also with the lease: the one before may have got it done just now.
+		if s, err = a.sessions.Reload(ctx, s); err != nil {
+			if claimed {
+				a.release(s, holder, 0)
+			}
+			return nil, err
+		}
+		switch due := a.renewable(s.Due(Now())); {
+		case claimed:
+			return a.renewGrants(s, holder, due)
+		case len(due) == 0:
+			return s, nil
+		}
+		select {
+		case <-look.C:
+		case <-over:
+			return nil, flowsession.ErrBusy
+		}
+	}
+}
+
+var errNoTime = errors.New("no time is left under the lease")
+
+func (a *App) release(s *flowsession.Session, holder string, rest time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := a.sessions.Release(ctx, s.ID(), holder, rest); err != nil {
+		a.log.Warn("lease on renewing a session not given back; it ends by itself", zap.String("session", s.ID()), zap.Error(err))
+	}
+}
+
+// renewGrants asks for every grant that is due. A provider that is down does not
+// keep the others from being asked.
+func (a *App) renewGrants(s *flowsession.Session, holder string, due []flows.Grant) (*flowsession.Session, error) {
+	var failed error
+	var rest time.Duration
+	budget, cancel := context.WithTimeout(context.Background(), renewLease-renewCall-renewSave)
+	defer cancel()
+	for _, g := range due {
+		if budget.Err() != nil { // the lease might end before this one is written
+			failed = errors.Join(failed, errNoTime)
+			break
+		}
+		next, err := a.renewGrant(s, g)
+		switch {
+		case err == nil:
+			s = next
+			a.renewals.answered(g.Provider)
+		case gone(err):
+			a.release(s, holder, 0)
+			return nil, err
+		default:
+			failed, rest = err, max(rest, a.renewals.failed(g.Provider, Now()))
+		}
+	}
+	a.release(s, holder, rest)
+	return s, failed
+}
+
+// renewGrant asks one provider and writes down what it answered.
+func (a *App) renewGrant(s *flowsession.Session, g flows.Grant) (*flowsession.Session, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), renewCall)
+	defer cancel()
+	slow := time.AfterFunc(waitForRenewal(), func() { a.renewals.slow(g.Provider, Now()) })
+	defer slow.Stop()
+	proof, err := a.refresher(g.Provider).Refresh(ctx, g.Tokens)
+	if err == nil {
+		err = a.sameUser(s, g, &proof)
+	}
+	if why, over := ends(err); over {
+		return nil, a.endRenewed(s, why, err)
+	}
+	r := flowsession.Renewal{Old: g, New: g}
+	switch {
+	case err == nil:
+		r.New = flows.Granted(proof, g.Provider, Now())
+		r.User = func(old *flows.User, rest []flows.Grant) *flows.User {
+			return a.rederive(old.Renewed(&proof.User, g, rest), s)
+		}
+		if r.New.SID == "" {
+			r.New.SID = g.SID
+		}
+	case len(proof.Tokens) > 0:
+		r.New.Tokens = proof.Tokens // it answered half, and the old ones may be used up
+	default:
+		return nil, err
+	}
+	fresh, werr := a.save(s, r)
+	if werr != nil {
+		return nil, werr
+	}
+	a.noteChanges(s, fresh)
+	return fresh, err
+}
+
+// ends reports whether an answer of a provider ends the session, and why. Who
+// could not be asked, or was asked wrongly by us, ends nothing (I16).
+func ends(err error) (flows.Reason, bool) {
+	if errors.Is(err, flows.ErrInvalidGrant) {
+		return flows.ReasonInvalidGrant, true
+	}
+	switch r := flows.ReasonOf(err); r {
+	case flows.ReasonUserMismatch, flows.ReasonIssuerChanged, flows.ReasonInvalidAnswer, flows.ReasonNotAllowed:
+		return r, true
+	default:
+		return "", false
+	}
+}
+
+// sameUser refuses what would make the session another person's (I02), or what
+// the provider may not say.
+func (a *App) sameUser(s *flowsession.Session, g flows.Grant, proof *flows.Proof) error {
+	for _, p := range a.providers {
+		if !p.Called(g.Provider) {
+			continue
+		}
+		key, err := flows.MakeUserKey(p.Realm(), proof.User.Subject)
+		if err != nil || key != s.User.Key || proof.Issuer != g.Issuer {
+			return flows.Refuse(flows.ReasonUserMismatch, fmt.Errorf("the session belongs to %s of %s, renewed was %s of %s", s.User.Key, g.Issuer, key, proof.Issuer))
+		}
+		u := proof.User
+		if u.Name == "" {
+			u.Name = s.User.Name
+		}
+		if err := p.Guest.Options().InScope(&u); err != nil {
+			return flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err))
+		}
+	}
+	return nil
+}
+
+// endRenewed ends a session that its provider does not stand by any more.
+func (a *App) endRenewed(s *flowsession.Session, why flows.Reason, cause error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if a.endSession(ctx, s.ID(), why, func(e *audit.Event) { e.Detail = cause.Error() }) != nil {
+		a.endLater(s, why)
+	}
+	return flowsession.ErrEnded
+}
+
+// rederive works out anew what steps of the flow concluded from claims. What
+// cannot be any more is dropped: a condition that reads it then denies (I22).
+func (a *App) rederive(u *flows.User, s *flowsession.Session) *flows.User {
+	f := flows.Facts{Request: new(flows.Request), User: u, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings, Now: Now()}
+	for _, d := range u.Derived {
+		if d.CEL == "" || a.mentionsRequest(d.CEL, strings.Contains(d.CEL, "policy.")) {
+			continue // the request of the login is not there any more
+		}
+		e, err := a.policies.Expression(d.CEL, d.Source)
+		var value any
+		if err == nil {
+			value, err = e.Value(&f)
+		}
+		if err != nil {
+			delete(u.Attributes, d.Name)
+			a.log.Warn("attribute cannot be worked out from renewed claims", zap.String("attribute", d.Name), zap.String("session", s.ID()), zap.Error(err))
+			continue
+		}
+		u.Attributes[d.Name] = value
+	}
+	return u
+}
+
+// save writes a renewal. A store that is down for a moment must not cost the new
+// refresh token: the old one may be used up.
+func (a *App) save(s *flowsession.Session, r flowsession.Renewal) (*flowsession.Session, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), renewSave)
+	defer cancel()
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		fresh, err := a.sessions.Renew(ctx, s, r)
+		if err == nil || gone(err) {
+			return fresh, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			a.log.Error("new tokens of a session could not be written; it may have to sign in again", zap.String("session", s.ID()), zap.Error(err))
+			return nil, err
+		}
+	}
+}
+
+// noteChanges writes into the trail what a renewal changed: names, no values. It
+// never waits (I25): most of what a provider changes takes something away.
+func (a *App) noteChanges(old, fresh *flowsession.Session) {
+	var changed []string
+	was, is := old.User, fresh.User
+	for _, c := range []struct {
+		name string
+		same bool
+	}{
+		{"name", was.Name == is.Name},
+		{"display_name", was.DisplayName == is.DisplayName},
+		{"email", was.Email == is.Email},
+		{"groups", len(was.Groups) == len(is.Groups) && (len(is.Groups) == 0 || reflect.DeepEqual(was.Groups, is.Groups))},
+		{"attributes", len(was.Attributes) == len(is.Attributes) && (len(is.Attributes) == 0 || reflect.DeepEqual(was.Attributes, is.Attributes))},
+	} {
+		if !c.same {
+			changed = append(changed, c.name)
+		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	a.trail.Note(audit.Event{
+		ID: newID(), Time: Now(), Kind: audit.SessionChanged, User: is.Key, Name: is.Name, Provider: is.Provider,
+		Session: fresh.ID(), Detail: "renewed by the provider: " + strings.Join(changed, ", "),
+	})
+}
