@@ -378,10 +378,11 @@ func fields(t *testing.T, b *strings.Builder, g guest, pkg *doc.Package, name, t
 				continue
 			}
 			for _, f := range st.Fields.List {
-				if e, ok := f.Type.(*ast.SelectorExpr); ok && len(f.Names) == 0 && e.Sel.Name == "HeaderOptions" {
-					words := packageDoc(t, "flows")
+				if e, ok := f.Type.(*ast.SelectorExpr); ok && len(f.Names) == 0 && slices.Contains(shared, e.Sel.Name) {
 					inner = append(inner, e.Sel.Name)
-					pkg.Types = append(slices.Clone(pkg.Types), words.Types...)
+					if !slices.ContainsFunc(pkg.Types, func(t *doc.Type) bool { return t.Name == e.Sel.Name }) {
+						pkg.Types = append(slices.Clone(pkg.Types), packageDoc(t, "flows").Types...)
+					}
 				}
 				key := jsonKey(f)
 				if key == "" {
@@ -401,14 +402,19 @@ func fields(t *testing.T, b *strings.Builder, g guest, pkg *doc.Package, name, t
 			}
 		}
 	}
-	if len(rows) == 0 {
-		return
+	switch {
+	case len(rows) > 0:
+		fmt.Fprintf(b, "\n%s\n\n| field | type | meaning |\n| --- | --- | --- |\n%s\n", title, strings.Join(rows, "\n"))
+	case len(inner) > 0:
+		fmt.Fprintf(b, "\n%s\n", title)
 	}
-	fmt.Fprintf(b, "\n%s\n\n| field | type | meaning |\n| --- | --- | --- |\n%s\n", title, strings.Join(rows, "\n"))
 	for _, id := range inner {
 		fields(t, b, g, pkg, id, "### "+id, done)
 	}
 }
+
+// shared are structs of flows that guests embed.
+var shared = []string{"HeaderOptions", "Mapping", "Leaving"}
 
 func jsonKey(f *ast.Field) string {
 	if f.Tag == nil || len(f.Names) == 0 {

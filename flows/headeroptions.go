@@ -8,20 +8,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // HeaderEncodings are the values of `encode`.
 var HeaderEncodings = []string{"auto", "raw", "percent", "base64", "rfc2047", "latin1", "ascii"}
 
+// DialectEncodings are further ones that single old systems had; only their
+// dialects take them.
+var DialectEncodings = []string{"hex", "utf8_uri", "utf8_uri_twice", "utf8_bin", "lcp_uri", "lcp_bin"}
+
 // HeaderOptionWords are the words of a block of header options.
-var HeaderOptionWords = []string{"join", "encode", "missing", "max", "quote", "escape"}
+var HeaderOptionWords = []string{"join", "encode", "missing", "max", "quote", "escape", "wrap"}
 
 // LongestHeader is the highest `max` that may be configured, in bytes.
 const LongestHeader = 64 << 10
 
 // SetOption sets one option from a configuration line: its word and its
-// arguments. known is false if the word is none of HeaderOptionWords.
-func (o *HeaderOptions) SetOption(word string, args []string) (known bool, err error) {
+// arguments. known is false if the word is none of HeaderOptionWords. more are
+// encodings beyond HeaderEncodings.
+func (o *HeaderOptions) SetOption(word string, args []string, more ...string) (known bool, err error) {
 	if !slices.Contains(HeaderOptionWords, word) {
 		return false, nil
 	}
@@ -43,6 +49,12 @@ func (o *HeaderOptions) SetOption(word string, args []string) (known bool, err e
 		o.Quote = arg
 	case "escape":
 		o.Escape = arg
+	case "wrap":
+		on, err := onOff(word, arg)
+		if err != nil {
+			return true, err
+		}
+		o.Wrap = &on
 	case "max":
 		n, err := strconv.Atoi(arg)
 		if err != nil {
@@ -53,13 +65,40 @@ func (o *HeaderOptions) SetOption(word string, args []string) (known bool, err e
 		}
 		o.Max = n
 	}
-	return true, o.Validate()
+	return true, o.Validate(more...)
+}
+
+func onOff(word, arg string) (bool, error) {
+	if arg != "on" && arg != "off" {
+		return false, fmt.Errorf("%s must be on or off, got '%s'", word, arg)
+	}
+	return arg == "on", nil
+}
+
+// Or fills what o leaves open from the defaults of a dialect or of a block around it.
+func (o HeaderOptions) Or(d HeaderOptions) HeaderOptions {
+	for _, t := range []struct{ to, from *string }{
+		{&o.Join, &d.Join}, {&o.Encode, &d.Encode}, {&o.Missing, &d.Missing}, {&o.Quote, &d.Quote}, {&o.Escape, &d.Escape},
+	} {
+		if *t.to == "" {
+			*t.to = *t.from
+		}
+	}
+	if o.Max == 0 {
+		o.Max = d.Max
+	}
+	if o.Wrap == nil {
+		o.Wrap = d.Wrap
+	}
+	o.Sparing = o.Sparing || d.Sparing
+	return o
 }
 
 // Validate refuses options that would make two lists of values look alike.
-func (o *HeaderOptions) Validate() error {
-	if o.Encode != "" && !slices.Contains(HeaderEncodings, o.Encode) {
-		return fmt.Errorf("unknown encoding %q; there are: %s", o.Encode, strings.Join(HeaderEncodings, ", "))
+// more are encodings beyond HeaderEncodings.
+func (o *HeaderOptions) Validate(more ...string) error {
+	if all := slices.Concat(HeaderEncodings, more); o.Encode != "" && !slices.Contains(all, o.Encode) {
+		return fmt.Errorf("unknown encoding %q; there are: %s", o.Encode, strings.Join(all, ", "))
 	}
 	if o.Max < 0 || o.Max > LongestHeader {
 		return fmt.Errorf("max must be between 1 and %d bytes, got %d", LongestHeader, o.Max)
@@ -83,6 +122,8 @@ func (o *HeaderOptions) Validate() error {
 		return fmt.Errorf("escape %q shares a character with join %q or quote %q", o.Escape, join, o.Quote)
 	case len(o.Escape) > 1:
 		return fmt.Errorf("escape %q must be one character", o.Escape)
+	case o.Wrap != nil && *o.Wrap && strings.Trim(join, " ") == "":
+		return fmt.Errorf("wrap needs a join that is more than blanks: they would be trimmed away")
 	}
 	return nil
 }
@@ -91,7 +132,7 @@ func (o *HeaderOptions) Validate() error {
 // encoding writes must never be mistaken for a mark.
 func markError(mark, encode string) error {
 	taken := "%"
-	switch encode {
+	switch encode { // hex uses no mark: letters and digits only
 	case "base64":
 		taken = "%+/="
 	case "rfc2047":
@@ -106,6 +147,7 @@ func markError(mark, encode string) error {
 			return fmt.Errorf("only printable ASCII can be a mark")
 		case c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
 			return fmt.Errorf("a letter or digit cannot be a mark")
+		case c == ' ' && strings.Trim(mark, " ") != "": // " | " is told apart by its bar
 		case strings.IndexByte(taken, c) >= 0:
 			return fmt.Errorf("%q is used by the encoding itself", c)
 		}
@@ -114,13 +156,20 @@ func markError(mark, encode string) error {
 }
 
 // ForLogin returns the options for a header that names a person to an
-// application: `encode ascii` loses what is not ASCII, and two people would
-// look alike (I06), so such a name is percent-encoded instead.
+// application: `encode ascii` and the code pages lose what does not fit, and two
+// people would look alike (I06), so such a name is percent-encoded instead.
 func (o HeaderOptions) ForLogin(name string) HeaderOptions {
 	o.Single = true
 	odd := func(r rune) bool { return r < ' ' || r > '~' }
-	if o.Encode == "ascii" && (strings.ContainsFunc(name, odd) || name != strings.TrimSpace(name)) {
+	wide := func(r rune) bool { return r > 0xFF }
+	switch {
+	case o.Encode == "ascii" && (strings.ContainsFunc(name, odd) || name != strings.TrimSpace(name)):
 		o.Encode = "auto"
+	case o.Encode == "lcp_bin" && (strings.ContainsFunc(name, wide) || !utf8.ValidString(name)):
+		o.Encode = "utf8_uri"
+	case o.Encode == "lcp_uri" && (strings.ContainsFunc(name, wide) || !utf8.ValidString(name)):
+		// Who decodes it once would take the bytes for others of the code page.
+		o.Encode = "utf8_uri_twice"
 	}
 	return o
 }
@@ -162,6 +211,14 @@ func Strings(v any) (values []string, list bool) {
 		return []string{s}, false
 	}
 	return nil, false
+}
+
+// First is the first value of an attribute, for headers that hold one.
+func First(v any) string {
+	if s, _ := Strings(v); len(s) > 0 {
+		return s[0]
+	}
+	return ""
 }
 
 func text(v any) string {

@@ -271,9 +271,15 @@ type HeaderOptions struct {
 	Quote string `json:"quote,omitempty"`
 	// Escape precedes a separator inside a value instead of percent-encoding it.
 	Escape string `json:"escape,omitempty"`
+	// Wrap puts the separator before the first and behind the last value of a list,
+	// too. Default: as the old system did; false where nothing else is said.
+	Wrap *bool `json:"wrap,omitempty"`
 	// Single says that the value is no list, such as a DN: a separator inside it means
 	// nothing. Set by who writes the header, never configured.
 	Single bool `json:"-"`
+	// Sparing says that Escape precedes separators only, and that Escape itself is
+	// percent-encoded where it would read as preceding one. Never configured, either.
+	Sparing bool `json:"-"`
 }
 
 // Dialect is a guest `identity.headers.*`: the headers one kind of old system expects.

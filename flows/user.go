@@ -59,6 +59,43 @@ func (u *User) Attribute(name string) (any, bool) {
 	return v, ok && v != nil
 }
 
+// Lookup follows a dotted path into attributes, or with claims. in front into the raw
+// claims; nil is nothing.
+func (u *User) Lookup(path string) any {
+	if u == nil {
+		return nil
+	}
+	if claim, ok := strings.CutPrefix(path, "claims."); ok {
+		return walk(u.Claims, claim)
+	}
+	if v, ok := u.Attribute(path); ok {
+		return v
+	}
+	if !strings.Contains(path, ".") {
+		return nil
+	}
+	return walk(u.Attributes, path)
+}
+
+// walk follows a dotted path through nested maps. Names may hold dots
+// themselves (https://example.com/roles): the longest that exists wins.
+func walk(m map[string]any, path string) any {
+	if v, ok := m[path]; ok {
+		return v
+	}
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] != '.' {
+			continue
+		}
+		if inner, ok := m[path[:i]].(map[string]any); ok {
+			if v := walk(inner, path[i+1:]); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
 // ReservedAttributes are the names of a User that no claim mapping and no
 // `set` may overwrite by accident: they have a meaning of their own.
 var ReservedAttributes = []string{"key", "realm", "provider", "subject", "name", "display_name", "email", "groups", "claims"}

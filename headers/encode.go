@@ -2,6 +2,7 @@ package headers
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -50,6 +51,12 @@ func Encode(name string, values []string, o flows.HeaderOptions) (value string, 
 			return "", true, nil
 		}
 		values, n, only, o.Single = []string{o.Missing}, 1, o.Missing, true
+	}
+	if o.Encode == "utf8_uri_twice" { // see flows.HeaderOptions.ForLogin
+		o.Encode, o.Single = "utf8_uri", true
+		e := newEncoder(&o, true)
+		only = e.list([]string{only}, flows.LongestHeader)
+		values, n = []string{only}, 1
 	}
 	e := newEncoder(&o, n == 1 && o.Single)
 	limit := o.Max
@@ -114,19 +121,38 @@ func (e *encoder) marked(c byte) bool { return c < 0x80 && e.marks[c>>6]&(1<<(c&
 
 // asIs reports that a value goes out untouched, whatever the mode's details.
 func (e *encoder) asIs(v string) bool {
-	if e.mode == "percent" || e.mode == "base64" || e.o.Quote != "" && !e.single {
+	switch e.mode {
+	case "percent", "base64", "utf8_uri", "lcp_uri":
+		return false
+	case "hex":
+		if looksHex(v) {
+			return false
+		}
+	}
+	if (e.o.Quote != "" || e.wrapped()) && !e.single {
 		return false
 	}
+	return e.plain(v)
+}
+
+// wrapped: the separator also stands before the first value and behind the last.
+func (e *encoder) wrapped() bool { return e.o.Wrap != nil && *e.o.Wrap }
+
+// plain reports that no byte of a value needs attention.
+func (e *encoder) plain(v string) bool {
 	if v[0] == ' ' || v[len(v)-1] == ' ' || e.mode == "rfc2047" && strings.Contains(v, "=?") {
 		return false
 	}
 	for i := range len(v) {
-		if c := v[i]; c < ' ' || c > '~' || e.marked(c) || c == '%' && !e.single && hexPair(v[i+1:]) {
+		if c := v[i]; c < ' ' || c > '~' || e.marked(c) || c == '%' && !e.single && e.mode != "hex" && hexPair(v[i+1:]) {
 			return false
 		}
 	}
 	return true
 }
+
+// looksHex: a plain "0x61646d696e" must not read like the encoded "admin".
+func looksHex(v string) bool { return len(v) >= 2 && v[0] == '0' && v[1]|0x20 == 'x' }
 
 // hexPair: a list's plain "a%2Cb" must not read like the encoded "a,b".
 func hexPair(s string) bool {
@@ -137,6 +163,11 @@ const hexDigits = "0123456789abcdefABCDEF"
 
 func (e *encoder) list(values []string, limit int) string {
 	var b strings.Builder
+	wrap := e.wrapped() && !e.single
+	if wrap { // blanks at the very ends of a header are nobody's
+		b.WriteString(strings.TrimLeft(e.join, " "))
+	}
+	first := true
 	for _, v := range values {
 		if v == "" {
 			continue
@@ -144,9 +175,10 @@ func (e *encoder) list(values []string, limit int) string {
 		if b.Len() > limit {
 			break // refused anyway: a huge list costs no more than its limit
 		}
-		if b.Len() > 0 {
+		if !first {
 			b.WriteString(e.join)
 		}
+		first = false
 		if !e.single {
 			b.WriteString(e.o.Quote)
 		}
@@ -155,6 +187,9 @@ func (e *encoder) list(values []string, limit int) string {
 			b.WriteString(e.o.Quote)
 		}
 	}
+	if wrap {
+		b.WriteString(strings.TrimRight(e.join, " "))
+	}
 	return b.String()
 }
 
@@ -162,10 +197,16 @@ func (e *encoder) value(b *strings.Builder, v string) {
 	switch {
 	case e.mode == "base64":
 		b.WriteString(base64.StdEncoding.EncodeToString([]byte(v)))
-	case e.asIs(v):
-		b.WriteString(v)
-	case e.mode == "rfc2047":
+	case e.mode == "hex":
+		if !looksHex(v) && e.plain(v) {
+			b.WriteString(v)
+			return
+		}
+		b.WriteString("0x" + hex.EncodeToString([]byte(v)))
+	case e.mode == "rfc2047" && !e.plain(v):
 		words(b, v)
+	case e.mode == "rfc2047" || e.asIs(v):
+		b.WriteString(v)
 	default:
 		e.escape(b, v)
 	}
@@ -177,15 +218,18 @@ type fate int
 const (
 	keep fate = iota
 	percent
-	oneByte  // latin1
-	question // ascii: what does not fit is lost
+	oneByte    // latin1
+	onePercent // lcp_uri: the one byte that latin1 has for it, as %XX
+	question   // ascii and code pages: what does not fit is lost
 )
 
 // escape writes a value that cannot go as it is. As soon as one byte of it is
 // percent-encoded, % is too, so that decoding has one answer.
 func (e *encoder) escape(b *strings.Builder, v string) {
 	inner := strings.Trim(v, " ")
-	if e.mode != "auto" && e.mode != "percent" {
+	switch e.mode {
+	case "auto", "percent", "utf8_uri", "lcp_uri":
+	default:
 		inner = strings.TrimFunc(v, unicode.IsSpace)
 	}
 	start := strings.Index(v, inner)
@@ -193,6 +237,8 @@ func (e *encoder) escape(b *strings.Builder, v string) {
 	at := func(i int) (part string, f fate) {
 		r, n := utf8.DecodeRuneInString(v[i:])
 		switch {
+		case i >= start && i < end && e.misleads(v[i:]):
+			return v[i : i+n], percent
 		case i >= start && i < end:
 			return v[i : i+n], e.fate(r, n)
 		case e.mode == "ascii":
@@ -203,7 +249,7 @@ func (e *encoder) escape(b *strings.Builder, v string) {
 	encoded := false
 	for i := 0; i < len(v) && !encoded; {
 		part, f := at(i)
-		encoded = f == percent || part == "%" && !e.single && hexPair(v[i+1:])
+		encoded = f == percent || f == onePercent || part == "%" && !e.single && hexPair(v[i+1:])
 		i += len(part)
 	}
 	for i := 0; i < len(v); {
@@ -220,7 +266,10 @@ func (e *encoder) put(b *strings.Builder, part string, f fate, encoded bool) {
 	case f == oneByte:
 		r, _ := utf8.DecodeRuneInString(part)
 		b.WriteByte(byte(r))
-	case f == percent || part == "%" && encoded:
+	case f == percent || f == onePercent || part == "%" && encoded:
+		if r, _ := utf8.DecodeRuneInString(part); f == onePercent {
+			part = string([]byte{byte(r)})
+		}
 		for i := range len(part) {
 			const upper = "0123456789ABCDEF"
 			b.WriteByte('%')
@@ -228,11 +277,27 @@ func (e *encoder) put(b *strings.Builder, part string, f fate, encoded bool) {
 			b.WriteByte(upper[part[i]&15])
 		}
 	default:
-		if e.o.Escape != "" && len(part) == 1 && e.marked(part[0]) {
+		if e.o.Escape != "" && len(part) == 1 && e.marked(part[0]) && !(e.o.Sparing && part == e.o.Escape) {
 			b.WriteString(e.o.Escape)
 		}
 		b.WriteString(part)
 	}
+}
+
+// misleads reports that a value goes on with an escape that would read as one of
+// ours: one or more of it in front of a separator or of the end (P14). To many
+// readers a backslash does so in front of the closing quote, too.
+func (e *encoder) misleads(v string) bool {
+	switch {
+	case e.single:
+		return false
+	case e.o.Quote != "" && e.o.Escape == "":
+		return strings.Trim(v, `\`) == ""
+	case !e.o.Sparing || e.o.Escape == "" || !strings.HasPrefix(v, e.o.Escape):
+		return false
+	}
+	rest := strings.TrimLeft(v, e.o.Escape)
+	return rest == "" || e.marked(rest[0])
 }
 
 // fate of one character that stands between others.
@@ -245,6 +310,24 @@ func (e *encoder) fate(r rune, n int) fate {
 	}
 	visible := r >= ' ' && r <= '~'
 	switch e.mode {
+	case "utf8_uri", "lcp_uri":
+		switch {
+		case visible && r != ' ' && r != '%':
+			return keep
+		case e.mode == "lcp_uri" && n == 2 && r <= 0xFF:
+			return onePercent
+		case e.mode == "lcp_uri" && (n > 1 || r == utf8.RuneError):
+			return question
+		}
+	case "lcp_bin":
+		switch {
+		case visible:
+			return keep
+		case n == 2 && r >= 0xA0 && r <= 0xFF:
+			return oneByte
+		case n > 1 && r > 0xFF || r == utf8.RuneError:
+			return question
+		}
 	case "auto":
 		if visible {
 			return keep
@@ -265,7 +348,7 @@ func (e *encoder) fate(r rune, n int) fate {
 			return keep
 		}
 		return question
-	default: // raw; U+0085, U+2028 and U+2029 end a line for many readers
+	default: // raw and utf8_bin; U+0085, U+2028 and U+2029 end a line for many readers
 		if visible || n > 1 && !unicode.IsControl(r) && r != 0x2028 && r != 0x2029 {
 			return keep
 		}

@@ -1,9 +1,11 @@
 package headers
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -14,6 +16,8 @@ import (
 type Plan struct {
 	sources []source
 	late    bool
+	// nobody is what goes out where the application is not told who is there.
+	nobody Prebuilt
 }
 
 type source struct {
@@ -31,7 +35,6 @@ type source struct {
 func NewPlan(dialects ...flows.Dialect) (*Plan, error) {
 	p := &Plan{}
 	var own []string
-	sent := map[string]string{}
 	for _, d := range dialects {
 		if o, ok := d.(*OwnHeader); ok {
 			if inClass(own, o.Name) {
@@ -44,9 +47,12 @@ func NewPlan(dialects ...flows.Dialect) (*Plan, error) {
 		s := source{dialect: d, owned: NewStripper(d.Owned())}
 		if _, ok := d.(*OwnHeader); !ok {
 			s.covered = own
-			if err := once(sent, d.Owned()); err != nil {
+			if err := once(p.sources, d.Owned(), s.owned); err != nil {
 				return nil, err
 			}
+		}
+		if len(d.Owned()) == 0 {
+			return nil, errors.New("a dialect sends nothing: map headers with lines `attribute <Header> <attribute>`")
 		}
 		for _, n := range d.Owned() {
 			if err := ValidateOwned(n); err != nil {
@@ -61,20 +67,60 @@ func NewPlan(dialects ...flows.Dialect) (*Plan, error) {
 		}
 		p.sources = append(p.sources, s)
 	}
-	return p, nil
+	return p, p.anonymous()
 }
 
-func once(sent map[string]string, names []string) error {
-	mine := map[string]bool{}
-	for _, n := range names {
-		f := Fold(n)
-		if other, ok := sent[f]; ok && !mine[f] {
-			return fmt.Errorf("two dialects send %s and %s, which many applications cannot tell apart", other, n)
+// once refuses a name or a family of which another dialect has a part.
+func once(others []source, names []string, mine *Stripper) error {
+	for _, o := range others {
+		if _, ok := o.dialect.(*OwnHeader); ok {
+			continue
 		}
-		sent[f], mine[f] = n, true
+		for _, n := range names {
+			if o.owned.Owns(strings.TrimSuffix(n, "*")) {
+				return twice(o.dialect.Owned(), n)
+			}
+		}
+		for _, n := range o.dialect.Owned() {
+			if mine.Owns(strings.TrimSuffix(n, "*")) {
+				return twice(names, n)
+			}
+		}
 	}
 	return nil
 }
+
+func twice(owned []string, name string) error {
+	other := owned[0]
+	for _, n := range owned {
+		if NewStripper([]string{n}).Owns(strings.TrimSuffix(name, "*")) {
+			other = n
+			break
+		}
+	}
+	return fmt.Errorf("two dialects send %s and %s, which many applications cannot tell apart", other, name)
+}
+
+// anonymous asks the dialects what they say of nobody.
+func (p *Plan) anonymous() error {
+	w := &Writer{}
+	for i := range p.sources {
+		d, ok := p.sources[i].dialect.(flows.AnonymousDialect)
+		if !ok {
+			continue
+		}
+		w.from = &p.sources[i]
+		if err := d.Anonymous(w); err != nil {
+			return err
+		}
+	}
+	p.nobody = Prebuilt{w.fields}
+	return nil
+}
+
+// Nobody are the headers where the application is not told who is there: those
+// of old systems which said so. They are the same for every request.
+func (p *Plan) Nobody() Prebuilt { return p.nobody }
 
 // Owned are the names and families that must be stripped from every request of
 // every site.

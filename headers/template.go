@@ -139,42 +139,7 @@ func placeholder(name string) (part, error) {
 }
 
 func userLookup(path string) func(*flows.Facts) any {
-	if claim, ok := strings.CutPrefix(path, "claims."); ok {
-		return func(f *flows.Facts) any {
-			if f.User == nil {
-				return nil
-			}
-			return walk(f.User.Claims, claim)
-		}
-	}
-	return func(f *flows.Facts) any {
-		if v, ok := f.User.Attribute(path); ok {
-			return v
-		}
-		if f.User == nil || !strings.Contains(path, ".") {
-			return nil
-		}
-		return walk(f.User.Attributes, path)
-	}
-}
-
-// walk follows a dotted path through nested maps. Names may hold dots
-// themselves (https://example.com/roles): the longest that exists wins.
-func walk(m map[string]any, path string) any {
-	if v, ok := m[path]; ok {
-		return v
-	}
-	for i := len(path) - 1; i > 0; i-- {
-		if path[i] != '.' {
-			continue
-		}
-		if inner, ok := m[path[:i]].(map[string]any); ok {
-			if v := walk(inner, path[i+1:]); v != nil {
-				return v
-			}
-		}
-	}
-	return nil
+	return func(f *flows.Facts) any { return f.User.Lookup(path) }
 }
 
 // authLookups read the evidence. Trust in a device is no evidence about a

@@ -210,7 +210,7 @@ func (s *dialectSuite) run(f *flows.Facts) *dialectWriter {
 		if !s.owns(e.Name) {
 			s.t.Errorf("%s is written but not owned: a client could forge it", e.Name)
 		}
-		if err := e.Options.Validate(); err != nil {
+		if err := e.Options.Validate(flows.DialectEncodings...); err != nil {
 			s.t.Errorf("%s: %v", e.Name, err)
 		}
 		for _, enc := range s.encode {
@@ -243,6 +243,9 @@ func (s *dialectSuite) wire(e SetHeader, encode EncodeFunc) {
 	}
 	if e.Options.Single || e.Options.Quote != "" || e.Options.Escape != "" || len(members) == 0 {
 		return
+	}
+	if w := e.Options.Wrap; w != nil && *w {
+		v = strings.TrimSuffix(strings.TrimPrefix(v, strings.TrimLeft(join, " ")), strings.TrimRight(join, " "))
 	}
 	if got := strings.Count(v, join) + 1; got != len(members) {
 		s.t.Errorf("%s: %d values read as %d in %q", e.Name, len(members), got, v)

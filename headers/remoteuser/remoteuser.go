@@ -59,28 +59,10 @@ func (d *Dialect) Headers(f *flows.Facts, w flows.HeaderWriter) error {
 //	    max     <bytes>
 //	    quote   <mark>
 //	    escape  <mark>
+//	    wrap    on|off
 //	}
 func (d *Dialect) UnmarshalCaddyfile(t *caddyfile.Dispenser) error {
-	t.Next() // the dialect's name
-	if t.NextArg() {
-		return t.Errf("remote_user takes no argument, got %q; its options stand in a block", t.Val())
-	}
-	seen := map[string]bool{}
-	for nesting := t.Nesting(); t.NextBlock(nesting); {
-		word := t.Val()
-		if seen[word] {
-			return t.Errf("%s is written twice", word)
-		}
-		seen[word] = true
-		known, err := d.SetOption(word, t.RemainingArgs())
-		if !known {
-			return t.Errf("unknown option '%s' of remote_user; there are: join, encode, missing, max, quote, escape", word)
-		}
-		if err != nil {
-			return t.WrapErr(err)
-		}
-	}
-	return nil
+	return flows.ParseDialect(t, d.Validate, d.Words())
 }
 
 var (

@@ -5,8 +5,11 @@ package siteminder
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -35,10 +38,26 @@ type Dialect struct {
 	AuthType string `json:"auth_type,omitempty"`
 	// Directory is the text of SM_AUTHDIRNAME. Default: the provider's name.
 	Directory string `json:"directory,omitempty"`
+	// DirectoryOID is the text of SM_AUTHDIROID. Default: the header is not sent.
+	DirectoryOID string `json:"directory_oid,omitempty"`
+	// DirectoryNamespace is the text of SM_AUTHDIRNAMESPACE, such as LDAP:. Default:
+	// the header is not sent.
+	DirectoryNamespace string `json:"directory_namespace,omitempty"`
+	// DirectoryServer is the text of SM_AUTHDIRSERVER. Default: the header is not sent.
+	DirectoryServer string `json:"directory_server,omitempty"`
 	// Realm is the text of SM_REALM. Default: the header is not sent.
 	Realm string `json:"realm,omitempty"`
+	// RealmOID is the text of SM_REALMOID. Default: the header is not sent.
+	RealmOID string `json:"realm_oid,omitempty"`
+	// Domain is the text of SM_SDOMAIN. Default: the header is not sent.
+	Domain string `json:"domain,omitempty"`
+	// LogoffURI are the agent's LogOffUri: every path that begins with one of them
+	// ends the session. Beside them does any *.fcc with smlogout=true in its query.
+	LogoffURI []string `json:"logoff_uri,omitempty"`
 	// How values become headers. Defaults here: encode raw, join ^.
 	flows.HeaderOptions
+	flows.Mapping
+	flows.Leaving
 }
 
 // CaddyModule returns the module's description.
@@ -46,27 +65,45 @@ func (Dialect) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "identity.headers.siteminder", New: func() caddy.Module { return new(Dialect) }}
 }
 
+// defaults are how the web agent writes values.
+var defaults = flows.HeaderOptions{Encode: "raw", Join: "^"}
+
 // Provision fills in the defaults.
 func (d *Dialect) Provision(caddy.Context) error {
-	if d.Encode == "" {
-		d.Encode = "raw"
-	}
-	if d.Join == "" {
-		d.Join = "^"
-	}
+	d.HeaderOptions = d.Or(defaults)
 	return nil
 }
 
 // Validate checks what an operator may have written in JSON.
 func (d *Dialect) Validate() error {
-	for word, text := range map[string]string{"auth_type": d.AuthType, "directory": d.Directory, "realm": d.Realm} {
-		for _, r := range text {
+	for _, t := range d.texts() {
+		for _, r := range t.text {
 			if r < ' ' || r == 0x7f {
-				return fmt.Errorf("%s holds a control character", word)
+				return fmt.Errorf("%s holds a control character", t.word)
 			}
 		}
 	}
-	return d.HeaderOptions.Validate()
+	for _, p := range d.LogoffURI {
+		if err := flows.ValidLeavePath(p); err != nil || p[0] != '/' {
+			return fmt.Errorf("logoff_uri: '%s' must be a path that not every request begins with", p)
+		}
+	}
+	o := d.Or(defaults)
+	return errors.Join(o.Validate(), d.Mapping.Validate(), d.Leaving.Validate())
+}
+
+// texts are headers whose value an operator writes.
+func (d *Dialect) texts() [8]struct{ word, text, legacy, plain string } {
+	return [...]struct{ word, text, legacy, plain string }{
+		{"auth_type", d.AuthType, "SM_AUTHTYPE", "SMAUTHTYPE"},
+		{"directory", d.Directory, "SM_AUTHDIRNAME", "SMAUTHDIRNAME"},
+		{"directory_oid", d.DirectoryOID, "SM_AUTHDIROID", "SMAUTHDIROID"},
+		{"directory_namespace", d.DirectoryNamespace, "SM_AUTHDIRNAMESPACE", "SMAUTHDIRNAMESPACE"},
+		{"directory_server", d.DirectoryServer, "SM_AUTHDIRSERVER", "SMAUTHDIRSERVER"},
+		{"realm", d.Realm, "SM_REALM", "SMREALM"},
+		{"realm_oid", d.RealmOID, "SM_REALMOID", "SMREALMOID"},
+		{"domain", d.Domain, "SM_SDOMAIN", "SMSDOMAIN"},
+	}
 }
 
 // bare are the names the agent has without an underscore. They are owned one
@@ -78,8 +115,10 @@ var bare = []string{
 	"SMUSERGROUPS", "SMUSERMSG", "SMDOMINOCN",
 }
 
-// Owned is the whole family, in both spellings, whichever is sent.
-func (d *Dialect) Owned() []string { return append([]string{"SM_*"}, bare...) }
+// Owned is the whole family, in both spellings, whichever is sent, and what is mapped.
+func (d *Dialect) Owned() []string {
+	return slices.Concat([]string{"SM_*"}, bare, d.Names())
+}
 
 // PerRequest are the two that differ from request to request.
 func (d *Dialect) PerRequest() []string { return []string{d.timeToExpire(), d.transactionID()} }
@@ -94,16 +133,38 @@ func (d *Dialect) name(legacy, plain string) string {
 	return plain
 }
 
+// Leave is what the agent did at a logoff: LogOffUri is compared as a prefix.
+func (d *Dialect) Leave() flows.Leave {
+	paths := []flows.LeavePath{{Path: "*.fcc", Query: "smlogout=true"}}
+	for _, p := range d.LogoffURI {
+		paths = append(paths, flows.LeavePath{Path: strings.TrimSuffix(p, "*") + "*"})
+	}
+	return d.Leaving.Leave([]string{"SMSESSION"}, paths...)
+}
+
 // Headers writes them.
 func (d *Dialect) Headers(f *flows.Facts, w flows.HeaderWriter) error {
-	o := d.HeaderOptions
-	o.Single = true
 	if d.wantsConstant(w) {
-		if err := d.constant(f, w, o); err != nil {
+		if err := d.constant(f, w); err != nil {
 			return err
 		}
 	}
 	return d.perRequest(f, w)
+}
+
+// wantsConstant spares each request the work on what stays the same.
+func (d *Dialect) wantsConstant(w flows.HeaderWriter) bool {
+	for _, c := range constants {
+		if flows.Wants(w, d.name(c.legacy, c.plain)) {
+			return true
+		}
+	}
+	for _, a := range d.Attributes {
+		if flows.Wants(w, a.Header) {
+			return true
+		}
+	}
+	return false
 }
 
 // constants are the headers that stay the same while a session lasts.
@@ -114,46 +175,54 @@ var constants = [...]struct{ legacy, plain string }{
 	{"SM_AUTHTYPE", "SMAUTHTYPE"},
 	{"SM_AUTHDIRNAME", "SMAUTHDIRNAME"},
 	{"SM_SERVERSESSIONID", "SMSERVERSESSIONID"},
-	{"SM_REALM", "SMREALM"},
 	{"SM_USERGROUPS", "SMUSERGROUPS"},
+	{"SM_REALM", "SMREALM"},
+	{"SM_REALMOID", "SMREALMOID"},
+	{"SM_AUTHDIROID", "SMAUTHDIROID"},
+	{"SM_AUTHDIRNAMESPACE", "SMAUTHDIRNAMESPACE"},
+	{"SM_AUTHDIRSERVER", "SMAUTHDIRSERVER"},
+	{"SM_SDOMAIN", "SMSDOMAIN"},
 }
 
-func (d *Dialect) wantsConstant(w flows.HeaderWriter) bool {
-	for _, c := range constants {
-		if flows.Wants(w, d.name(c.legacy, c.plain)) {
-			return true
-		}
-	}
-	return false
-}
-
-func (d *Dialect) constant(f *flows.Facts, w flows.HeaderWriter, o flows.HeaderOptions) error {
+func (d *Dialect) constant(f *flows.Facts, w flows.HeaderWriter) error {
+	o := d.HeaderOptions
+	o.Single = true
 	u, login := f.User, newest(f)
 	dn, universal := d.userDN(u), d.universalID(u)
-	for i, h := range [...]struct {
-		value string
-		o     flows.HeaderOptions
+	for _, h := range [...]struct {
+		legacy, plain, value string
+		o                    flows.HeaderOptions
 	}{
-		{u.Name, d.ForLogin(u.Name)},
-		{dn, d.ForLogin(dn)},
-		{universal, d.ForLogin(universal)},
-		{d.authType(login), o},
-		{or(d.Directory, or(login.Provider, u.Provider)), o},
-		{sessionID(f), o},
+		{"SM_USER", "SMUSER", u.Name, d.ForLogin(u.Name)},
+		{"SM_USERDN", "SMUSERDN", dn, d.ForLogin(dn)},
+		{"SM_UNIVERSALID", "SMUNIVERSALID", universal, d.ForLogin(universal)},
+		{"SM_SERVERSESSIONID", "SMSERVERSESSIONID", sessionID(f), o},
 	} {
-		if err := w.Set(d.name(constants[i].legacy, constants[i].plain), []string{h.value}, h.o); err != nil {
+		if err := w.Set(d.name(h.legacy, h.plain), []string{h.value}, h.o); err != nil {
 			return err
 		}
 	}
-	if d.Realm != "" {
-		if err := w.Set(d.name("SM_REALM", "SMREALM"), []string{d.Realm}, o); err != nil {
+	for _, t := range d.texts() {
+		switch t.word {
+		case "auth_type":
+			t.text = d.authType(login)
+		case "directory":
+			t.text = or(d.Directory, or(login.Provider, u.Provider))
+		default:
+			if t.text == "" {
+				continue
+			}
+		}
+		if err := w.Set(d.name(t.legacy, t.plain), []string{t.text}, o); err != nil {
 			return err
 		}
 	}
-	if !d.Groups {
-		return nil
+	if d.Groups {
+		if err := w.Set(d.name("SM_USERGROUPS", "SMUSERGROUPS"), groups(u), d.HeaderOptions); err != nil {
+			return err
+		}
 	}
-	return w.Set(d.name("SM_USERGROUPS", "SMUSERGROUPS"), groups(u), d.HeaderOptions)
+	return d.Write(u, w, d.HeaderOptions)
 }
 
 // perRequest runs for every request: it works out only what is asked for. Both
@@ -247,78 +316,52 @@ func or(a, b string) string {
 // UnmarshalCaddyfile sets up the dialect from Caddyfile tokens. Syntax:
 //
 //	siteminder {
-//	    legacy_variables on|off
-//	    groups           on|off
-//	    user_dn          <attribute>
-//	    universal_id     <attribute>
-//	    auth_type        <text>
-//	    directory        <text>
-//	    realm            <text>
-//	    join             <separator>
-//	    encode           auto|raw|percent|base64|rfc2047|latin1|ascii
-//	    missing          omit|empty|<text>
-//	    max              <bytes>
-//	    quote            <mark>
-//	    escape           <mark>
+//	    legacy_variables    on|off
+//	    groups              on|off
+//	    user_dn             <attribute>
+//	    universal_id        <attribute>
+//	    auth_type           <text>
+//	    directory           <text>
+//	    realm               <text>
+//	    realm_oid           <text>
+//	    directory_oid       <text>
+//	    directory_namespace <text>
+//	    directory_server    <text>
+//	    domain              <text>
+//	    logoff_uri          <path…>
+//	    join                <separator>
+//	    encode              auto|raw|percent|base64|rfc2047|latin1|ascii
+//	    missing             omit|empty|<text>
+//	    max                 <bytes>
+//	    quote               <mark>
+//	    escape              <mark>
+//	    wrap                on|off
+//	    attribute           <Header> <attribute>
+//	    logout              <path…>
+//	    clear_cookie        <name…>
 //	}
 func (d *Dialect) UnmarshalCaddyfile(t *caddyfile.Dispenser) error {
-	t.Next() // the dialect's name
-	if t.NextArg() {
-		return t.Errf("siteminder takes no argument, got %q; its options stand in a block", t.Val())
-	}
-	seen := map[string]bool{}
-	for nesting := t.Nesting(); t.NextBlock(nesting); {
-		word := t.Val()
-		if seen[word] {
-			return t.Errf("%s is written twice", word)
-		}
-		seen[word] = true
-		if err := d.option(t, word); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *Dialect) option(t *caddyfile.Dispenser, word string) error {
-	args := t.RemainingArgs()
-	if known, err := d.SetOption(word, args); known {
-		return wrap(t, err)
-	}
-	texts := map[string]*string{
-		"user_dn": &d.UserDN, "universal_id": &d.UniversalID,
-		"auth_type": &d.AuthType, "directory": &d.Directory, "realm": &d.Realm,
-	}
-	to, isText := texts[word]
-	if !isText && word != "legacy_variables" && word != "groups" {
-		return t.Errf("unknown option '%s' of siteminder; there are: legacy_variables, groups, user_dn, universal_id, "+
-			"auth_type, directory, realm, join, encode, missing, max, quote, escape", word)
-	}
-	if len(args) != 1 || args[0] == "" {
-		return t.Errf("%s takes exactly one argument, got %d", word, len(args))
-	}
-	if isText {
-		*to = args[0]
-		return wrap(t, d.Validate())
-	}
-	if args[0] != "on" && args[0] != "off" {
-		return t.Errf("%s must be on or off, got '%s'", word, args[0])
-	}
-	on := args[0] == "on"
-	if word == "groups" {
-		d.Groups = on
-	} else {
-		d.LegacyVariables = &on
-	}
-	return nil
-}
-
-// wrap adds the file and the line; WrapErr would add them to nil as well.
-func wrap(t *caddyfile.Dispenser, err error) error {
-	if err == nil {
-		return nil
-	}
-	return t.WrapErr(err)
+	return flows.ParseDialect(t, d.Validate, flows.Options{
+		flows.SwitchOption("legacy_variables", func(on bool) { d.LegacyVariables = &on }),
+		flows.SwitchOption("groups", func(on bool) { d.Groups = on }),
+		flows.TextOption("user_dn", &d.UserDN),
+		flows.TextOption("universal_id", &d.UniversalID),
+		flows.TextOption("auth_type", &d.AuthType),
+		flows.TextOption("directory", &d.Directory),
+		flows.TextOption("realm", &d.Realm),
+		flows.TextOption("realm_oid", &d.RealmOID),
+		flows.TextOption("directory_oid", &d.DirectoryOID),
+		flows.TextOption("directory_namespace", &d.DirectoryNamespace),
+		flows.TextOption("directory_server", &d.DirectoryServer),
+		flows.TextOption("domain", &d.Domain),
+		{Word: "logoff_uri", Set: func(args []string) error {
+			if len(args) == 0 {
+				return errors.New("logoff_uri takes at least one path")
+			}
+			d.LogoffURI = args
+			return nil
+		}},
+	}, d.HeaderOptions.Words(), &d.Mapping, &d.Leaving)
 }
 
 var (
@@ -326,4 +369,5 @@ var (
 	_ caddy.Validator       = (*Dialect)(nil)
 	_ caddyfile.Unmarshaler = (*Dialect)(nil)
 	_ flows.Dialect         = (*Dialect)(nil)
+	_ flows.Leaver          = (*Dialect)(nil)
 )

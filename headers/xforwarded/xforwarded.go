@@ -69,36 +69,10 @@ func (d *Dialect) Headers(f *flows.Facts, w flows.HeaderWriter) error {
 //	    max     <bytes>
 //	    quote   <mark>
 //	    escape  <mark>
+//	    wrap    on|off
 //	}
 func (d *Dialect) UnmarshalCaddyfile(t *caddyfile.Dispenser) error {
-	t.Next() // the dialect's name
-	if t.NextArg() {
-		return t.Errf("x_forwarded takes no argument, got %q; its options stand in a block", t.Val())
-	}
-	seen := map[string]bool{}
-	for nesting := t.Nesting(); t.NextBlock(nesting); {
-		word := t.Val()
-		if seen[word] {
-			return t.Errf("%s is written twice", word)
-		}
-		seen[word] = true
-		args := t.RemainingArgs()
-		if word == "user" {
-			if len(args) != 1 || args[0] == "" {
-				return t.Errf("user takes exactly one attribute, got %d arguments", len(args))
-			}
-			d.User = args[0]
-			continue
-		}
-		known, err := d.SetOption(word, args)
-		if !known {
-			return t.Errf("unknown option '%s' of x_forwarded; there are: user, join, encode, missing, max, quote, escape", word)
-		}
-		if err != nil {
-			return t.WrapErr(err)
-		}
-	}
-	return nil
+	return flows.ParseDialect(t, d.Validate, flows.Options{flows.TextOption("user", &d.User)}, d.Words())
 }
 
 var (
