@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 	"github.com/sallyport-gateway/sallyport/headers"
+	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
 	_ "github.com/sallyport-gateway/sallyport/headers/siteminder"
 	_ "github.com/sallyport-gateway/sallyport/headers/xforwarded"
@@ -273,6 +274,7 @@ func TestDialectGoldensAreComplete(t *testing.T) {
 }
 
 var dialectNames = []string{
+	"oam",
 	"remote_user",
 	"siteminder",
 	"x_forwarded",
@@ -281,6 +283,7 @@ var dialectNames = []string{
 func TestDialectsConform(t *testing.T) {
 	t.Parallel()
 	for _, block := range []string{
+		"oam", "oam {\n user email\n attribute X-Groups groups\n}",
 
 		"siteminder", "siteminder {\n legacy_variables off\n groups on\n encode rfc2047\n}", "siteminder {\n groups on\n missing empty\n encode latin1\n}",
 		"remote_user", "remote_user {\n join |\n encode percent\n missing none\n}", "x_forwarded", "x_forwarded {\n user subject\n encode base64\n}",
