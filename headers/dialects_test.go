@@ -21,6 +21,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
 	_ "github.com/sallyport-gateway/sallyport/headers/siteminder"
+	_ "github.com/sallyport-gateway/sallyport/headers/webseal"
 	_ "github.com/sallyport-gateway/sallyport/headers/xforwarded"
 )
 
@@ -277,13 +278,14 @@ var dialectNames = []string{
 	"oam",
 	"remote_user",
 	"siteminder",
+	"webseal",
 	"x_forwarded",
 }
 
 func TestDialectsConform(t *testing.T) {
 	t.Parallel()
 	for _, block := range []string{
-		"oam", "oam {\n user email\n attribute X-Groups groups\n}",
+		"oam", "oam {\n user email\n attribute X-Groups groups\n}", "webseal", "webseal {\n encode lcp_bin\n attribute X-Dept department\n missing NOT_FOUND\n}",
 
 		"siteminder", "siteminder {\n legacy_variables off\n groups on\n encode rfc2047\n}", "siteminder {\n groups on\n missing empty\n encode latin1\n}",
 		"remote_user", "remote_user {\n join |\n encode percent\n missing none\n}", "x_forwarded", "x_forwarded {\n user subject\n encode base64\n}",
@@ -406,6 +408,17 @@ func TestDialectErrors(t *testing.T) {
 		{"siteminder {\n logoff_uri logout.html\n}", "logoff_uri: 'logout.html' must be a path"},
 		{"siteminder {\n encode utf8_uri\n}", "unknown encoding"},
 		{"remote_user {\n encode hex\n}", "unknown encoding"},
+		{"webseal {\n send iv-user iv-creds\n}", "send: no header is called 'iv-creds'; there are: iv-user, iv-user-l, iv-groups"},
+		{"webseal {\n send\n}", "send takes at least one header"},
+		{"webseal {\n anonymous Gäste\n}", "anonymous must be printable ASCII"},
+		{"webseal {\n encode hex\n}", "there are: auto, raw, percent, base64, rfc2047, latin1, ascii, utf8_uri, utf8_bin, lcp_uri, lcp_bin"},
+		{"webseal {\n logout *\n}", "logout: '*' would end every session"},
+		{"webseal {\n logout /*\n}", "logout: '/*' would end every session"},
+		{"webseal {\n logout bye\n}", "logout: 'bye' is no path: it must begin with / or *"},
+		{"webseal {\n logout /a*b\n}", "a path here is exact or has one * at either end"},
+		{"webseal {\n logout\n}", "logout takes at least one argument"},
+		{"webseal {\n clear_cookie \"a b\"\n}", "clear_cookie: \"a b\" is no cookie name"},
+		{"webseal {\n join \"\\\"\"\n}", "share a character"},
 	} {
 		if _, _, err := load(t, tc.block); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q: error %v, want %q", tc.block, err, tc.want)

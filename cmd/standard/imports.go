@@ -31,5 +31,6 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
 	_ "github.com/sallyport-gateway/sallyport/headers/siteminder"
+	_ "github.com/sallyport-gateway/sallyport/headers/webseal"
 	_ "github.com/sallyport-gateway/sallyport/headers/xforwarded"
 )
