@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 	"github.com/sallyport-gateway/sallyport/headers"
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
+	_ "github.com/sallyport-gateway/sallyport/headers/openam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
 	_ "github.com/sallyport-gateway/sallyport/headers/siteminder"
 	_ "github.com/sallyport-gateway/sallyport/headers/webseal"
@@ -276,6 +277,7 @@ func TestDialectGoldensAreComplete(t *testing.T) {
 
 var dialectNames = []string{
 	"oam",
+	"openam",
 	"remote_user",
 	"siteminder",
 	"webseal",
@@ -286,6 +288,7 @@ func TestDialectsConform(t *testing.T) {
 	t.Parallel()
 	for _, block := range []string{
 		"oam", "oam {\n user email\n attribute X-Groups groups\n}", "webseal", "webseal {\n encode lcp_bin\n attribute X-Dept department\n missing NOT_FOUND\n}",
+		"openam {\n attribute uid name\n attribute memberOf groups\n}",
 
 		"siteminder", "siteminder {\n legacy_variables off\n groups on\n encode rfc2047\n}", "siteminder {\n groups on\n missing empty\n encode latin1\n}",
 		"remote_user", "remote_user {\n join |\n encode percent\n missing none\n}", "x_forwarded", "x_forwarded {\n user subject\n encode base64\n}",
@@ -365,7 +368,7 @@ func TestI06LossyEncodingsKeepLoginsApart(t *testing.T) {
 // minimal is a dialect's shortest block, with further lines.
 func minimal(name string, lines ...string) string {
 	switch name {
-	case "okta_ag": // any names: without one there is nothing to send
+	case "openam", "okta_ag": // any names: without one there is nothing to send
 		lines = append([]string{"attribute X-User name"}, lines...)
 	}
 	if len(lines) == 0 {
@@ -408,6 +411,11 @@ func TestDialectErrors(t *testing.T) {
 		{"siteminder {\n logoff_uri logout.html\n}", "logoff_uri: 'logout.html' must be a path"},
 		{"siteminder {\n encode utf8_uri\n}", "unknown encoding"},
 		{"remote_user {\n encode hex\n}", "unknown encoding"},
+		{"openam", "no header is mapped: add a line `attribute <Header> <attribute>`"},
+		{"openam {\n attribute X-User\n}", "attribute takes a header and an attribute, got 1 arguments"},
+		{"openam {\n attribute X:User name\n}", "\"X:User\" is no header name (RFC 9110 §5.1)"},
+		{"openam {\n attribute X-User \"CORP {user.name}\"\n}", "is no attribute; a text with placeholders is a line `header X-User …` of protect"},
+		{"openam {\n attribute X-User name\n attribute x_user email\n}", "attribute x_user is written twice; many applications cannot tell X-User from it"},
 		{"webseal {\n send iv-user iv-creds\n}", "send: no header is called 'iv-creds'; there are: iv-user, iv-user-l, iv-groups"},
 		{"webseal {\n send\n}", "send takes at least one header"},
 		{"webseal {\n anonymous Gäste\n}", "anonymous must be printable ASCII"},

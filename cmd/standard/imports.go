@@ -29,6 +29,7 @@ import (
 
 	// Rooms: header dialects.
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
+	_ "github.com/sallyport-gateway/sallyport/headers/openam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
 	_ "github.com/sallyport-gateway/sallyport/headers/siteminder"
 	_ "github.com/sallyport-gateway/sallyport/headers/webseal"
