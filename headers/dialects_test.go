@@ -21,6 +21,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/openam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
+	_ "github.com/sallyport-gateway/sallyport/headers/shibboleth"
 	_ "github.com/sallyport-gateway/sallyport/headers/siteminder"
 	_ "github.com/sallyport-gateway/sallyport/headers/webseal"
 	_ "github.com/sallyport-gateway/sallyport/headers/xforwarded"
@@ -279,6 +280,7 @@ var dialectNames = []string{
 	"oam",
 	"openam",
 	"remote_user",
+	"shibboleth",
 	"siteminder",
 	"webseal",
 	"x_forwarded",
@@ -288,7 +290,7 @@ func TestDialectsConform(t *testing.T) {
 	t.Parallel()
 	for _, block := range []string{
 		"oam", "oam {\n user email\n attribute X-Groups groups\n}", "webseal", "webseal {\n encode lcp_bin\n attribute X-Dept department\n missing NOT_FOUND\n}",
-		"openam {\n attribute uid name\n attribute memberOf groups\n}",
+		"openam {\n attribute uid name\n attribute memberOf groups\n}", "shibboleth", "shibboleth {\n attribute isMemberOf groups\n missing empty\n}",
 
 		"siteminder", "siteminder {\n legacy_variables off\n groups on\n encode rfc2047\n}", "siteminder {\n groups on\n missing empty\n encode latin1\n}",
 		"remote_user", "remote_user {\n join |\n encode percent\n missing none\n}", "x_forwarded", "x_forwarded {\n user subject\n encode base64\n}",
@@ -427,6 +429,8 @@ func TestDialectErrors(t *testing.T) {
 		{"webseal {\n logout\n}", "logout takes at least one argument"},
 		{"webseal {\n clear_cookie \"a b\"\n}", "clear_cookie: \"a b\" is no cookie name"},
 		{"webseal {\n join \"\\\"\"\n}", "share a character"},
+		{"shibboleth {\n join \"\\\\\"\n}", "shares a character"},
+		{"shibboleth {\n identity_provider \"a\nb\"\n}", "holds a control character"},
 	} {
 		if _, _, err := load(t, tc.block); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q: error %v, want %q", tc.block, err, tc.want)

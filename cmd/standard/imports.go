@@ -31,6 +31,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/openam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
+	_ "github.com/sallyport-gateway/sallyport/headers/shibboleth"
 	_ "github.com/sallyport-gateway/sallyport/headers/siteminder"
 	_ "github.com/sallyport-gateway/sallyport/headers/webseal"
 	_ "github.com/sallyport-gateway/sallyport/headers/xforwarded"
