@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 	"github.com/sallyport-gateway/sallyport/headers"
+	_ "github.com/sallyport-gateway/sallyport/headers/mellon"
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/openam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
@@ -277,6 +278,7 @@ func TestDialectGoldensAreComplete(t *testing.T) {
 }
 
 var dialectNames = []string{
+	"mellon",
 	"oam",
 	"openam",
 	"remote_user",
@@ -291,6 +293,7 @@ func TestDialectsConform(t *testing.T) {
 	for _, block := range []string{
 		"oam", "oam {\n user email\n attribute X-Groups groups\n}", "webseal", "webseal {\n encode lcp_bin\n attribute X-Dept department\n missing NOT_FOUND\n}",
 		"openam {\n attribute uid name\n attribute memberOf groups\n}", "shibboleth", "shibboleth {\n attribute isMemberOf groups\n missing empty\n}",
+		"mellon", "mellon {\n attribute groups groups\n}",
 
 		"siteminder", "siteminder {\n legacy_variables off\n groups on\n encode rfc2047\n}", "siteminder {\n groups on\n missing empty\n encode latin1\n}",
 		"remote_user", "remote_user {\n join |\n encode percent\n missing none\n}", "x_forwarded", "x_forwarded {\n user subject\n encode base64\n}",
