@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 	"github.com/sallyport-gateway/sallyport/headers"
+	_ "github.com/sallyport-gateway/sallyport/headers/f5"
 	_ "github.com/sallyport-gateway/sallyport/headers/mellon"
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/openam"
@@ -278,6 +279,7 @@ func TestDialectGoldensAreComplete(t *testing.T) {
 }
 
 var dialectNames = []string{
+	"f5",
 	"mellon",
 	"oam",
 	"openam",
@@ -293,7 +295,7 @@ func TestDialectsConform(t *testing.T) {
 	for _, block := range []string{
 		"oam", "oam {\n user email\n attribute X-Groups groups\n}", "webseal", "webseal {\n encode lcp_bin\n attribute X-Dept department\n missing NOT_FOUND\n}",
 		"openam {\n attribute uid name\n attribute memberOf groups\n}", "shibboleth", "shibboleth {\n attribute isMemberOf groups\n missing empty\n}",
-		"mellon", "mellon {\n attribute groups groups\n}",
+		"mellon", "mellon {\n attribute groups groups\n}", "f5 {\n attribute X-User name\n attribute X-Groups groups\n}",
 
 		"siteminder", "siteminder {\n legacy_variables off\n groups on\n encode rfc2047\n}", "siteminder {\n groups on\n missing empty\n encode latin1\n}",
 		"remote_user", "remote_user {\n join |\n encode percent\n missing none\n}", "x_forwarded", "x_forwarded {\n user subject\n encode base64\n}",
@@ -373,7 +375,7 @@ func TestI06LossyEncodingsKeepLoginsApart(t *testing.T) {
 // minimal is a dialect's shortest block, with further lines.
 func minimal(name string, lines ...string) string {
 	switch name {
-	case "openam", "okta_ag": // any names: without one there is nothing to send
+	case "openam", "f5", "okta_ag": // any names: without one there is nothing to send
 		lines = append([]string{"attribute X-User name"}, lines...)
 	}
 	if len(lines) == 0 {
@@ -417,6 +419,7 @@ func TestDialectErrors(t *testing.T) {
 		{"siteminder {\n encode utf8_uri\n}", "unknown encoding"},
 		{"remote_user {\n encode hex\n}", "unknown encoding"},
 		{"openam", "no header is mapped: add a line `attribute <Header> <attribute>`"},
+		{"f5 {\n join |\n}", "no header is mapped"},
 		{"openam {\n attribute X-User\n}", "attribute takes a header and an attribute, got 1 arguments"},
 		{"openam {\n attribute X:User name\n}", "\"X:User\" is no header name (RFC 9110 §5.1)"},
 		{"openam {\n attribute X-User \"CORP {user.name}\"\n}", "is no attribute; a text with placeholders is a line `header X-User …` of protect"},

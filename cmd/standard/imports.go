@@ -28,6 +28,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/when"
 
 	// Rooms: header dialects.
+	_ "github.com/sallyport-gateway/sallyport/headers/f5"
 	_ "github.com/sallyport-gateway/sallyport/headers/mellon"
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/openam"
