@@ -31,6 +31,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/headers/f5"
 	_ "github.com/sallyport-gateway/sallyport/headers/mellon"
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
+	_ "github.com/sallyport-gateway/sallyport/headers/oktaag"
 	_ "github.com/sallyport-gateway/sallyport/headers/openam"
 	_ "github.com/sallyport-gateway/sallyport/headers/remoteuser"
 	_ "github.com/sallyport-gateway/sallyport/headers/shibboleth"
