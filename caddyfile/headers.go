@@ -15,22 +15,33 @@ import (
 
 const dialectNamespace = "identity.headers"
 
-// headers parses a dialect and its options. Syntax:
+// headers parses a dialect and its options; an operator's own has them where it is
+// defined. Syntax:
 //
 //	headers <dialect> [{ … }]
+//	headers <own dialect>
 func (p *protect) headers(d *caddyfile.Dispenser) error {
 	c := &module.HeaderConfig{Source: source(d)}
 	name, err := one(d, "the name of a dialect")
 	if err != nil {
 		return err
 	}
-	if have := guests(dialectNamespace); !slices.Contains(have, name) {
+	own := slices.Contains(p.known.dialects, name)
+	if have := append(guests(dialectNamespace), p.known.dialects...); !own && !slices.Contains(have, name) {
 		return d.Errf("no dialect is called '%s'%s; there are: %s", name, didYouMean(name, have), strings.Join(have, ", "))
 	}
 	for _, other := range p.Headers {
 		if dialectOf(other) == name {
 			return d.Errf("headers %s is written twice; the first is at %s", name, other.Source)
 		}
+	}
+	if own {
+		if readBlock(d).there {
+			return d.Errf("headers %s takes no block: the options of an own dialect stand in the identity block", name)
+		}
+		c.Own = name
+		p.Headers = append(p.Headers, c)
+		return nil
 	}
 	unm, err := caddyfile.UnmarshalModule(d, dialectNamespace+"."+name)
 	if err != nil {
@@ -42,6 +53,9 @@ func (p *protect) headers(d *caddyfile.Dispenser) error {
 }
 
 func dialectOf(c *module.HeaderConfig) string {
+	if c.Own != "" {
+		return c.Own
+	}
 	var named struct {
 		Name string `json:"name"`
 	}

@@ -43,6 +43,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 	identityWords = map[string]word[*identity]{
 		"provider": {(*identity).provider, true},
 		"policy":   {(*identity).policy, true},
+		"dialect":  {(*identity).dialect, true},
 		"flow":     {(*identity).flow, true},
 		"session":  {(*identity).session, false},
 		"keys":     {(*identity).keys, false},
@@ -57,6 +58,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 //	identity {
 //	    provider <name> <type> { … }
 //	    policy   <name> <cel>
+//	    dialect  <name> [<base>] { … }
 //	    flow     <name> { <steps…> }
 //	    session  { … }
 //	    keys     <key…>

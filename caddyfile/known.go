@@ -17,8 +17,8 @@ import (
 // known is what the global block defined: the names that may be used, and the
 // language that conditions are written in.
 type known struct {
-	providers, policies, flows []string
-	env                        *policy.Env
+	providers, policies, flows, dialects []string
+	env                                  *policy.Env
 }
 
 // knownFrom compiles the policies.
@@ -27,6 +27,7 @@ func knownFrom(c *module.Config) (*known, error) {
 		providers: slices.Clone(c.ProviderOrder),
 		policies:  slices.Sorted(maps.Keys(c.Policies)),
 		flows:     slices.Sorted(maps.Keys(c.Flows)),
+		dialects:  slices.Sorted(maps.Keys(c.Dialects)),
 	}
 	sources := make(map[string]policy.Source, len(c.Policies))
 	for name, p := range c.Policies {

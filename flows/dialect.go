@@ -15,6 +15,9 @@ type AnonymousDialect interface {
 	Anonymous(w HeaderWriter) error
 }
 
+// Encoder is a Dialect with encodings beyond HeaderEncodings.
+type Encoder interface{ Encodings() []string }
+
 // OptionSet are some words of a dialect's block. HeaderOptions.Words, Mapping
 // and Leaving are such, and a dialect has Options of its own.
 type OptionSet interface {

@@ -75,6 +75,9 @@ func onOff(word, arg string) (bool, error) {
 	return arg == "on", nil
 }
 
+// ValueOptions gives a dialect that is based on another access to its options.
+func (o *HeaderOptions) ValueOptions() *HeaderOptions { return o }
+
 // Or fills what o leaves open from the defaults of a dialect or of a block around it.
 func (o HeaderOptions) Or(d HeaderOptions) HeaderOptions {
 	for _, t := range []struct{ to, from *string }{

@@ -119,9 +119,9 @@ func (l *Leaving) SetOption(word string, args []string) error {
 		return fmt.Errorf("%s takes at least one argument", word)
 	}
 	if word == "logout" {
-		l.Logout = args
+		l.Logout = append(l.Logout, args...)
 	} else {
-		l.ClearCookie = args
+		l.ClearCookie = append(l.ClearCookie, args...)
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ type state struct {
 	steps     map[string][]flows.Step
 	programs  map[string]*flows.Program
 	policies  *policy.Env
+	dialects  map[string]*headers.Custom
 	store     flows.Store
 	sessions  *flowsession.Manager
 	shared    lent
@@ -78,7 +79,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionPolicies, a.provisionFlows,
+		a.provisionProviders, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
 	} {
 		if err := f(ctx); err != nil {
 			return err

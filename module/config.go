@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/headers"
 )
 
 // Config is the JSON of `apps.identity`.
@@ -17,6 +18,8 @@ type Config struct {
 	ProviderOrder []string `json:"provider_order,omitempty"`
 	// Named conditions, by name.
 	Policies map[string]*Policy `json:"policies,omitempty"`
+	// Operators' own header dialects, by name.
+	Dialects map[string]*headers.CustomConfig `json:"dialects,omitempty"`
 	// Flows, by name.
 	Flows map[string]*Flow `json:"flows,omitempty"`
 	// Session limits and the cookie.
@@ -130,6 +133,8 @@ type RuleConfig struct {
 type HeaderConfig struct {
 	// DialectRaw is a dialect guest, inline key `dialect`.
 	DialectRaw json.RawMessage `json:"dialect,omitempty" caddy:"namespace=identity.headers inline_key=name"`
+	// Own is the name of an operator's own dialect, one of the app's `dialects`.
+	Own string `json:"own,omitempty"`
 	// Name is sent in exactly this case; Value is a template of {user.*} names.
 	Name  string `json:"name,omitempty"`
 	Value string `json:"value,omitempty"`

@@ -23,6 +23,14 @@ import (
 func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 	var dialects []flows.Dialect
 	for _, h := range p.Headers {
+		if h.Own != "" {
+			d, ok := p.app.dialects[h.Own]
+			if !ok {
+				return fmt.Errorf("headers at %s: no dialect is called '%s'; there are: %s", h.Source, h.Own, strings.Join(orderOf(nil, p.app.dialects), ", "))
+			}
+			dialects = append(dialects, d)
+			continue
+		}
 		if h.DialectRaw == nil {
 			own, err := headers.NewOwnHeader(h.Name, h.Value, h.HeaderOptions)
 			if err != nil {
@@ -114,6 +122,7 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 		return v.forward(next)
 	case policy.Open:
 		v.out.vary = true
+		v.p.plan.Nobody().Inject(v.r.Header)
 		return v.pass(next, v.r)
 	case policy.Login:
 		return v.loginRequired(anew)

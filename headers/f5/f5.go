@@ -45,7 +45,7 @@ func (d *Dialect) Provision(caddy.Context) error {
 // Validate checks what an operator may have written in JSON.
 func (d *Dialect) Validate() error {
 	o := d.Or(defaults)
-	return errors.Join(o.Validate("hex"), d.Mapping.Validate(), d.Leaving.Validate())
+	return errors.Join(o.Validate(d.Encodings()...), d.Mapping.Validate(), d.Leaving.Validate())
 }
 
 // Owned are the headers that are mapped.
@@ -53,6 +53,9 @@ func (d *Dialect) Owned() []string { return d.Names() }
 
 // PerRequest is empty: nothing changes while a session lasts.
 func (d *Dialect) PerRequest() []string { return nil }
+
+// Encodings are those of session variables.
+func (d *Dialect) Encodings() []string { return []string{"hex"} }
 
 // Leave is what is configured: nothing is known for sure.
 func (d *Dialect) Leave() flows.Leave { return d.Leaving.Leave(nil) }
@@ -77,7 +80,7 @@ func (d *Dialect) Headers(f *flows.Facts, w flows.HeaderWriter) error {
 //	    clear_cookie <name…>
 //	}
 func (d *Dialect) UnmarshalCaddyfile(t *caddyfile.Dispenser) error {
-	if err := flows.ParseDialect(t, d.Validate, &d.Mapping, d.HeaderOptions.Words("hex"), &d.Leaving); err != nil {
+	if err := flows.ParseDialect(t, d.Validate, &d.Mapping, d.HeaderOptions.Words(d.Encodings()...), &d.Leaving); err != nil {
 		return err
 	}
 	if err := d.Mapped(); err != nil {
@@ -91,5 +94,6 @@ var (
 	_ caddy.Validator       = (*Dialect)(nil)
 	_ caddyfile.Unmarshaler = (*Dialect)(nil)
 	_ flows.Dialect         = (*Dialect)(nil)
+	_ flows.Encoder         = (*Dialect)(nil)
 	_ flows.Leaver          = (*Dialect)(nil)
 )

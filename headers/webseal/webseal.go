@@ -83,6 +83,9 @@ func (d *Dialect) Owned() []string { return slices.Concat([]string{"iv-*"}, d.Na
 // PerRequest is empty: nothing changes while a session lasts.
 func (d *Dialect) PerRequest() []string { return nil }
 
+// Encodings are those of a junction.
+func (d *Dialect) Encodings() []string { return encodings }
+
 // Leave is the address of WebSEAL's own that ended sessions, and its cookies.
 func (d *Dialect) Leave() flows.Leave {
 	return d.Leaving.Leave([]string{"PD-S-SESSION-ID", "PD-H-SESSION-ID"}, flows.LeavePath{Path: "/pkmslogout"})
@@ -163,5 +166,6 @@ var (
 	_ caddyfile.Unmarshaler  = (*Dialect)(nil)
 	_ flows.Dialect          = (*Dialect)(nil)
 	_ flows.Leaver           = (*Dialect)(nil)
+	_ flows.Encoder          = (*Dialect)(nil)
 	_ flows.AnonymousDialect = (*Dialect)(nil)
 )
