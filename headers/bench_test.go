@@ -9,8 +9,8 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
-// browserHeaders are what a browser sends through a proxy: twelve.
-func browserHeaders() http.Header {
+// BrowserHeaders are what a browser sends through a proxy: twelve.
+func BrowserHeaders() http.Header {
 	return http.Header{
 		"Accept": {"text/html"}, "Accept-Encoding": {"gzip"}, "Accept-Language": {"de"}, "Cache-Control": {"no-cache"},
 		"Connection": {"keep-alive"}, "Cookie": {"a=b"}, "Referer": {"https://app.example.com/"},
@@ -26,7 +26,7 @@ var eightNames = []string{
 func BenchmarkClean(b *testing.B) {
 	s := NewStripper(eightNames)
 	r := httptest.NewRequest("GET", "/", nil)
-	r.Header = browserHeaders()
+	r.Header = BrowserHeaders()
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Clean(r)
@@ -41,7 +41,7 @@ func BenchmarkCleanManyNames(b *testing.B) {
 	}
 	s := NewStripper(append(names, eightNames...))
 	r := httptest.NewRequest("GET", "/", nil)
-	r.Header = browserHeaders()
+	r.Header = BrowserHeaders()
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Clean(r)
@@ -50,7 +50,7 @@ func BenchmarkCleanManyNames(b *testing.B) {
 
 func BenchmarkInject(b *testing.B) {
 	pre := Prebuilt{[]Field{{"SM_USER", "alice"}, {"X-Dept", "sales"}, {"Remote-Groups", "a,b"}}}
-	h := browserHeaders()
+	h := BrowserHeaders()
 	b.ReportAllocs()
 	for b.Loop() {
 		pre.Inject(h)

@@ -14,7 +14,8 @@ type Stripper struct {
 	// firsts has, per length, a bit for each first byte a name begins with:
 	// most headers of an application are let go after this one test.
 	firsts [longest + 1]uint64
-	// families are folded prefixes; family has a bit for each first byte.
+	// families are folded prefixes; family has a bit for each pair of first bytes:
+	// one byte would send every Sec-Fetch-* through all families with an s.
 	families []string
 	family   uint64
 	// any has a bit for each first byte of anything owned.
@@ -37,7 +38,8 @@ func NewStripper(names []string) *Stripper {
 		if prefix, ok := strings.CutSuffix(n, "*"); ok {
 			f := Fold(prefix)
 			s.families = append(s.families, f)
-			s.family |= bit(f[0])
+			s.family |= pair(f[0], f[1])
+			s.any |= bit(f[0])
 			continue
 		}
 		f := Fold(n)
@@ -45,7 +47,6 @@ func NewStripper(names []string) *Stripper {
 		s.names[l] = append(s.names[l], f)
 		s.firsts[l] |= bit(f[0])
 	}
-	s.any = s.family
 	for _, f := range s.firsts {
 		s.any |= f
 	}
@@ -55,6 +56,9 @@ func NewStripper(names []string) *Stripper {
 // bit is the place of a folded byte in a mask. Some digits share theirs with a
 // letter, which costs a comparison and nothing else.
 func bit(c byte) uint64 { return 1 << (c & 63) }
+
+// pair is the place of two folded bytes in a mask.
+func pair(a, b byte) uint64 { return 1 << ((a*5 + b) & 63) }
 
 // Owns reports whether a name, in any spelling, is one of ours.
 func (s *Stripper) Owns(name string) bool {
@@ -72,7 +76,7 @@ func (s *Stripper) Owns(name string) bool {
 			}
 		}
 	}
-	if s.family&first == 0 {
+	if len(name) < 2 || s.family&pair(foldTable[name[0]], foldTable[name[1]]) == 0 {
 		return false
 	}
 	for _, p := range s.families {

@@ -241,7 +241,7 @@ func TestStripperNeverTakesFraming(t *testing.T) {
 func TestCleanAllocatesNothing(t *testing.T) {
 	s := NewStripper(eightNames)
 	r := httptest.NewRequest("GET", "/", nil)
-	r.Header = browserHeaders()
+	r.Header = BrowserHeaders()
 	if n := testing.AllocsPerRun(100, func() { s.Clean(r) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
