@@ -24,8 +24,15 @@ func TestB23ExactBytes(t *testing.T) {
 		"rfc2047": "=?UTF-8?B?R3LDvMOfZSDmnY4=?=",
 		"latin1":  "Gr\xfc\xdfe %E6%9D%8E",
 		"ascii":   "Gr??e ?",
+		// Those of single old systems.
+		"hex":            "0x4772c3bcc39f6520e69d8e",
+		"utf8_uri":       "Gr%C3%BC%C3%9Fe%20%E6%9D%8E",
+		"utf8_uri_twice": "Gr%25C3%25BC%25C3%259Fe%2520%25E6%259D%258E",
+		"utf8_bin":       "Gr\xc3\xbc\xc3\x9fe \xe6\x9d\x8e",
+		"lcp_uri":        "Gr%FC%DFe%20?",
+		"lcp_bin":        "Gr\xfc\xdfe ?",
 	}
-	for _, mode := range append([]string{""}, flows.HeaderEncodings...) {
+	for _, mode := range slices.Concat([]string{""}, flows.HeaderEncodings, flows.DialectEncodings) {
 		got, present, err := Encode("X", []string{"Grüße 李"}, flows.HeaderOptions{Encode: mode, Single: true})
 		if err != nil || !present || got != want[mode] {
 			t.Errorf("encode %q: %q, %v; want %q", mode, got, err, want[mode])
@@ -74,6 +81,7 @@ func TestB23Values(t *testing.T) {
 // TestP14OneGroupNeverReadsAsTwo: separators, and what looks encoded, inside members.
 func TestP14OneGroupNeverReadsAsTwo(t *testing.T) {
 	t.Parallel()
+	on := true
 	for _, tc := range []struct {
 		name string
 		in   []string
@@ -104,9 +112,21 @@ func TestP14OneGroupNeverReadsAsTwo(t *testing.T) {
 		{"quotes hide no comma", []string{`a","b`}, flows.HeaderOptions{Quote: `"`}, `"a%22%2C%22b"`},
 		{"escape", []string{"a;b", "c"}, flows.HeaderOptions{Join: ";", Escape: `\`}, `a\;b;c`},
 		{"escape escaped", []string{`a\`, "b"}, flows.HeaderOptions{Join: ";", Escape: `\`}, `a\\;b`},
+		{"escape but sparing", []string{`CORP\alice`, `a;b`, `c\`, `\;d`, `e\\;`, `f\\g`}, flows.HeaderOptions{Join: ";", Escape: `\`, Sparing: true}, `CORP\alice;a\;b;c%5C;%5C\;d;e%5C%5C\;;f\\g`},
+		{"a backslash in front of a quote", []string{`a\`, `b\c`, `\\`}, flows.HeaderOptions{Quote: `"`}, `"a%5C","b\c","%5C%5C"`},
+		{"wrapped", []string{"a", "b:c"}, flows.HeaderOptions{Join: ":", Wrap: &on}, ":a:b%3Ac:"},
+		{"wrapped, one member", []string{"a"}, flows.HeaderOptions{Join: ":", Wrap: &on}, ":a:"},
+		{"wrapped, no list", []string{"a:b"}, flows.HeaderOptions{Join: ":", Wrap: &on, Single: true}, "a:b"},
+		{"wrapped with blanks", []string{"a", "b"}, flows.HeaderOptions{Join: " | ", Wrap: &on}, "| a | b |"},
+		{"wrapped and quoted", []string{"a", "b"}, flows.HeaderOptions{Join: ":", Quote: "'", Wrap: &on}, ":'a':'b':"},
+		{"hex", []string{"a", "b|c", "ü", "0x61", " d", "50%"}, flows.HeaderOptions{Join: " | ", Encode: "hex"}, "a | 0x627c63 | 0xc3bc | 0x30783631 | 0x2064 | 50%"},
+		{"quoted words", []string{"a b", "ü"}, flows.HeaderOptions{Encode: "rfc2047", Quote: "'"}, "'a b','=?UTF-8?B?w7w=?='"},
+		{"utf8_uri", []string{"g one", `g"two`, "100%", "a+b"}, flows.HeaderOptions{Encode: "utf8_uri", Quote: `"`}, `"g%20one","g%22two","100%25","a+b"`},
+		{"lcp_uri", []string{"ü李", "\u0085", "\xff"}, flows.HeaderOptions{Encode: "lcp_uri"}, "%FC?,%85,?"},
+		{"lcp_bin", []string{"ü李", "a\n", "\xff"}, flows.HeaderOptions{Encode: "lcp_bin"}, "\xfc?,a%0A,?"},
 		{"escape and percent", []string{"ü;%"}, flows.HeaderOptions{Join: ";", Escape: `\`}, `%C3%BC\;%25`},
 	} {
-		if err := tc.o.Validate(); err != nil {
+		if err := tc.o.Validate(flows.DialectEncodings...); err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 		got, _, err := Encode("X", tc.in, tc.o)

@@ -2,6 +2,7 @@ package headers
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"io"
 	"mime"
 	"net/http"
@@ -86,13 +87,17 @@ func (b *refill) Read([]byte) (int, error) {
 // reversible is.
 func FuzzEncode(f *testing.F) {
 	for i, v := range []string{"alice", "a,b", " x ", "ü%", "a%2Cb", "a\r\nb", "\xff", "=?utf-8?q?x?=", "Grüße 李", "\u0085", "50%", "", "\x00", "%25"} {
-		f.Add(v, "b", i%7)
+		f.Add(v, "b", i%13)
 	}
 	f.Fuzz(func(t *testing.T, one, two string, mode int) {
 		if one == "" || two == "" || mode < 0 {
 			return
 		}
-		enc := flows.HeaderEncodings[mode%len(flows.HeaderEncodings)]
+		all := slices.Concat(flows.HeaderEncodings, flows.DialectEncodings)
+		enc := all[mode%len(all)]
+		if enc == "utf8_uri_twice" { // for names only, never for lists
+			return
+		}
 		o := flows.HeaderOptions{Encode: enc, Max: 1 << 20, Single: true}
 		single, _, err := Encode("X", []string{one}, o)
 		if err != nil {
@@ -116,12 +121,18 @@ func FuzzEncode(f *testing.F) {
 			if got := unpercent(single); single != one && got != one {
 				t.Fatalf("%q decodes to %q, not %q", single, got, one)
 			}
-		case "percent":
+		case "hex":
+			for _, s := range []string{single, members[0]} {
+				if got := unhex(s); got != one {
+					t.Fatalf("%q decodes to %q, not %q", s, got, one)
+				}
+			}
+		case "percent", "utf8_uri":
 			for _, s := range []string{single, members[0]} {
 				if got, err := url.PathUnescape(s); err != nil || got != one {
 					t.Fatalf("%q decodes to %q, not %q (%v)", s, got, one, err)
 				}
-				if got, err := url.QueryUnescape(s); err != nil || got != one {
+				if got, err := url.QueryUnescape(s); enc == "percent" && (err != nil || got != one) {
 					t.Fatalf("%q decodes as a form to %q, not %q (%v)", s, got, one, err)
 				}
 			}
@@ -211,4 +222,94 @@ func FuzzCleanCookies(f *testing.F) {
 			t.Fatalf("%q and %q became %q", one, two, h["Cookie"])
 		}
 	})
+}
+
+func unhex(s string) string {
+	if digits, ok := strings.CutPrefix(s, "0x"); ok {
+		b, _ := hex.DecodeString(digits)
+		return string(b)
+	}
+	return s
+}
+
+// FuzzDialectLists: what the lists of the old systems look like, read by those who
+// know of escapes and by those who do not: one value never reads as two (P14).
+func FuzzDialectLists(f *testing.F) {
+	on := true
+	lists := []struct {
+		name  string
+		o     flows.HeaderOptions
+		reads []func(string) int
+	}{
+		{"webseal", flows.HeaderOptions{Encode: "utf8_uri", Quote: `"`}, []func(string) int{splits(`","`, "", false), quoted}},
+		{"webseal, bin", flows.HeaderOptions{Encode: "lcp_bin", Quote: `"`}, []func(string) int{splits(`","`, "", false), quoted}},
+		{"shibboleth", flows.HeaderOptions{Encode: "raw", Join: ";", Escape: `\`, Sparing: true}, []func(string) int{splits(";", `\`, false), splits(";", `\`, true)}},
+		{"escape", flows.HeaderOptions{Join: ";", Escape: `\`}, []func(string) int{splits(";", `\`, true)}},
+		{"f5", flows.HeaderOptions{Encode: "hex", Join: " | ", Wrap: &on}, []func(string) int{splits("|", "", false)}},
+		{"okta_ag", flows.HeaderOptions{Join: ":", Wrap: &on}, []func(string) int{splits(":", "", false)}},
+		{"mellon", flows.HeaderOptions{Encode: "raw", Join: ";"}, []func(string) int{splits(";", "", false)}},
+	}
+	for i, v := range []string{"a", `a\`, `\;`, `\\;b`, `a"b`, `","`, "a|b", " | ", ":a:", "0x61", "Grüße 李", "a\r\nb", " ", `CORP\alice`} {
+		f.Add(v, "b", i)
+	}
+	f.Fuzz(func(t *testing.T, one, two string, which int) {
+		if one == "" || two == "" || which < 0 {
+			return
+		}
+		l := lists[which%len(lists)]
+		v, _, err := Encode("X", []string{one, two, one}, l.o)
+		if flows.ReasonOf(err) == flows.ReasonHeaderTooLong {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		clean(t, v)
+		if l.o.Wrap != nil {
+			mark := strings.TrimSpace(l.o.Join)
+			if !strings.HasPrefix(v, mark) || !strings.HasSuffix(v, mark) {
+				t.Fatalf("%s: %q is not wrapped", l.name, v)
+			}
+			v = v[1 : len(v)-1]
+		}
+		for i, read := range l.reads {
+			if n := read(v); n != 3 {
+				t.Fatalf("%s: reader %d reads %q as %d values", l.name, i, v, n)
+			}
+		}
+	})
+}
+
+// splits counts the parts between separators. One behind an escape is none; pairs
+// says that an escape may itself be escaped.
+func splits(sep, escape string, pairs bool) func(string) int {
+	return func(s string) int {
+		n := 1
+		for i := 0; i < len(s); i++ {
+			switch {
+			case escape != "" && pairs && strings.HasPrefix(s[i:], escape):
+				i++
+			case strings.HasPrefix(s[i:], sep) && (escape == "" || pairs || i == 0 || s[i-1:i] != escape):
+				n++
+				i += len(sep) - 1
+			}
+		}
+		return n
+	}
+}
+
+// quoted counts strings in quotes, for a reader who takes a backslash for an escape.
+func quoted(s string) (n int) {
+	inside := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case inside && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			if inside = !inside; inside {
+				n++
+			}
+		}
+	}
+	return n
 }
