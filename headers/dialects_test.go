@@ -349,6 +349,39 @@ func TestB11DialectsOwnAllSpellings(t *testing.T) {
 	}
 }
 
+// TestB24TooLongAHeaderIsRefused: no dialect cuts, in no encoding, also not where the
+// groups alone are too many; nothing reaches the application.
+func TestB24TooLongAHeaderIsRefused(t *testing.T) {
+	t.Parallel()
+	w := headers.NewWire(t)
+	for _, name := range dialectNames {
+		lists := map[string]string{"siteminder": "groups on", "remote_user": "", "x_forwarded": "", "webseal": ""}
+		line, known := lists[name]
+		if !known {
+			line = "attribute X-Groups groups"
+		}
+		for _, mode := range flows.HeaderEncodings {
+			lines := []string{"encode " + mode, "max 200"}
+			if line != "" {
+				lines = append(lines, line)
+			}
+			d, _, err := load(t, minimal(name, lines...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := readFacts(t, "full")
+			if got := wire(t, w, d, f); strings.HasPrefix(got, "error: ") {
+				t.Errorf("%s, encode %s: two groups are too long: %s", name, mode, got)
+			}
+			f.User.Groups = slices.Repeat([]string{"a group of many"}, 20)
+			f.User.Attributes["group_dns"] = f.User.Groups
+			if got := wire(t, w, d, f); !strings.HasPrefix(got, "error: header_too_long: header ") {
+				t.Errorf("%s, encode %s: many groups went out as\n%s", name, mode, got)
+			}
+		}
+	}
+}
+
 // TestI06LossyEncodingsKeepLoginsApart: what loses characters would make two people
 // look alike, wherever a header names a person.
 func TestI06LossyEncodingsKeepLoginsApart(t *testing.T) {
