@@ -39,6 +39,7 @@ var oidfModules = []string{
 	"oidcc-client-test-rp-backchannel-rpinitlogout-wrong-event", "oidcc-client-test-rp-backchannel-rpinitlogout-wrong-iss",
 	// In no certification plan.
 	"oidcc-client-test-3rd-party-init-login", "oidcc-client-test-form-post-error",
+	"oidcc-client-test-refresh-token", "oidcc-client-test-refresh-token-invalid-issuer", "oidcc-client-test-refresh-token-invalid-sub",
 }
 
 // goName is the Go test of a module: oidcc-client-test-invalid-iss is TestOIDFClientInvalidIss.
