@@ -9,9 +9,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -110,6 +113,51 @@ func TestClientKeys(t *testing.T) {
 		if alg != tc.alg || (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
 			t.Errorf("%s: %q, %v; want %q %q", tc.name, alg, err, tc.alg, tc.want)
 		}
+	}
+}
+
+// passing writes down what goes out through the client the registry lends.
+type passing struct {
+	next  http.RoundTripper
+	mu    sync.Mutex
+	paths []string
+}
+
+func (p *passing) RoundTrip(r *http.Request) (*http.Response, error) {
+	p.mu.Lock()
+	p.paths = append(p.paths, r.URL.Path)
+	p.mu.Unlock()
+	return p.next.RoundTrip(r)
+}
+
+// TestI3AllGoesOutThroughTheGuard: no request takes another client than the one
+// with limits, checked addresses and no redirects to other hosts.
+func TestI3AllGoesOutThroughTheGuard(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(p *Provider) { offline(p); p.UserInfo = true })
+	client := *r.reg.Client
+	out := &passing{next: client.Transport}
+	client.Transport = out
+	r.reg.Client = &client
+	if err := r.p.Bind(r.reg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.p.Refresh(t.Context(), r.mustLogin().Tokens); err != nil {
+		t.Fatal(err)
+	}
+	came := map[string]int{}
+	for _, c := range r.op.Calls() {
+		came[c.Path]++
+	}
+	delete(came, "/authorize") // the browser's
+	went := map[string]int{}
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	for _, path := range out.paths {
+		went[path]++
+	}
+	if !maps.Equal(came, went) || came["/token"] != 2 || came["/userinfo"] != 2 {
+		t.Errorf("the provider was asked %v, through the client went %v", came, went)
 	}
 }
 
