@@ -47,7 +47,7 @@ func newMetrics() *metrics {
 		tries:     vector("tries_refused_total", "Answers of people who are not signed in that were refused; too_many_tries means by a used-up budget.", "reason"),
 		denials:   vector("denials_total", "Requests refused outside of a login.", "reason"),
 		ended:     vector("sessions_ended_total", "Sessions ended by this node.", "reason"),
-		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (the provider says it is over) or failed (tried again later).", "provider", "outcome"),
+		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (it is over, or somebody else answered) or failed (tried again later).", "provider", "outcome"),
 		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
 		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
 		dropped:   counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),
@@ -127,12 +127,12 @@ func (a *App) granted(x *flows.Execution, changed bool) {
 }
 
 // refreshed counts what came of renewing a login at its provider.
-func (a *App) refreshed(provider string, err error) {
+func (a *App) refreshed(provider string, over bool, err error) {
 	outcome := "failed"
 	switch {
 	case err == nil:
 		outcome = "renewed"
-	case errors.Is(err, flows.ErrInvalidGrant):
+	case over:
 		outcome = "ended"
 	}
 	a.shared.metrics.refreshes.WithLabelValues(a.providerLabel(provider), outcome).Inc()
