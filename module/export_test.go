@@ -27,6 +27,12 @@ func AnotherNode() (back func()) {
 	return func() { pool = ours }
 }
 
+// SetBodyPatience shortens how long a body of the gateway's own addresses may take.
+func SetBodyPatience(d time.Duration) (back func()) {
+	was := bodyPatience.Swap(int64(d))
+	return func() { bodyPatience.Store(was) }
+}
+
 // SetRenewWait shortens how long a request waits for a renewal.
 func SetRenewWait(d time.Duration) (back func()) {
 	patience.Store(int64(d))

@@ -47,7 +47,7 @@ func newMetrics() *metrics {
 		tries:     vector("tries_refused_total", "Answers of people who are not signed in that were refused; too_many_tries means by a used-up budget.", "reason"),
 		denials:   vector("denials_total", "Requests refused outside of a login.", "reason"),
 		ended:     vector("sessions_ended_total", "Sessions ended by this node.", "reason"),
-		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (the provider says it is over) or failed (tried again later).", "provider", "outcome"),
+		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (it is over, or somebody else answered) or failed (tried again later).", "provider", "outcome"),
 		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
 		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
 		dropped:   counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),
@@ -127,12 +127,12 @@ func (a *App) granted(x *flows.Execution, changed bool) {
 }
 
 // refreshed counts what came of renewing a login at its provider.
-func (a *App) refreshed(provider string, err error) {
+func (a *App) refreshed(provider string, over bool, err error) {
 	outcome := "failed"
 	switch {
 	case err == nil:
 		outcome = "renewed"
-	case errors.Is(err, flows.ErrInvalidGrant):
+	case over:
 		outcome = "ended"
 	}
 	a.shared.metrics.refreshes.WithLabelValues(a.providerLabel(provider), outcome).Inc()
@@ -150,56 +150,4 @@ func (a *App) count(e audit.Event) {
 		m.ended.WithLabelValues(m.reason(e.Reason)).Inc()
 	case audit.Login, audit.SessionChanged: // counted when the session is there
 	}
-}
-
-var (
-	descSessions = prometheus.NewDesc("sallyport_sessions_active", "Sessions that this node keeps ready; those used on other nodes only, or not since a restart, are not among them.", nil, nil)
-	descUp       = prometheus.NewDesc("sallyport_provider_up", "1 if the newest exchange with the provider went well, 0 if not.", []string{"provider"}, nil)
-	descEnding   = prometheus.NewDesc("sallyport_sessions_ending", "Sessions that ended on this node while the store could not be asked, and are still to be ended there.", nil, nil)
-)
-
-// nodeState are the gauges. It asks the running app, not the one it was made
-// with: after a refused reload Caddy's admin endpoint shows the registry of a
-// config that never ran.
-type nodeState struct{}
-
-// Describe implements prometheus.Collector.
-func (nodeState) Describe(to chan<- *prometheus.Desc) {
-	to <- descSessions
-	to <- descUp
-	to <- descEnding
-}
-
-// Collect implements prometheus.Collector.
-func (nodeState) Collect(to chan<- prometheus.Metric) {
-	a, err := running()
-	if err != nil {
-		return
-	}
-	to <- prometheus.MustNewConstMetric(descSessions, prometheus.GaugeValue, float64(a.shared.cache.Living(Now())))
-	to <- prometheus.MustNewConstMetric(descEnding, prometheus.GaugeValue, float64(a.shared.countEnding()))
-	for _, p := range a.providers {
-		h, ok := p.Guest.(flows.Health)
-		if !ok {
-			continue
-		}
-		up := 1.0
-		if h.Health() != nil {
-			up = 0
-		}
-		to <- prometheus.MustNewConstMetric(descUp, prometheus.GaugeValue, up, p.Name)
-	}
-}
-
-// running is the identity app of the config that runs now.
-func running() (*App, error) {
-	v, err := caddy.ActiveContext().AppIfConfigured("identity")
-	if err != nil {
-		return nil, errors.New("no identity app is running")
-	}
-	a, ok := v.(*App)
-	if !ok {
-		return nil, errors.New("the identity app is another module")
-	}
-	return a, nil
 }

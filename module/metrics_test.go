@@ -253,3 +253,28 @@ func TestB30MetricsHaveFewSeries(t *testing.T) {
 		}
 	}
 }
+
+func TestB30MetricsOfRenewals(t *testing.T) {
+	clock, op := newClock(t), newOP(t)
+	g := withAdmin(t, offline(t, op)+"session {\nidle 12h\n}\n"+flakyLine, groupsSite)
+	cookie := g.aliceAt(newBrowser(t))
+	for _, tc := range []struct {
+		outcome string
+		first   func()
+		status  int
+	}{
+		{"renewed", func() {}, http.StatusOK},
+		{"failed", func() { op.SetDown(true) }, http.StatusOK},
+		{"ended", func() { op.SetDown(false); op.RevokeAll() }, http.StatusSeeOther},
+	} {
+		series := fmt.Sprintf(`sallyport_refreshes_total{outcome=%q,provider="corp"}`, tc.outcome)
+		before := g.scrape()[series]
+		tc.first()
+		clock.Advance(2 * life)
+		want(t, g.get("/x", cookie), tc.status)
+		until(t, series, func() bool { return g.scrape()[series] > before })
+	}
+	if n := g.scrape()[`sallyport_sessions_ended_total{reason="invalid_grant"}`]; n != 1 {
+		t.Errorf("%v sessions ended by their provider", n)
+	}
+}

@@ -126,7 +126,7 @@ func (a *App) join(s *flowsession.Session, t flowsession.Ticket, now time.Time) 
 	a.enter()
 	go func() {
 		defer a.leave()
-		f.err = a.renewSession(s, t.CacheKey())
+		f.err = a.safely("renewing a session", func() error { return a.renewSession(s, t.CacheKey()) })
 		late.Stop()
 		r.mu.Lock()
 		delete(r.flights, s.ID())

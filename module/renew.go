@@ -124,7 +124,9 @@ func (a *App) renewGrant(s *flowsession.Session, g flows.Grant) (*flowsession.Se
 	if err == nil {
 		err = a.sameUser(s, g, &proof)
 	}
-	if why, over := ends(err); over {
+	why, over := ends(err)
+	a.refreshed(g.Provider, over, err)
+	if over {
 		return nil, a.endRenewed(s, why, err)
 	}
 	r := flowsession.Renewal{Old: g, New: g}

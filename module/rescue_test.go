@@ -20,6 +20,7 @@ import (
 	"github.com/sallyport-gateway/sallyport/examples/browser"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module"
 )
 
 // Guests that panic where they are told to: one of each kind.
@@ -99,7 +100,18 @@ func (*minePassword) CaddyModule() caddy.ModuleInfo {
 
 func (*minePassword) VerifyPassword(_ context.Context, name, _ string) (flows.Proof, error) {
 	mine("verify password")
-	return proofOf(name), nil
+	p := proofOf(name)
+	if name == "carol" { // her provider wants to be asked anew
+		p.Tokens, p.Stale = []byte("t"), module.Now().Add(time.Minute)
+	}
+	return p, nil
+}
+
+func (*minePassword) Refreshes() bool { return true }
+
+func (*minePassword) Refresh(context.Context, []byte) (flows.Proof, error) {
+	mine("refresh")
+	return proofOf("carol"), nil
 }
 
 func (*minePassword) LogoutRequest(context.Context, flows.Grant, string, string) (flows.Outcome, error) {
@@ -256,6 +268,17 @@ func TestC15PanicOfAGuestRefusesItsRequestOnly(t *testing.T) {
 		mined.Store("")
 		want(t, g.open(there, g.url("/a")), http.StatusOK)
 		want(t, signIn()(), http.StatusSeeOther)
+	})
+	t.Run("in a renewal", func(t *testing.T) {
+		carol := g.signedIn("/a", "carol", "x")
+		panics := strings.Count(read(), "panic in the background")
+		mined.Store("refresh")
+		clock.Advance(2 * time.Minute)
+		want(t, g.open(carol, g.url("/a")), http.StatusOK) // as when the provider is down
+		until(t, "the log tells of it", func() bool { return strings.Count(read(), "panic in the background") > panics })
+		mined.Store("")
+		clock.Advance(10 * time.Minute)
+		want(t, g.open(carol, g.url("/a")), http.StatusOK)
 	})
 	t.Run("the trail goes on", func(t *testing.T) {
 		mined.Store("sink")

@@ -49,15 +49,16 @@ func setClock(guest any) {
 	}
 }
 
-// pool and caches keep what survives reloads; the caches by where their sessions
-// are stored.
-var pool, caches = caddy.NewUsagePool(), caddy.NewUsagePool()
+// pool keeps what survives reloads.
+var pool = caddy.NewUsagePool()
 
 const sharedKey = "identity"
 
 // shared is what all generations of the config have in common.
 type shared struct {
-	mu      sync.Mutex
+	mu sync.Mutex
+	// caches are kept by where their sessions are stored.
+	caches  *caddy.UsagePool
 	budgets *flows.Budgets
 	metrics *metrics
 	// ending are sessions that the store could not end yet, by id.
@@ -88,7 +89,7 @@ const budgetSlots = 64 << 10
 
 func (a *App) provisionShared(caddy.Context) error {
 	v, _, err := pool.LoadOrNew(sharedKey, func() (caddy.Destructor, error) {
-		return &shared{budgets: flows.NewBudgets(budgetSlots, Now), metrics: newMetrics()}, nil
+		return &shared{caches: caddy.NewUsagePool(), budgets: flows.NewBudgets(budgetSlots, Now), metrics: newMetrics()}, nil
 	})
 	if err != nil {
 		return err
@@ -102,15 +103,15 @@ func (a *App) releaseShared() {
 		return
 	}
 	a.held = false
-	_, _ = pool.Delete(sharedKey)
 	if a.shared.where != "" {
-		_, _ = caches.Delete(a.shared.where)
+		_, _ = a.shared.caches.Delete(a.shared.where)
 	}
+	_, _ = pool.Delete(sharedKey)
 }
 
 // useCache takes the cache of the store at where.
 func (l *lent) useCache(where string) error {
-	v, _, err := caches.LoadOrNew(where, func() (caddy.Destructor, error) {
+	v, _, err := l.caches.LoadOrNew(where, func() (caddy.Destructor, error) {
 		c, err := session.NewCache(session.CacheSize)
 		return pooledCache{c}, err
 	})
