@@ -57,11 +57,12 @@ func imitated(name string) string {
 }
 
 // exact makes a float64 of a number that it holds, and keeps the digits of a
-// larger one: rounded, an employee number of 17 digits is somebody else's.
+// longer one: rounded, an employee number of 17 digits is somebody else's.
+// Written with a point or an exponent it was a measure, not a number of something.
 func exact(v any) any {
 	switch v := v.(type) {
 	case json.Number:
-		if f, err := v.Float64(); err == nil && math.Abs(f) < 1<<53 {
+		if f, err := v.Float64(); err == nil && (math.Abs(f) < 1<<53 || strings.ContainsAny(v.String(), ".eE")) {
 			return f
 		}
 		return v.String()

@@ -61,7 +61,7 @@ func TestNumbersStayThemselves(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"badge": 4711.0, "half": 0.5, "neg": -3.0, "exp": 1000.0, "last": 9007199254740991.0, "first": "9007199254740993", "minus": "-9007199254740993", "huge": "1e300",
+		"badge": 4711.0, "half": 0.5, "neg": -3.0, "exp": 1000.0, "last": 9007199254740991.0, "first": "9007199254740993", "minus": "-9007199254740993", "huge": 1e300,
 		"in": map[string]any{"list": []any{"10000000000000001"}},
 	}
 	if !reflect.DeepEqual(got, want) {
