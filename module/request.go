@@ -103,6 +103,14 @@ func safePath(s string) string {
 	return u.String()
 }
 
+// noPath reports a target without a path that rules could judge (RFC 9112 §3.2).
+// `x:http://app/admin` is sent on as `http://app/admin`, which applications must
+// accept and take /admin from; a star and an authority match no path at all.
+func noPath(r *http.Request) bool {
+	u := r.URL
+	return u.Opaque != "" || u.Path == "" && r.Method == http.MethodConnect || u.Path != "" && u.Path[0] != '/'
+}
+
 // rawPath is the path as it stood in the request line.
 func (v *visit) rawPath() string {
 	for _, uri := range [...]string{v.original.uri, v.r.RequestURI} {

@@ -196,6 +196,9 @@ func (a *App) ownCookie(name string) bool {
 // /.identity/. It answers true when the request was served.
 func (v *visit) base() (bool, error) {
 	r := v.r
+	if noPath(r) {
+		return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New("no path in the target"))
+	}
 	if v.p.strict {
 		if bad := badRawPath(v.rawPath()); bad != "" {
 			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
