@@ -207,6 +207,7 @@ func (v *visit) base() (bool, error) {
 	v.cookies = r.Header["Cookie"]
 	v.findSession()
 	v.app.stripper().Clean(r)
+	headers.CleanUpgrade(r.Header)
 	headers.CleanCookies(r.Header, v.app.ownCookie, v.rest[:]...)
 	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
 		return true, v.portal()
