@@ -111,6 +111,11 @@ func noPath(r *http.Request) bool {
 	return u.Opaque != "" || u.Path == "" && r.Method == http.MethodConnect || u.Path != "" && u.Path[0] != '/'
 }
 
+// otherAddresses are headers from which applications behind IIS, and frameworks
+// that once stood there, take the path instead of the request line: rules would
+// have judged another (P7). No request brings them; `header_up` can write them.
+var otherAddresses = []string{"X-Original-URL", "X-Rewrite-URL"}
+
 // rawPath is the path as it stood in the request line.
 func (v *visit) rawPath() string {
 	for _, uri := range [...]string{v.original.uri, v.r.RequestURI} {

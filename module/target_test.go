@@ -93,3 +93,22 @@ func TestP8AbsoluteTargetsAreReadAsAllOthers(t *testing.T) {
 		}
 	}
 }
+
+// An application that takes its path from a header would not do what was judged.
+func TestP7NoHeaderNamesAnotherPath(t *testing.T) {
+	g := start(t, people(t)+adminPolicy, "protect {\nheaders siteminder\npublic /public/*\nrequire /admin/* admins\n}\nreverse_proxy {APP}")
+	bob := g.cookieOf("bob")
+	for _, path := range []string{"/public/x", "/a"} {
+		for _, line := range []string{
+			"X-Original-URL: /admin/x", "X-Rewrite-URL: /admin/x", "x-original-url: /admin/x", "X_Original_URL: /admin/x", "X.Rewrite.Url: /admin/x", "X~Original~URL: /admin/x",
+			"X-Original-URL: /admin/x\r\nX-Rewrite-URL: /admin/x\r\nConnection: X-Original-URL", "Transfer-Encoding: chunked\r\nTrailer: X-Original-URL\r\n\r\n0\r\nX-Original-URL: /admin/x",
+		} {
+			mark := g.app.count()
+			s := g.sendRaw(fmt.Sprintf("GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nCookie: %s\r\n%s\r\n\r\n", path, g.port, bob, line))
+			got := g.app.since(mark)
+			if s != http.StatusOK || len(got) != 1 || strings.Contains(got[0], "/admin") {
+				t.Errorf("%s %q: %d, the application saw %q", path, line, s, got)
+			}
+		}
+	}
+}
