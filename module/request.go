@@ -96,7 +96,8 @@ func safePath(s string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || strings.HasPrefix(u.Path, "//") {
 		return "/"
 	}
-	if u.Path == "/.identity" || strings.HasPrefix(u.Path, "/.identity/") {
+	// A browser resolves dot segments, escaped ones too, and may come to our pages by them.
+	if u.Path == "/.identity" || strings.HasPrefix(u.Path, "/.identity/") || dotSegment(strings.ToLower(u.EscapedPath())) {
 		return "/"
 	}
 	u.Fragment, u.RawFragment = "", ""
