@@ -24,21 +24,21 @@ type h2conn struct {
 	stream uint32
 }
 
-// dialH2 connects with prior knowledge, over TLS if the port is that of an https site.
-func (g *gateway) dialH2(secure bool) *h2conn {
-	g.t.Helper()
-	addr := fmt.Sprintf("127.0.0.1:%d", g.port)
+// dialH2 connects with prior knowledge, or over TLS.
+func dialH2(t testing.TB, port int, secure bool) *h2conn {
+	t.Helper()
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	var c net.Conn
 	var err error
 	if secure {
-		c, err = tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, ServerName: "localhost"}) //nolint:gosec // the test's own certificate
+		c, err = tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // the test's own certificate
 	} else {
 		c, err = net.Dial("tcp", addr)
 	}
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
-	h := &h2conn{t: g.t, c: c, fr: http2.NewFramer(c, c)}
+	h := &h2conn{t: t, c: c, fr: http2.NewFramer(c, c)}
 	h.begin()
 	return h
 }
@@ -71,7 +71,7 @@ func (h *h2conn) send(more bool, fields ...hpack.HeaderField) {
 // answer waits for the end of the stream: its status, 0 if it was reset; alive
 // says whether the connection can be used for another.
 func (h *h2conn) answer() (status int, alive bool) {
-	_ = h.c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = h.c.SetDeadline(time.Now().Add(10 * time.Second))
 	mine := h.stream
 	h.stream += 2
 	for {
@@ -104,6 +104,9 @@ func (h *h2conn) answer() (status int, alive bool) {
 				}
 			}
 		case *http2.DataFrame:
+			if n := len(f.Data()); n > 0 {
+				_ = h.fr.WriteWindowUpdate(0, uint32(n))
+			}
 			if f.StreamID == mine && f.StreamEnded() {
 				return status, true
 			}

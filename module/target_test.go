@@ -3,7 +3,6 @@ package module_test
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -68,28 +67,6 @@ func TestP8TargetsWithoutAPathAgainstTheMatcherOfProtect(t *testing.T) {
 			if got := g.app.since(mark); (len(got) > 0) != open {
 				t.Errorf("%s: %s: the application saw %q", strings.SplitN(site, "\n", 2)[0], target, got)
 			}
-		}
-	}
-}
-
-// Session parameters and odd bytes behind an absolute target are read as in an origin form.
-func TestP8AbsoluteTargetsAreReadAsAllOthers(t *testing.T) {
-	g := start(t, people(t)+adminPolicy, "protect {\nheaders siteminder\nrequire /admin/* admins\n}\nreverse_proxy {APP}")
-	bob := g.cookieOf("bob")
-	prefix := fmt.Sprintf("http://127.0.0.1:%d", g.port)
-	for _, tr := range tricks(t) {
-		if !strings.HasPrefix(tr.path, "/") {
-			continue
-		}
-		mark := g.app.count()
-		status := g.sendPath("127.0.0.1", prefix+tr.path, bob)
-		for _, r := range g.app.since(mark) {
-			if who := readsAdmin(target(r)); who != "" {
-				t.Errorf("%q (%s): bob got through, and %s", tr.path, tr.why, who)
-			}
-		}
-		if tr.block && !slices.Contains([]int{400, 403}, status) || !tr.block && status != http.StatusOK {
-			t.Errorf("%q (%s): %d", tr.path, tr.why, status)
 		}
 	}
 }
