@@ -71,7 +71,7 @@ func FuzzOwnCookieNames(f *testing.F) {
 
 // A host becomes the same origin however it is spelled (P9).
 func FuzzCanonicalHost(f *testing.F) {
-	for _, s := range []string{"a.example", "A.Example.", "a.example:443", "[::1]:8080", "::1", "a:b:c", ":443", "a.example:", "."} {
+	for _, s := range []string{"a.example", "A.Example.", "a.example:443", "[::1]:8080", "::1", "a:b:c", ":443", "a.example:", ".", "..."} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

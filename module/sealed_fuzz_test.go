@@ -50,8 +50,11 @@ func FuzzState(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := here.openState(s)
-		same := strings.NewReplacer("\r", "", "\n", "").Replace(s) == good // base64 skips line breaks; no query and no form field is another for them
-		if (err == nil) != same || err == nil && got != token {
+		if s == good && err != nil {
+			t.Fatal(err)
+		}
+		got.Pending = "" // each process of a fuzzing run has sealed its own
+		if want := (stateToken{Serial: 1, Provider: "corp", ReturnTo: "/a", Expires: 1}); err == nil && got != want {
 			t.Fatalf("%q: %+v, %v", s, got, err)
 		}
 	})

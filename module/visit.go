@@ -142,14 +142,14 @@ func newPlace(scheme, host string, c *SessionConfig) *place {
 	return pl
 }
 
-// canonicalHost lower-cases, drops a trailing dot and the scheme's own port (P9).
+// canonicalHost lower-cases, drops trailing dots and the scheme's own port (P9).
 func canonicalHost(h, scheme string) string {
 	h = strings.ToLower(h)
 	host, port, err := net.SplitHostPort(h)
 	if err != nil {
-		return strings.TrimSuffix(h, ".")
+		return strings.TrimRight(h, ".")
 	}
-	host = strings.TrimSuffix(host, ".")
+	host = strings.TrimRight(host, ".")
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
