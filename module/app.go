@@ -75,7 +75,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.stripper = sync.OnceValue(func() *headers.Stripper {
 		a.ownedMu.Lock()
 		defer a.ownedMu.Unlock()
-		return headers.NewStripper(a.owned)
+		return headers.NewStripper(append(slices.Clone(a.owned), otherAddresses...))
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,

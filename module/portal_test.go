@@ -303,49 +303,6 @@ func TestB10ForbiddenIsNoLogin(t *testing.T) {
 	}
 }
 
-func TestB1NoOpenRedirect(t *testing.T) {
-	g := start(t, people(t), plainSite)
-	hostile := []string{
-		"https://evil.example", "//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "/\\/evil.example", "https:evil.example", "http:/evil.example",
-		"javascript:alert(1)", "data:text/html,x", "/\t/evil.example", "/\n/evil.example", "\x00//evil.example", " //evil.example", "/ /evil.example",
-		"//evil.example\\@" + "127.0.0.1", "https://127.0.0.1.evil.example", "https://127.0.0.1@evil.example", "//127.0.0.1@evil.example/", "/%09/evil.example",
-		"/.//evil.example", "/..//evil.example", "/x/..//evil.example", "/%2f%2fevil.example", "/%5cevil.example", "http://127.0.0.1:1/", "//[::1]", "/;@evil.example", "?next=//evil",
-		"/.identity/logout", "/.identity/login?return_to=/x", strings.Repeat("/", 4000), "/a\r\nSet-Cookie: x=1", "https://127.0.0.1:" + fmt.Sprint(g.port) + "@evil.example/", "http://127.0.0.1:" + fmt.Sprint(g.port) + ".evil.example/",
-	}
-	for _, h := range hostile {
-		b := browser.New()
-		p := g.open(b, g.url("/.identity/login?"+url.Values{"return_to": {h}}.Encode()))
-		if p.Status != http.StatusOK {
-			t.Errorf("%q: %d", h, p.Status)
-			continue
-		}
-		f, err := p.FormWith("username")
-		if err != nil {
-			t.Fatal(err)
-		}
-		res := g.submitOnly(b, f, "alice", "alicepw")
-		loc := res.Header.Get("Location")
-		u, err := url.Parse(loc)
-		if res.Status != http.StatusSeeOther || err != nil || u.Host != fmt.Sprintf("127.0.0.1:%d", g.port) || strings.HasPrefix(u.Path, "//") || strings.HasPrefix(u.Path, "/.identity") || strings.Contains(loc, "\\") {
-			t.Errorf("%q leads to %q (%d)", h, loc, res.Status)
-		}
-		b.Close()
-	}
-	for _, ok := range []string{"/", "/a", "/a/b?c=d&e=/f", "/a?u=https://evil.example", "/%E2%82%AC", "/a%20b", g.url("/own?x=1")} {
-		b := browser.New()
-		p := g.open(b, g.url("/.identity/login?"+url.Values{"return_to": {ok}}.Encode()))
-		f, err := p.FormWith("username")
-		if err != nil {
-			t.Fatal(err)
-		}
-		res := g.submitOnly(b, f, "alice", "alicepw")
-		if got := res.Header.Get("Location"); got != g.url(strings.TrimPrefix(ok, g.url(""))) {
-			t.Errorf("%q must work, leads to %q", ok, got)
-		}
-		b.Close()
-	}
-}
-
 func TestB2SessionFixation(t *testing.T) {
 	g := start(t, people(t), plainSite)
 	// A cookie the attacker chose is not taken over by a login.

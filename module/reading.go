@@ -47,7 +47,7 @@ func oddPath(path string) bool {
 			start, dot = i+1, false
 		}
 	}
-	return path != "" && (path[len(path)-1] == '.' || path[len(path)-1] == ' ')
+	return path == "" || path[len(path)-1] == '.' || path[len(path)-1] == ' '
 }
 
 // sessionParameter finds the `;jsessionid=…` that a servlet container adds to
@@ -62,9 +62,12 @@ func sessionParameter(path string) int {
 }
 
 // readings are the path as it is matched, which is without a session parameter,
-// and what others may take it for.
+// and what others may take it for. `http://host` is sent on as a request for /.
 func readings(path string) (matched string, others []string, err error) {
 	matched = path
+	if matched == "" {
+		return "/", nil, nil
+	}
 	if i := sessionParameter(path); i >= 0 {
 		matched = path[:i]
 	}

@@ -96,12 +96,26 @@ func safePath(s string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || strings.HasPrefix(u.Path, "//") {
 		return "/"
 	}
-	if u.Path == "/.identity" || strings.HasPrefix(u.Path, "/.identity/") {
+	// A browser resolves dot segments, escaped ones too, and may come to our pages by them.
+	if u.Path == "/.identity" || strings.HasPrefix(u.Path, "/.identity/") || dotSegment(strings.ToLower(u.EscapedPath())) {
 		return "/"
 	}
 	u.Fragment, u.RawFragment = "", ""
 	return u.String()
 }
+
+// noPath reports a target without a path that rules could judge (RFC 9112 §3.2).
+// `x:http://app/admin` is sent on as `http://app/admin`, which applications must
+// accept and take /admin from; a star and an authority match no path at all.
+func noPath(r *http.Request) bool {
+	u := r.URL
+	return u.Opaque != "" || u.Path == "" && r.Method == http.MethodConnect || u.Path != "" && u.Path[0] != '/'
+}
+
+// otherAddresses are headers from which applications behind IIS, and frameworks
+// that once stood there, take the path instead of the request line: rules would
+// have judged another (P7). No request brings them; `header_up` can write them.
+var otherAddresses = []string{"X-Original-URL", "X-Rewrite-URL"}
 
 // rawPath is the path as it stood in the request line.
 func (v *visit) rawPath() string {

@@ -142,14 +142,14 @@ func newPlace(scheme, host string, c *SessionConfig) *place {
 	return pl
 }
 
-// canonicalHost lower-cases, drops a trailing dot and the scheme's own port (P9).
+// canonicalHost lower-cases, drops trailing dots and the scheme's own port (P9).
 func canonicalHost(h, scheme string) string {
 	h = strings.ToLower(h)
 	host, port, err := net.SplitHostPort(h)
 	if err != nil {
-		return strings.TrimSuffix(h, ".")
+		return strings.TrimRight(h, ".")
 	}
-	host = strings.TrimSuffix(host, ".")
+	host = strings.TrimRight(host, ".")
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
@@ -196,6 +196,9 @@ func (a *App) ownCookie(name string) bool {
 // /.identity/. It answers true when the request was served.
 func (v *visit) base() (bool, error) {
 	r := v.r
+	if noPath(r) {
+		return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New("no path in the target"))
+	}
 	if v.p.strict {
 		if bad := badRawPath(v.rawPath()); bad != "" {
 			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
@@ -204,6 +207,7 @@ func (v *visit) base() (bool, error) {
 	v.cookies = r.Header["Cookie"]
 	v.findSession()
 	v.app.stripper().Clean(r)
+	headers.CleanUpgrade(r.Header)
 	headers.CleanCookies(r.Header, v.app.ownCookie, v.rest[:]...)
 	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
 		return true, v.portal()

@@ -416,7 +416,11 @@ func FuzzUnmarshalCaddyfile(f *testing.F) {
 	f.Add("local")
 	f.Add("")
 	f.Add("local {\nuser")
+	f.Add("<<<<local {\nuser")
 	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := caddyfile.Tokenize([]byte(text), "Caddyfile"); err != nil {
+			return // the dispenser of tests ends the process then
+		}
 		p, err := parse(text)
 		if err != nil {
 			return
