@@ -1,0 +1,2 @@
+var go = document.getElementById("go");
+location.replace(keep(go) ? go.dataset.kept : go.href);
