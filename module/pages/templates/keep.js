@@ -1,2 +1,3 @@
 var go = document.getElementById("go");
-location.replace(keep(go) ? go.dataset.kept : go.href);
+if (keep(go)) location.replace(go.dataset.kept);
+else if (go.getAttribute("href")) location.replace(go.href);
