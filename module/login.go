@@ -83,7 +83,7 @@ func (v *visit) startLogin(l login) error {
 		return v.loop()
 	}
 	if len(l.returnTo) > maxReturn {
-		return v.longAddress()
+		return v.longAddress(l.returnTo)
 	}
 	x := &flows.Execution{
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
@@ -107,13 +107,14 @@ func (v *visit) startLogin(l login) error {
 }
 
 // longAddress lets the browser keep an address that is too long to travel (B05).
-func (v *visit) longAddress() error {
+func (v *visit) longAddress(returnTo string) error {
 	key := newID()
-	link := "/.identity/login?" + url.Values{"saved": {key}, "return_to": {safePath(v.r.URL.EscapedPath())}}.Encode()
+	path, _, _ := strings.Cut(returnTo, "?")
+	link := "/.identity/login?" + url.Values{"saved": {key}, "return_to": {safePath(path)}}.Encode()
 	if len(link) > maxReturn {
 		link = "/.identity/login?" + url.Values{"saved": {key}, "return_to": {"/"}}.Encode()
 	}
-	v.show(http.StatusOK, pages.View{Kind: pages.KindLongAddress, Key: key, Link: link})
+	v.show(http.StatusOK, pages.View{Kind: pages.KindLongAddress, Key: key, Back: safePath(returnTo), Link: link})
 	return nil
 }
 

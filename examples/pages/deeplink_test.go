@@ -5,6 +5,7 @@ package pages
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -79,6 +80,12 @@ func TestB10FragmentSurvivesTheProvider(t *testing.T) {
 	forget(w, g)
 	w.Run("again", chromedp.Navigate(g.URL+"/app/#/r/43?a=b%20c"))
 	arrived(t, w, g.URL+"/app/#/r/43?a=b%20c")
+
+	// A long address by way of the login's own, as a script that heard 401 goes there.
+	forget(w, g)
+	long := "/report?q=" + strings.Repeat("0123456789", 170)
+	w.Run("a login on purpose", chromedp.Navigate(g.URL+"/.identity/login?return_to="+url.QueryEscape(long)+"#/r/44"))
+	arrived(t, w, g.URL+long+"#/r/44")
 
 	// Without a fragment there is nothing to keep, and no page of ours at the end.
 	forget(w, g)

@@ -104,7 +104,7 @@ func TestPagesInARealBrowser(t *testing.T) {
 			_, _ = io.WriteString(w, "<h1 id=arrived>arrived</h1>")
 			return
 		}
-		s.Write(w, r, http.StatusUnauthorized, View{Kind: KindLongAddress, Link: "/login", Key: "k1"})
+		s.Write(w, r, http.StatusUnauthorized, View{Kind: KindLongAddress, Back: r.URL.RequestURI(), Link: "/login", Key: "k1"})
 	})
 	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
 		known.Store(true)

@@ -22,11 +22,11 @@ const (
 	KindConfirmLogout Kind = "confirm_logout"
 	// KindStartAgain says that what was sent could not be kept: sign in by Link, then send again (I21).
 	KindStartAgain Kind = "start_again"
-	// KindLongAddress puts the address of this page, with its fragment, into the
-	// browser's session storage under Key and goes on to Link (B05, B10).
+	// KindLongAddress puts the address Back, with the fragment of this page's own, into
+	// the browser's session storage under Key and goes on to Link (B05, B10).
 	KindLongAddress Kind = "long_address"
-	// KindKeep does the same with the fragment alone: the address wanted is Back.
-	// With a fragment it goes on to Kept, without one to Link (B10).
+	// KindKeep does the same if there is a fragment and then goes on to Kept; without
+	// one it keeps nothing and goes on to Link (B10).
 	KindKeep Kind = "keep"
 	// KindResume takes the address under Key out of session storage and goes there
 	// if it is of this origin; else to Link.

@@ -1,7 +1,7 @@
 var go = document.getElementById("go");
 try {
   if (go.getAttribute("href")) {
-    sessionStorage.setItem("sallyport." + go.dataset.key, location.href);
+    sessionStorage.setItem("sallyport." + go.dataset.key, location.origin + go.dataset.back + location.hash);
     location.replace(go.href);
   }
 } catch (x) {
