@@ -24,7 +24,8 @@ type Execution struct {
 	// Origin is the scheme and host the run belongs to; ReturnTo a path on it.
 	Origin   string `json:"origin"`
 	ReturnTo string `json:"return_to,omitempty"`
-	// Saved says that the return address waits in the browser's session storage under this key (B05).
+	// Saved says that the return address waits in the browser's session storage under
+	// this key, since it is too long to travel (B05) or has a fragment (B10).
 	Saved   string  `json:"saved,omitempty"`
 	Request Request `json:"request"`
 	// Provider is the one asked for by ?provider=; only a wish.

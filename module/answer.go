@@ -18,6 +18,9 @@ type answer struct {
 	id     string
 	x      *flows.Execution
 	posted bool
+	// detour is the run as it was before its first step, where our own page comes
+	// first: a browser that is sent away at once cannot keep a fragment (B10).
+	detour *flows.Execution
 }
 
 func (a *answer) Continue() error { return errors.New("continue is the engine's") }
@@ -30,9 +33,12 @@ func (a *answer) Ask(p flows.Page) error {
 	}
 	switch p.Problem {
 	case "":
+		if a.ours() && v.r.Method == http.MethodGet {
+			return v.ask(http.StatusOK, a.id, a.x, p)
+		}
 		// At an application's address the answer is always a redirect: our pages live under /.identity/.
 		if isNavigation(v.r) || a.posted && acceptsHTML(v.r.Header) || !strings.HasPrefix(v.r.URL.Path, "/.identity/") {
-			return v.redirect("/.identity/flow?p=" + a.id)
+			return v.redirect(a.address())
 		}
 		return v.ask(http.StatusOK, a.id, a.x, p)
 	case flows.ReasonBadCredentials:
@@ -47,19 +53,64 @@ func (a *answer) Ask(p flows.Page) error {
 	return v.ask(http.StatusOK, a.id, a.x, p)
 }
 
+// ours reports that the run's own address was asked for, and not an application's.
+func (a *answer) ours() bool {
+	return a.v.r.URL.Path == "/.identity/flow" && a.v.r.URL.Query().Get("p") == a.id
+}
+
+// address is that of the run's page. It says how many logins in a row this is,
+// since the cookie that says it, too, may be lost on the way (B08).
+func (a *answer) address() string {
+	to := "/.identity/flow?p=" + a.id
+	if a.x.Attempt > 0 {
+		to += "&a=" + strconv.Itoa(a.x.Attempt)
+	}
+	return to
+}
+
+// aside sends the browser to the run's own address, to begin there.
+func (a *answer) aside() error {
+	if err := a.v.savePending(a.id, a.detour); err != nil {
+		return a.v.failed(a.x, err)
+	}
+	return a.v.redirect(a.address())
+}
+
+// mayKeep reports that there may be a fragment, and a browser to keep it.
+func (v *visit) mayKeep(x *flows.Execution) bool { return x.Saved == "" && isWindow(v.r) }
+
+// keeping asks the page for the fragment.
+func (a *answer) keeping(view pages.View) pages.View {
+	if a.v.mayKeep(a.x) {
+		view.Key, view.Back, view.Kept = a.x.ID, a.x.ReturnTo, a.address()+"&kept="+a.x.ID
+	}
+	return view
+}
+
 func (a *answer) Redirect(to string) error {
+	if a.detour != nil && a.v.mayKeep(a.x) {
+		return a.aside()
+	}
 	if err := a.v.savePending(a.id, a.x); err != nil {
 		return a.v.failed(a.x, err)
+	}
+	if a.ours() && a.v.mayKeep(a.x) {
+		a.v.logWithout("login begun", http.StatusOK, zap.String("provider", a.x.Provider))
+		a.v.show(http.StatusOK, a.keeping(pages.View{Kind: pages.KindKeep, Link: to}))
+		return nil
 	}
 	a.v.logWithout("login begun", http.StatusSeeOther, zap.String("provider", a.x.Provider))
 	return a.v.redirect(to)
 }
 
 func (a *answer) Post(to string, fields []flows.FormField) error {
+	if a.detour != nil {
+		return a.aside()
+	}
 	if err := a.v.savePending(a.id, a.x); err != nil {
 		return a.v.failed(a.x, err)
 	}
-	a.v.show(http.StatusOK, pages.View{Kind: pages.KindPost, Action: to, Fields: fields})
+	a.v.show(http.StatusOK, a.keeping(pages.View{Kind: pages.KindPost, Action: to, Fields: fields}))
 	return nil
 }
 
@@ -71,6 +122,9 @@ func (v *visit) ask(status int, id string, x *flows.Execution, p flows.Page) err
 	view := pages.View{
 		Kind: pages.KindAsk, Page: &p, Action: "/.identity/flow?p=" + id, Token: x.Token,
 		Step: x.Wait.Step, Serial: x.Wait.Serial, FormAction: v.formTargets(),
+	}
+	if v.mayKeep(x) {
+		view.Key, view.Back = x.ID, x.ReturnTo
 	}
 	v.show(status, view)
 	return nil

@@ -107,7 +107,7 @@ func (v *visit) carriedOn(h string) error {
 		}
 	}
 	if err != nil || Now().Unix() > c.Expires {
-		return v.stale("/", 0)
+		return v.stale("/", "", 0)
 	}
 	return v.answered(c.Provider, http.MethodPost, c.Values)
 }
@@ -133,7 +133,7 @@ func (v *visit) resumeCallback(name, handle string, cb flows.Callback) error {
 	}
 	x, err := v.loadPending(st.Pending)
 	if errors.Is(err, errNoPending) || err == nil && (x.Wait == nil || x.Wait.Serial != st.Serial) {
-		return v.stale(st.ReturnTo, st.Attempt)
+		return v.stale(st.ReturnTo, st.Saved, st.Attempt)
 	}
 	if err != nil {
 		return v.unavailable(err)
@@ -142,7 +142,7 @@ func (v *visit) resumeCallback(name, handle string, cb flows.Callback) error {
 	p, ok := v.program(x)
 	if !ok || digest != p.Digest { // the flow changed on the way: once more, without an error page (B18)
 		if !ok {
-			return v.stale(st.ReturnTo, st.Attempt)
+			return v.stale(st.ReturnTo, st.Saved, st.Attempt)
 		}
 		return v.advance(st.Pending, p, x, nil)
 	}

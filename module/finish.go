@@ -10,6 +10,7 @@ import (
 	"errors"
 	"math/big"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,16 +133,21 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 
 // land leads to where the person wanted to go.
 func (v *visit) land(x *flows.Execution) error {
-	if x.Saved != "" {
-		return v.redirect(v.place.origin + "/.identity/flow?resume=" + x.Saved)
+	return v.landAt(x.ReturnTo, x.Saved)
+}
+
+// landAt lets a browser that keeps the address under saved look there first.
+func (v *visit) landAt(returnTo, saved string) error {
+	if !validKey(saved) {
+		return v.home(returnTo)
 	}
-	return v.home(x.ReturnTo)
+	return v.redirect(v.place.origin + "/.identity/flow?" + url.Values{"resume": {saved}, "return_to": {safePath(returnTo)}}.Encode())
 }
 
 // replayed answers a run that was finished before: with a session it goes on (B07).
 func (v *visit) replayed(x *flows.Execution, err error) error {
 	if v.session != nil {
-		return v.home(x.ReturnTo)
+		return v.land(x)
 	}
 	return v.refuseLogin(x, http.StatusBadRequest, flows.ReasonReplayed, "", "", err)
 }
@@ -154,7 +160,7 @@ func (v *visit) failed(x *flows.Execution, err error) error {
 	case errors.Is(err, context.Canceled):
 		return nil
 	case reason == flows.ReasonStaleLogin, errors.Is(err, flowsession.ErrEnded):
-		return v.stale(x.ReturnTo, x.Attempt)
+		return v.stale(x.ReturnTo, x.Saved, x.Attempt)
 	case reason == flows.ReasonProviderDown, reason == flows.ReasonAuditDown, errors.Is(err, flows.ErrUnavailable):
 		if reason == flows.ReasonInternal {
 			reason = flows.ReasonStoreDown

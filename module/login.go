@@ -83,7 +83,7 @@ func (v *visit) startLogin(l login) error {
 		return v.loop()
 	}
 	if len(l.returnTo) > maxReturn {
-		return v.longAddress()
+		return v.longAddress(l.returnTo)
 	}
 	x := &flows.Execution{
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
@@ -102,17 +102,19 @@ func (v *visit) startLogin(l login) error {
 		}
 	}
 	v.app.shared.metrics.begun.Inc()
-	return v.advance(newPendingID(now), l.flow, x, nil)
+	before := *x
+	return v.advanceAside(newPendingID(now), l.flow, x, nil, &before)
 }
 
 // longAddress lets the browser keep an address that is too long to travel (B05).
-func (v *visit) longAddress() error {
+func (v *visit) longAddress(returnTo string) error {
 	key := newID()
-	link := "/.identity/login?" + url.Values{"saved": {key}, "return_to": {safePath(v.r.URL.EscapedPath())}}.Encode()
+	path, _, _ := strings.Cut(returnTo, "?")
+	link := "/.identity/login?" + url.Values{"saved": {key}, "return_to": {safePath(path)}}.Encode()
 	if len(link) > maxReturn {
 		link = "/.identity/login?" + url.Values{"saved": {key}, "return_to": {"/"}}.Encode()
 	}
-	v.show(http.StatusOK, pages.View{Kind: pages.KindLongAddress, Key: key, Link: link})
+	v.show(http.StatusOK, pages.View{Kind: pages.KindLongAddress, Key: key, Back: safePath(returnTo), Link: link})
 	return nil
 }
 
@@ -128,25 +130,36 @@ func (v *visit) program(x *flows.Execution) (*flows.Program, bool) {
 		return nil, false
 	}
 	if x.Digest != p.Digest {
-		session, fresh := x.Session, x.Fresh
-		x.Restart(p.Digest)
-		if v.session != nil && v.session.ID() == session {
-			x.Session = session
-			if !fresh {
-				v.inherit(x)
-			}
-		}
+		v.restart(p, x)
 	}
 	return p, true
 }
 
+// restart goes back to the first step, on the session the run stood on.
+func (v *visit) restart(p *flows.Program, x *flows.Execution) {
+	session, fresh := x.Session, x.Fresh
+	x.Restart(p.Digest)
+	if v.session != nil && v.session.ID() == session {
+		x.Session = session
+		if !fresh {
+			v.inherit(x)
+		}
+	}
+}
+
 // advance runs the flow until it needs the browser, and renders what it answers.
 func (v *visit) advance(id string, p *flows.Program, x *flows.Execution, in *flows.Input) error {
+	return v.advanceAside(id, p, x, in, nil)
+}
+
+// advanceAside is advance, where the browser may first be sent to a page of ours
+// to begin the detour there.
+func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in *flows.Input, detour *flows.Execution) error {
 	x.Env = flows.Env{
 		Now: Now(), Request: &v.request, Device: v.device,
 		CallbackURL: func(provider string) string { return v.place.origin + "/.identity/callback/" + provider },
 		Handle: func(provider string, serial int) (string, error) {
-			return v.sealState(stateToken{Pending: id, Serial: serial, Provider: provider, ReturnTo: x.ReturnTo, Attempt: x.Attempt, Expires: x.Expires.Unix()})
+			return v.sealState(stateToken{Pending: id, Serial: serial, Provider: provider, ReturnTo: x.ReturnTo, Saved: x.Saved, Attempt: x.Attempt, Expires: x.Expires.Unix()})
 		},
 	}
 	out, fin, err := p.Advance(v.r.Context(), x, in)
@@ -158,14 +171,14 @@ func (v *visit) advance(id string, p *flows.Program, x *flows.Execution, in *flo
 	case fin != nil:
 		return v.finish(id, x, *fin)
 	}
-	return out.Accept(&answer{v: v, id: id, x: x, posted: in != nil && in.Callback == nil})
+	return out.Accept(&answer{v: v, id: id, x: x, posted: in != nil && in.Callback == nil, detour: detour})
 }
 
 // showCurrent shows the page the run waits with, or goes on where it was.
 func (v *visit) showCurrent(id string, p *flows.Program, x *flows.Execution) error {
 	page, err := p.Show(v.r.Context(), x)
 	if err != nil {
-		return v.stale(x.ReturnTo, x.Attempt)
+		return v.stale(x.ReturnTo, x.Saved, x.Attempt)
 	}
 	return v.ask(http.StatusOK, id, x, page)
 }
@@ -182,7 +195,7 @@ func (v *visit) flow() error {
 		}
 	}
 	if key := v.r.URL.Query().Get("resume"); validKey(key) && v.r.Method == http.MethodGet {
-		v.show(http.StatusOK, pages.View{Kind: pages.KindResume, Key: key, Link: "/"})
+		v.show(http.StatusOK, pages.View{Kind: pages.KindResume, Key: key, Link: v.returnTo(v.r.URL.Query().Get("return_to"))})
 		return nil
 	}
 	if v.r.Method == http.MethodPost && !v.sameOrigin() {
@@ -190,14 +203,18 @@ func (v *visit) flow() error {
 	}
 	x, err := v.loadPending(id)
 	if errors.Is(err, errNoPending) {
-		return v.stale("/", 0)
+		return v.noPending(id)
 	}
 	if err != nil {
 		return v.unavailable(err)
 	}
 	p, ok := v.program(x)
 	if !ok {
-		return v.stale(x.ReturnTo, x.Attempt)
+		return v.stale(x.ReturnTo, x.Saved, x.Attempt)
+	}
+	if kept := v.r.URL.Query().Get("kept"); kept == x.ID && x.Saved == "" && v.r.Method == http.MethodGet {
+		x.Saved = kept
+		v.restart(p, x) // the address of the provider is not kept: it is asked for anew
 	}
 	if x.Wait == nil { // restarted by a new config: from the first step
 		return v.advance(id, p, x, nil)
@@ -211,6 +228,9 @@ func (v *visit) flow() error {
 	}
 	if !equalToken(one(values, "token"), x.Token) {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("form without the run's token"))
+	}
+	if one(values, "kept") == x.ID {
+		x.Saved = x.ID
 	}
 	in := &flows.Input{Values: values}
 	in.Step, in.Serial = number(one(values, "step")), number(one(values, "serial"))

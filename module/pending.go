@@ -230,6 +230,7 @@ type stateToken struct {
 	Serial   int    `json:"n"`
 	Provider string `json:"p"`
 	ReturnTo string `json:"r,omitempty"`
+	Saved    string `json:"k,omitempty"`
 	Attempt  int    `json:"a,omitempty"`
 	Expires  int64  `json:"e"`
 }

@@ -31,6 +31,16 @@ func isNavigation(r *http.Request) bool {
 	return acceptsHTML(h)
 }
 
+// isWindow reports a navigation of a browser that shows pages to a person and
+// says so by everything it sends, a language among it: only there a page may
+// stand between our redirect and the provider. Programs that imitate a
+// navigation, and browsers of before Fetch Metadata, are redirected straight on.
+func isWindow(r *http.Request) bool {
+	h := r.Header
+	return r.Method == http.MethodGet && isNavigation(r) && h.Get("Sec-Fetch-Mode") == "navigate" &&
+		h.Get("Sec-Fetch-Dest") == "document" && h.Get("Accept-Language") != ""
+}
+
 func isPrefetch(h http.Header) bool {
 	return strings.Contains(h.Get("Sec-Purpose"), "prefetch") || strings.EqualFold(h.Get("Purpose"), "prefetch") || strings.EqualFold(h.Get("X-Moz"), "prefetch")
 }

@@ -1,8 +1,12 @@
 package module
 
 import (
+	"encoding/base32"
+	"encoding/binary"
+	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -12,10 +16,10 @@ import (
 
 // stale answers a login page or callback whose pending login is gone (B07):
 // who is signed in goes on; who is not gets one fresh login, then a page with a button.
-func (v *visit) stale(returnTo string, attempt int) error {
+func (v *visit) stale(returnTo, saved string, attempt int) error {
 	returnTo = safePath(returnTo)
 	if v.session != nil {
-		return v.home(returnTo)
+		return v.landAt(returnTo, saved)
 	}
 	if v.problem != nil && !gone(v.problem) {
 		return v.unavailable(v.problem)
@@ -31,35 +35,73 @@ func (v *visit) stale(returnTo string, attempt int) error {
 	if attempt == 0 && isNavigation(v.r) && v.r.Method == http.MethodGet {
 		if g, err := v.gateOf(returnTo); err == nil {
 			v.p = g
-			return v.startLogin(login{flow: g.program, returnTo: returnTo, attempt: 1})
+			return v.startLogin(login{flow: g.program, returnTo: returnTo, saved: saved, attempt: 1})
 		}
 	}
 	v.show(http.StatusBadRequest, pages.View{Kind: pages.KindStale, Reason: flows.ReasonStaleLogin, ID: e.ID, Link: loginURL(returnTo)})
 	return nil
 }
 
+// noPending answers for a page whose pending login this browser does not hold.
+// Its name tells when it was made: who was sent here a moment ago, and for the
+// second time or without a single cookie, will never hold one (B08).
+func (v *visit) noPending(id string) error {
+	attempt := min(max(number(v.r.URL.Query().Get("a")), 0), maxAttempts)
+	if v.session == nil && v.r.Method == http.MethodGet && justMade(id) && (attempt > 0 || len(v.cookies) == 0) {
+		return v.loop()
+	}
+	return v.stale("/", "", attempt)
+}
+
+func justMade(id string) bool {
+	b, err := base32.HexEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(id))
+	if !validPendingID(id) || err != nil {
+		return false
+	}
+	age := Now().Sub(time.Unix(int64(binary.BigEndian.Uint32(b)), 0))
+	return age > -loopWindow && age < loopWindow
+}
+
 // loop ends a chain of logins that brought no session, with the likely cause.
 func (v *visit) loop() error {
 	e := v.event(auditLoginDenied)
 	e.Reason = flows.ReasonLoop
-	e.Detail = v.loopCause()
+	cause, values := v.loopCause()
+	e.Detail = cause
 	v.app.trail.Note(e)
-	v.app.log.Warn("login loop stopped", zap.String("id", e.ID), zap.String("cause", e.Detail), zap.String("host", v.place.host))
+	v.app.log.Warn("login loop stopped", zap.String("id", e.ID), zap.String("cause", cause), zap.String("host", v.place.host))
 	v.clearRecent()
-	v.show(http.StatusForbidden, pages.View{Kind: pages.KindError, Reason: flows.ReasonLoop, Text: e.Detail, ID: e.ID, Link: "/"})
+	v.show(http.StatusForbidden, pages.View{Kind: pages.KindError, Reason: flows.ReasonLoop, Cause: cause, Values: values, ID: e.ID, Link: "/"})
 	return nil
 }
 
-func (v *visit) loopCause() string {
-	switch {
-	case len(v.cookies) == 0:
-		return "The browser does not send our cookies back."
-	case v.app.Session.Domain != "" && !strings.HasSuffix("."+v.place.host, "."+strings.TrimPrefix(v.app.Session.Domain, ".")):
-		return "The host " + v.place.host + " is not below the cookie domain " + v.app.Session.Domain + "."
-	case !v.place.secure && !loopback(v.place.host):
-		return "The page is served over plain http."
-	case v.problem != nil:
-		return "The session is not found where it should be; a clock may be wrong."
+// loopCause is the likeliest reason, as the code of its text, with what the text names.
+func (v *visit) loopCause() (string, map[string]string) {
+	domain, host := strings.TrimPrefix(v.app.Session.Domain, "."), v.place.host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
 	}
-	return "The sign-in succeeded, but the session cookie did not come back."
+	switch {
+	case domain != "" && !strings.HasSuffix("."+host, "."+domain):
+		return "host_outside", map[string]string{"host": host, "domain": domain}
+	case !v.place.secure && !loopback(v.place.host):
+		return "plain_http", nil
+	case !v.sendsCookies():
+		return "cookies_missing", nil
+	case v.problem != nil:
+		return "clock", nil
+	}
+	return "session_lost", nil
+}
+
+// sendsCookies reports whether any cookie of ours came back.
+func (v *visit) sendsCookies() bool {
+	ours := false
+	for _, line := range v.cookies {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			ours = ours || v.app.ownCookie(name)
+		}
+	}
+	return ours
 }

@@ -36,15 +36,48 @@ func browser(t *testing.T) context.Context {
 		}
 		t.Skip("needs chromium")
 	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+	// Not t.TempDir(), which fails the test when it cannot be removed at once: the
+	// helper processes of Chromium go on writing for a moment after its end.
+	profile, err := os.MkdirTemp("", "sallyport-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true))...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx); cancel() })
-	ctx, cancel = context.WithTimeout(ctx, 60*time.Second)
-	t.Cleanup(cancel)
+	window, cancel := chromedp.NewContext(allocator)
+	ctx, end := context.WithTimeout(window, 2*time.Minute)
+	t.Cleanup(func() {
+		quit(window)
+		end()
+		cancel()
+		stop()
+		chromedp.FromContext(window).Allocator.Wait()
+		if err := remove(profile); err != nil {
+			t.Logf("the profile of chromium: %v", err)
+		}
+	})
 	return ctx
+}
+
+// quit closes the browser and waits for its process, both within 10 s: what is
+// only killed leaves children behind that still write into the profile.
+func quit(window context.Context) {
+	ctx, cancel := context.WithTimeout(window, 10*time.Second)
+	defer cancel()
+	_ = chromedp.Cancel(ctx)
+}
+
+// remove tries for 10 s.
+func remove(dir string) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+		if err := os.RemoveAll(dir); err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 func TestPagesInARealBrowser(t *testing.T) {
@@ -71,7 +104,7 @@ func TestPagesInARealBrowser(t *testing.T) {
 			_, _ = io.WriteString(w, "<h1 id=arrived>arrived</h1>")
 			return
 		}
-		s.Write(w, r, http.StatusUnauthorized, View{Kind: KindLongAddress, Link: "/login", Key: "k1"})
+		s.Write(w, r, http.StatusUnauthorized, View{Kind: KindLongAddress, Back: r.URL.RequestURI(), Link: "/login", Key: "k1"})
 	})
 	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
 		known.Store(true)

@@ -58,6 +58,9 @@ func (s *Set) document(lang string, v *View) document {
 	c := s.texts[lang]
 	d := document{Reason: string(v.Reason), ID: v.ID, Text: v.Text, RetryAfter: v.RetryAfter, Link: safeLink(v.Link)}
 	if d.Text == "" {
+		d.Text = c.cause(v)
+	}
+	if d.Text == "" {
 		d.Text = c.sentence(v)
 	}
 	switch v.Kind {

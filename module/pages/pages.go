@@ -2,7 +2,7 @@
 // refusals, the end of a session. A page is data ([View]); this package owns all
 // HTML, CSS and JavaScript, and answers programs with the same data as JSON.
 //
-// Nothing here needs JavaScript. Everything is escaped by html/template, nothing
+// Nothing here needs JavaScript, but to keep the fragment of a deep link. Everything is escaped by html/template, nothing
 // is cached, nothing is loaded from anywhere else, and no page can be framed
 // except the one that tells a frame to open the login in the whole window.
 package pages
@@ -10,6 +10,7 @@ package pages
 import (
 	"fmt"
 	"html/template"
+	"strings"
 )
 
 // Options is how the pages look. The zero value works.
@@ -56,13 +57,31 @@ func New(o Options) (*Set, error) {
 	return s, s.rehearse()
 }
 
+// runs checks that a template left the script of a page where it is, and what it works on.
+func runs(v *View, body string) error {
+	sc := scriptOf(v)
+	switch {
+	case sc == nil:
+		return nil
+	case !strings.Contains(body, string(sc.element)):
+		return fmt.Errorf("page template %s must write {{.Script}} at the end of the body", frame)
+	case sc.needs != "" && !strings.Contains(body, `id="`+sc.needs+`"`):
+		return fmt.Errorf("page template %s needs an element with id=\"%s\"", file(v.kind()), sc.needs)
+	}
+	return nil
+}
+
 // rehearse draws every kind of page in every language, so that a template that
 // names a field that does not exist is refused at load.
 func (s *Set) rehearse() error {
 	for _, lang := range s.languages {
 		for _, v := range samples() {
-			if _, err := s.render(lang, "nonce", &v); err != nil {
+			body, err := s.render(lang, "nonce", &v)
+			if err != nil {
 				return fmt.Errorf("drawing page %s in %s: %w", v.Kind, lang, err)
+			}
+			if err := runs(&v, string(body)); err != nil {
+				return err
 			}
 		}
 	}

@@ -32,6 +32,8 @@ func file(k Kind) string {
 		return "post.html"
 	case KindLongAddress:
 		return "long_address.html"
+	case KindKeep:
+		return "keep.html"
 	case KindResume:
 		return "resume.html"
 	}
@@ -116,11 +118,13 @@ type Data struct {
 	Reference, ID, Account, User, Retry string
 	Link, LinkLabel                     string
 	// Top: the link leaves the frame.
-	Top                      bool
+	Top bool
+	// Refresh and Script are ours: whole elements, for the head and the end of the body.
+	Refresh, Script          template.HTML
 	Action, Token            string
 	Step, Serial             int
 	Fields                   []flows.FormField
-	Key                      string
+	Key, Back, Kept          string
 	Problem, Wait            string
 	Inputs, Choices          []Input
 	Submit, SubmitLabel, Or  string
@@ -158,7 +162,16 @@ func (s *Set) data(c catalogue, v *View) *Data {
 		Kind: string(v.Kind), Reason: string(v.Reason), Sentence: c.sentence(v), Text: v.Text,
 		ID: v.ID, User: v.User, Link: safeLink(v.Link), LinkLabel: c.link(v), Top: v.Kind == KindLoginRequired,
 		Action: safeLink(v.Action), Token: v.Token, Step: v.Step, Serial: v.Serial,
-		Fields: v.Fields, Key: v.Key, Or: c["label.or"], NoScript: c["body.noscript"], ContinueButton: c["label.continue"],
+		Fields: v.Fields, Key: v.Key, Back: v.Back, Kept: safeLink(v.Kept), Or: c["label.or"], NoScript: c["body.noscript"], ContinueButton: c["label.continue"],
+	}
+	if t := c.cause(v); t != "" && d.Text == "" {
+		d.Text = t
+	}
+	if v.Kind == KindKeep && d.Link != "" {
+		d.Refresh = refresh(d.Link)
+	}
+	if s := scriptOf(v); s != nil {
+		d.Script = s.element
 	}
 	if v.ID != "" {
 		d.Reference = c["label.reference"]

@@ -97,6 +97,15 @@ func (c catalogue) sentence(v *View) string {
 	return c.first("body." + string(v.Kind))
 }
 
+// cause says why sign-in keeps starting over, in the person's language.
+func (c catalogue) cause(v *View) string {
+	text := c["cause."+v.Cause]
+	for name, value := range v.Values {
+		text = strings.ReplaceAll(text, "{"+name+"}", value)
+	}
+	return text
+}
+
 func (c catalogue) or(s, code string) string {
 	if s != "" {
 		return s

@@ -4,8 +4,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,8 +65,8 @@ func TestEveryReasonAndKindHasATextInEveryLanguage(t *testing.T) {
 			if strings.TrimSpace(text) != text || text == "" || strings.ContainsAny(text, "<>") {
 				t.Errorf("%s: %s: %q", lang, code, text)
 			}
-			if strings.Contains(text, "{n}") != (code == "body.retry") {
-				t.Errorf("%s: %s: the number is missing or too much in %q", lang, code, text)
+			if got, want := places.FindAllString(text, -1), places.FindAllString(s.texts["en"][code], -1); !slices.Equal(sorted(got), sorted(want)) {
+				t.Errorf("%s: %s: places %v in %q, want %v", lang, code, got, text, want)
 			}
 		}
 		for _, r := range reasons(t) {
@@ -83,6 +85,87 @@ func TestEveryReasonAndKindHasATextInEveryLanguage(t *testing.T) {
 			if k != KindPost && c["link."+string(k)] == "" {
 				t.Errorf("%s: page %s has no label for its link", lang, k)
 			}
+		}
+	}
+}
+
+// places are what is filled in when a text is shown.
+var places = regexp.MustCompile(`\{[a-z]+\}`)
+
+func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
+
+// sources calls each for every file of the program that can name a text.
+func sources(t *testing.T, each func(*ast.File)) {
+	t.Helper()
+	for _, root := range []string{"..", "../../flows", "../../adapters"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err == nil {
+				each(f)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func literal(e ast.Expr) string {
+	if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+		if s, err := strconv.Unquote(lit.Value); err == nil {
+			return s
+		}
+	}
+	return ""
+}
+
+// Whatever a step puts on a page has a text, and every text is said by somebody:
+// one that nobody says is translated in vain, or its code is misspelt somewhere.
+func TestTextsAndCodesAreTheSame(t *testing.T) {
+	t.Parallel()
+	en := load(t, Options{}).texts["en"]
+	said := map[string]bool{}
+	prefixes := map[string]string{"Label": "label.", "Submit": "label.", "LinkLabel": "label."}
+	sources(t, func(f *ast.File) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				said[literal(n)] = true
+			case *ast.KeyValueExpr:
+				name, _ := n.Key.(*ast.Ident)
+				if code := literal(n.Value); name != nil && code != "" && prefixes[name.Name] != "" && en[prefixes[name.Name]+code] == "" && f.Name.Name != "pages" {
+					t.Errorf("%s: %s %q has no text", f.Name.Name, name.Name, code)
+				}
+			case *ast.CompositeLit:
+				if sel, ok := n.Type.(*ast.SelectorExpr); ok && sel.Sel.Name == "Page" {
+					heading(t, en, n)
+				}
+			}
+			return true
+		})
+	})
+	for code := range en {
+		_, name, _ := strings.Cut(code, ".")
+		if !said[code] && !said[name] && !said[strings.TrimSuffix(code, "_one")] {
+			t.Errorf("nothing ever shows %s", code)
+		}
+	}
+}
+
+// heading checks that the kind of a page that a step asks has a heading.
+func heading(t *testing.T, en catalogue, page *ast.CompositeLit) {
+	t.Helper()
+	for _, e := range page.Elts {
+		kv, ok := e.(*ast.KeyValueExpr)
+		if !ok {
+			continue
+		}
+		if name, _ := kv.Key.(*ast.Ident); name != nil && name.Name == "Kind" && literal(kv.Value) != "" && en["page."+literal(kv.Value)] == "" {
+			t.Errorf("page %q has no heading", literal(kv.Value))
 		}
 	}
 }
@@ -109,6 +192,10 @@ func TestLanguageFollowsTheBrowser(t *testing.T) {
 		if got := w.Header().Get("Content-Language"); got != want || !strings.Contains(w.Body.String(), `<html lang="`+want+`">`) {
 			t.Errorf("%q: got %s, want %s", header, got, want)
 		}
+	}
+	// The first of the list is for everybody whose own is not there.
+	if got := get(load(t, Options{Languages: []string{"fr", "en"}}), View{Kind: KindDenied}, "Accept-Language", "de, it;q=0.9").Header().Get("Content-Language"); got != "fr" {
+		t.Errorf("the first language is fr, got %s", got)
 	}
 	if got := get(load(t, Options{}), View{Kind: KindDenied}, "Accept-Language", "de").Header().Get("Content-Language"); got != "en" {
 		t.Errorf("only en is offered, got %s", got)

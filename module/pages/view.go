@@ -22,9 +22,12 @@ const (
 	KindConfirmLogout Kind = "confirm_logout"
 	// KindStartAgain says that what was sent could not be kept: sign in by Link, then send again (I21).
 	KindStartAgain Kind = "start_again"
-	// KindLongAddress puts the address of this page, with its fragment, into the
-	// browser's session storage under Key and goes on to Link (B05, B10).
+	// KindLongAddress puts the address Back, with the fragment of this page's own, into
+	// the browser's session storage under Key and goes on to Link (B05, B10).
 	KindLongAddress Kind = "long_address"
+	// KindKeep does the same if there is a fragment and then goes on to Kept; without
+	// one it keeps nothing and goes on to Link (B10).
+	KindKeep Kind = "keep"
 	// KindResume takes the address under Key out of session storage and goes there
 	// if it is of this origin; else to Link.
 	KindResume Kind = "resume"
@@ -67,8 +70,16 @@ type View struct {
 	RetryAfter int
 	// User is the name of who is signed in.
 	User string
-	// Key names the address in session storage (KindLongAddress, KindResume).
+	// Key names the address in session storage (KindLongAddress, KindResume). On
+	// KindKeep, KindAsk and KindPost it asks the browser to keep the fragment of this
+	// page's address there, behind Back; empty: there is nothing to keep.
 	Key string
+	// Back is the path that the person wanted, Kept where KindKeep and KindPost lead
+	// when something was kept; a form of KindAsk says so by sending Key as "kept".
+	Back, Kept string
+	// Cause names why sign-in keeps starting over; Values fill the places of its text.
+	Cause  string
+	Values map[string]string
 }
 
 func (v *View) kind() Kind {
@@ -92,7 +103,8 @@ func samples() []View {
 	full := View{
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,
 		Fields: []flows.FormField{{Name: "SAMLRequest", Value: "value"}},
-		Reason: flows.ReasonInternal, Text: "text", ID: "id", Link: "/", RetryAfter: 5, User: "maria", Key: "key",
+		Reason: flows.ReasonInternal, Text: "text", ID: "id", Link: "/", RetryAfter: 5, User: "maria", Key: "key", Back: "/back?x=1", Kept: "/kept",
+		Cause: "host_outside", Values: map[string]string{"host": "a.example", "domain": "b.example"},
 	}
 	var all []View
 	for _, k := range kinds {
@@ -105,5 +117,5 @@ func samples() []View {
 
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
-	KindStartAgain, KindLongAddress, KindResume, KindPost, KindLoginRequired,
+	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
 }

@@ -64,13 +64,13 @@ func secure(h http.Header) {
 
 var originPattern = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
 
-// policy is the page's Content-Security-Policy. Scripts run on three pages only,
-// and only ours (B7).
+// policy is the page's Content-Security-Policy. A script runs where there is
+// something to keep or to send on, and only ours: it is named by its hash, so
+// that no template can add another (B7).
 func policy(v *View, nonce string) string {
 	p := []string{"default-src 'none'", "style-src 'nonce-" + nonce + "'", "img-src 'self' data:", "base-uri 'none'"}
-	switch v.Kind {
-	case KindLongAddress, KindResume, KindPost:
-		p = append(p, "script-src 'nonce-"+nonce+"'")
+	if s := scriptOf(v); s != nil {
+		p = append(p, "script-src "+s.source)
 	}
 	form := "form-action 'self'"
 	targets := v.FormAction

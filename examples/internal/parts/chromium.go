@@ -17,7 +17,7 @@ import (
 
 // Window is a real browser.
 type Window struct {
-	// Context is what chromedp.Run wants; it ends with the test, at most after two minutes.
+	// Context is what chromedp.Run wants; it ends with the test, at most after four minutes.
 	Context context.Context
 	t       testing.TB
 
@@ -42,22 +42,21 @@ func Chromium(t testing.TB, options ...chromedp.ExecAllocatorOption) *Window {
 		}
 	})
 	all := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile), chromedp.WindowSize(1000, 750),
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile), chromedp.WSURLReadTimeout(time.Minute), chromedp.WindowSize(1000, 750),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("lang", "en"))
 	actx, stop := chromedp.NewExecAllocator(context.Background(), append(all, options...)...)
-	ctx, cancel := chromedp.NewContext(actx)
+	window, cancel := chromedp.NewContext(actx)
+	ctx, end := context.WithTimeout(window, 4*time.Minute)
 	t.Cleanup(func() {
+		quit(window)
+		end()
+		cancel()
 		stop()
-		if a := chromedp.FromContext(ctx).Allocator; a != nil {
-			a.Wait()
-		}
+		chromedp.FromContext(window).Allocator.Wait()
 	})
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx); cancel() })
 	w := &Window{t: t}
 	w.listen(ctx)
-	ctx, end := context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(end)
 	w.Context = ctx
 	t.Cleanup(func() {
 		w.mu.Lock()
@@ -67,6 +66,14 @@ func Chromium(t testing.TB, options ...chromedp.ExecAllocatorOption) *Window {
 		}
 	})
 	return w
+}
+
+// quit closes the browser and waits for its process, both within 10 s: what is
+// only killed leaves children behind that still write into the profile.
+func quit(window context.Context) {
+	ctx, cancel := context.WithTimeout(window, 10*time.Second)
+	defer cancel()
+	_ = chromedp.Cancel(ctx)
 }
 
 // Tab opens another tab of the same profile.
@@ -99,7 +106,7 @@ func (w *Window) listenInto(ctx context.Context, sink *Window) {
 	})
 }
 
-// Run runs actions, all of them within 30 s; what says what a person would see.
+// Run runs actions, all of them within a minute; what says what a person would see.
 func (w *Window) Run(what string, actions ...chromedp.Action) {
 	w.t.Helper()
 	// A tab in the background paints nothing, and waiting for something visible never ends.
@@ -113,8 +120,8 @@ func (w *Window) Run(what string, actions ...chromedp.Action) {
 		if err != nil {
 			w.t.Fatalf("%s: %v\n%s", what, err, w.whereAmI())
 		}
-	case <-time.After(30 * time.Second):
-		w.t.Fatalf("%s: not after 30 s\n%s", what, w.whereAmI())
+	case <-time.After(time.Minute):
+		w.t.Fatalf("%s: not after a minute\n%s", what, w.whereAmI())
 	}
 }
 

@@ -1,0 +1,2 @@
+var kept = document.getElementById("kept");
+if (kept && keep(kept)) kept.value = kept.dataset.key;
