@@ -250,6 +250,10 @@ func (m *Manager) set(k *Keyring, c *Card, now time.Time) (flows.Change, error) 
 	if err != nil {
 		return flows.Keep(), err
 	}
+	if len(c.CallOuts) > 0 {
+		left += Tombstone // the card must outlast the session, for somebody to find that its time is over
+		index = append(index, callOutIndex)
+	}
 	return flows.Set(sealed, left, index...), nil
 }
 
@@ -258,9 +262,16 @@ func (m *Manager) indexes(k *Keyring, c *Card) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []string{"u/" + h[0], "all"}
+	sids, err := sidIndexes(k, c)
+	return append([]string{"u/" + h[0], "all"}, sids...), err
+}
+
+// sidIndexes find the card by the session ids of providers, a tombstone too.
+func sidIndexes(k *Keyring, c *Card) ([]string, error) {
+	var out []string
 	for _, p := range slices.Sorted(maps.Keys(c.SIDs)) {
-		if h, err = k.Hashes("sid", p+"\x00"+c.SIDs[p]); err != nil {
+		h, err := k.Hashes("sid", p+"\x00"+c.SIDs[p])
+		if err != nil {
 			return nil, err
 		}
 		out = append(out, "s/"+h[0])

@@ -92,7 +92,8 @@ func (m *Manager) End(ctx context.Context, id string, why flows.Reason) (ended *
 		if err != nil {
 			return flows.Keep(), err
 		}
-		return flows.Set(sealed, Tombstone), nil
+		sids, err := sidIndexes(k, c)
+		return flows.Set(sealed, Tombstone, sids...), err
 	})
 	if err != nil {
 		return nil, false, err
@@ -175,7 +176,8 @@ func (m *Manager) members(ctx context.Context, indexes []string, after string, n
 	return out[:min(n, len(out))], nil
 }
 
-// BySID returns the ids of the sessions that carry a provider's session id.
+// BySID returns the ids of the sessions that carry a provider's session id, those
+// that ended within a day, too: a provider may speak of them once more.
 func (m *Manager) BySID(ctx context.Context, provider, sid string) ([]string, error) {
 	indexes, err := m.hashed(ctx, "s/", "sid", provider+"\x00"+sid)
 	if err != nil {

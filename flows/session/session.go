@@ -26,6 +26,8 @@ type Card struct {
 	IP      string          `json:"ip,omitempty"`
 	Agent   string          `json:"agent,omitempty"`
 	Origins []string        `json:"origins,omitempty"`
+	// CallOuts are ids of the applications to tell when the session ends.
+	CallOuts []string `json:"call_outs,omitempty"`
 	// Ended is set on a tombstone, with the reason.
 	Ended  time.Time    `json:"ended,omitzero"`
 	Reason flows.Reason `json:"reason,omitempty"`
