@@ -234,6 +234,15 @@ type BackchannelLogout interface {
 	VerifyLogout(ctx context.Context, token string) (LogoutClaim, error)
 }
 
+// FrontchannelLogout is a provider that has the person's browser load an address
+// of ours in a frame when a login ended there (OIDC Front-Channel Logout 1.0).
+type FrontchannelLogout interface {
+	// VerifyFrame checks the issuer and session id that the address carried (§2) and
+	// answers the origin whose pages may frame ours. Nothing of it is signed: who knows
+	// a sid may end it, so one that could be guessed is refused. Every error is a Refusal.
+	VerifyFrame(ctx context.Context, issuer, sid string) (framer string, err error)
+}
+
 // LogoutClaim says whose sessions end: one sid, or all of a subject.
 type LogoutClaim struct {
 	Subject, SID string

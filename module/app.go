@@ -54,13 +54,15 @@ type state struct {
 	limits   flowsession.Limits
 	keys     keyLoader
 
-	owned    []string // header names of all handlers; complete after the last Provision
-	ownedMu  sync.Mutex
-	stripper func() *headers.Stripper
-	inFlight atomic.Int64
-	closing  atomic.Bool
-	closed   sync.Once
-	stop     context.CancelFunc
+	owned   []string // header names of all handlers; complete after the last Provision
+	ownedMu sync.Mutex
+	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
+	leftCookies []string
+	stripper    func() *headers.Stripper
+	inFlight    atomic.Int64
+	closing     atomic.Bool
+	closed      sync.Once
+	stop        context.CancelFunc
 }
 
 // CaddyModule returns the Caddy module information.

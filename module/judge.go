@@ -47,6 +47,9 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 		if !ok {
 			return fmt.Errorf("headers at %s: %T is no dialect", h.Source, m)
 		}
+		if err := p.provisionLeave(ctx, d); err != nil {
+			return fmt.Errorf("headers at %s: %w", h.Source, err)
+		}
 		dialects = append(dialects, d)
 	}
 	plan, err := headers.NewPlan(dialects...)
@@ -84,14 +87,15 @@ func (p *Protect) remoteUser(v *visit) string {
 func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v.w, v.r, v.answering = w, r, true
 	v.fillFacts()
-	if v.session != nil && v.routeOver() {
-		v.facts.Session, v.facts.User = nil, nil
-		return v.decided(policy.Decide(&v.p.gate.gate, &v.facts), next, true)
-	}
+	over := v.session != nil && v.routeOver()
 	if v.session != nil && len(v.p.logouts) > 0 {
-		if served, err := v.appLogout(next); served {
+		if served, err := v.appLogout(next, over); served {
 			return err
 		}
+	}
+	if over {
+		v.facts.Session, v.facts.User = nil, nil
+		return v.decided(policy.Decide(&v.p.gate.gate, &v.facts), next, true)
 	}
 	return v.decided(v.decide(), next, false)
 }
@@ -260,6 +264,9 @@ func (v *visit) loginRequired(anew bool) error {
 		return v.rotated()
 	case !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP:
 		return v.insecure()
+	case v.session == nil && v.asksLogout() != nil: // nobody signs in to sign out (B14)
+		v.signedOut()
+		return nil
 	}
 	if v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r) {
 		return v.unauthorized()

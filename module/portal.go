@@ -32,6 +32,12 @@ func (v *visit) portal() error {
 		err := v.method(func() error { return v.callback(name) }, http.MethodGet, http.MethodPost)
 		v.logWithout("callback", rec.Status())
 		return err
+	case "/frontchannel-logout":
+		rec := caddyhttp.NewResponseRecorder(v.w, nil, nil)
+		v.w = rec
+		err := v.method(func() error { return v.frontchannelLogout(name) }, http.MethodGet)
+		v.logWithout("front-channel logout", rec.Status())
+		return err
 	case "/backchannel-logout":
 		return v.method(func() error { return v.backchannelLogout(name) }, http.MethodPost)
 	}

@@ -47,11 +47,6 @@ type gate struct {
 	place     atomic.Pointer[place]
 }
 
-type logoutMatch struct {
-	sets caddyhttp.MatcherSets
-	pass bool
-}
-
 // CaddyModule returns the Caddy module information.
 func (Protect) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.protect", New: func() caddy.Module { return new(Protect) }}
@@ -159,17 +154,6 @@ func (p *Protect) provisionSession(ctx caddy.Context) error {
 	sets, err := loadMatchers(ctx, p.Session, "PassiveRaw")
 	p.passive = sets
 	return err
-}
-
-func (p *Protect) provisionLogout(ctx caddy.Context) error {
-	for _, l := range p.Logout {
-		sets, err := loadMatchers(ctx, l, "MatchRaw")
-		if err != nil {
-			return fmt.Errorf("logout: %w", err)
-		}
-		p.logouts = append(p.logouts, logoutMatch{sets, l.Pass})
-	}
-	return nil
 }
 
 func loadMatchers(ctx caddy.Context, owner any, field string) (caddyhttp.MatcherSets, error) {

@@ -610,6 +610,10 @@ func TestP15NoSecretsInLogsAndNoForgedLines(t *testing.T) {
 	}
 	g.raw(http.MethodPost, "/.identity/backchannel-logout/op", "logout_token=a-forged-logout-token", "Content-Type", "application/x-www-form-urlencoded")
 	keep("logout token", "a-forged-logout-token")
+	g.raw(http.MethodGet, framed("op", "iss", op.Issuer, "sid", "a-session-id-at-the-provider"), "", frame...)
+	keep("sid", "a-session-id-at-the-provider")
+	g.raw(http.MethodGet, "/.identity/logout?state=a-state-of-a-logout", "", "Accept", "text/html")
+	keep("logout state", "a-state-of-a-logout")
 	g.leave(b)
 	if key, err := os.ReadFile(filepath.Join(g.dir, "sallyport/keys/cluster")); err != nil {
 		t.Errorf("the cluster key is not where it was: %v", err)

@@ -41,6 +41,7 @@ type metadata struct {
 	Algs        []string `json:"id_token_signing_alg_values_supported"`
 	PKCE        []string `json:"code_challenge_methods_supported"`
 	SendsIssuer bool     `json:"authorization_response_iss_parameter_supported"`
+	Frames      bool     `json:"frontchannel_logout_supported"`
 }
 
 // source is one provider's published state. It implements caddy.Destructor.

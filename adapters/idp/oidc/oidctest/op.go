@@ -255,6 +255,7 @@ func (op *OP) discovery(w http.ResponseWriter, r *http.Request) {
 		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA", "PS256"},
 		"token_endpoint_auth_methods_supported": op.methods, "code_challenge_methods_supported": []string{"S256"},
 		"authorization_response_iss_parameter_supported": true, "backchannel_logout_supported": true,
+		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
 	}
 	op.mu.Unlock()
 	if mode.Discovery != nil {

@@ -1,0 +1,65 @@
+package module
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+)
+
+// backFor is how long a person may take at the provider's logout, in seconds.
+const backFor = 600
+
+// expectBack remembers the `state` of a logout that goes on at the provider
+// (OIDC RP-Initiated Logout 1.0 §2). It is worth nothing to who holds it (I08).
+func (v *visit) expectBack(state string) {
+	v.sideCookie(v.backName(), state, "/.identity/logout", backFor)
+}
+
+func (v *visit) backName() string {
+	n := strings.TrimSuffix(v.pendingName(""), ".p") + ".back"
+	if rest, ok := strings.CutPrefix(n, "__Host-"); ok {
+		return "__Secure-" + rest
+	}
+	return n
+}
+
+func (v *visit) expectedState() string {
+	c, err := (&http.Request{Header: http.Header{"Cookie": v.cookies}}).Cookie(v.backName())
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// cameBack reports whether a GET of the logout address is a provider's way back
+// to us rather than somebody's wish to leave.
+func (v *visit) cameBack() bool {
+	return v.r.URL.Query().Has("state") || v.expectedState() != "" && !v.ownOrTyped()
+}
+
+// backFromProvider answers the way back (§3). Everything was ended before the
+// person left for the provider, so nothing is ended and nobody is signed in
+// here, whatever the address says: a wrong state is noted and otherwise ignored.
+func (v *visit) backFromProvider() error {
+	status, want := http.StatusOK, v.expectedState()
+	switch {
+	case want == "": // of another browser, or too long ago
+	case equalToken(one(v.r.URL.Query(), "state"), want):
+		v.sideCookie(v.backName(), "", "/.identity/logout", -1)
+	default:
+		status = http.StatusBadRequest
+		e := v.event(audit.Denied)
+		e.Reason = flows.ReasonInvalidAnswer
+		e.Detail = "logout came back without the state that it left with"
+		v.app.trail.Note(e)
+	}
+	v.logWithout("back from the provider's logout", status)
+	if v.session != nil { // signed in again meanwhile
+		v.confirmLogout()
+		return nil
+	}
+	v.signedOutWith(status)
+	return nil
+}
