@@ -82,6 +82,21 @@ func (t *Template) PerRequest() bool {
 	return false
 }
 
+// Attributes are the attributes of a person that the template shows, as written
+// behind "user.".
+func (t *Template) Attributes() []string {
+	var names []string
+	for _, p := range t.parts {
+		if name, ok := strings.CutPrefix(p.text, "user."); ok && p.lookup != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Attribute is the value of an attribute as a template finds it; nil if there is none.
+func Attribute(f *flows.Facts, name string) any { return userLookup(name)(f) }
+
 // Values evaluates the template. A placeholder that stands alone keeps its
 // list; mixed with text every placeholder must have a value, or there is none,
 // and a list among the text is joined by commas, its members encoded so that

@@ -37,6 +37,7 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 				return fmt.Errorf("header at %s: %w", h.Source, err)
 			}
 			dialects = append(dialects, own)
+			p.attributes = append(p.attributes, own.Template.Attributes()...)
 			continue
 		}
 		m, err := ctx.LoadModule(h, "DialectRaw")
@@ -66,6 +67,7 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 	if p.remote, err = headers.ParseTemplate(p.RemoteUser); err != nil {
 		return fmt.Errorf("remote_user: %w", err)
 	}
+	p.attributes = append(p.attributes, p.remote.Attributes()...)
 	return nil
 }
 

@@ -51,6 +51,8 @@ func (v *visit) portal() error {
 			return v.method(v.logout, http.MethodGet, http.MethodPost)
 		case "/session":
 			return v.method(v.sessionInfo, http.MethodGet)
+		case "/userinfo":
+			return v.method(v.userInfo, http.MethodGet)
 		}
 	}
 	v.showError(http.StatusNotFound, ReasonNoPage, "", newID())

@@ -36,10 +36,12 @@ type gate struct {
 	plan    *headers.Plan
 	remote  *headers.Template
 	logouts []logoutMatch
-	passive caddyhttp.MatcherSets
-	idle    time.Duration
-	life    time.Duration
-	strict  bool
+	// attributes are those that the `header` lines and remote_user show.
+	attributes []string
+	passive    caddyhttp.MatcherSets
+	idle       time.Duration
+	life       time.Duration
+	strict     bool
 	// readsBody: some condition looks into the body.
 	readsBody bool
 	scheme    string // of `url`
