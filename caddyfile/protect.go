@@ -45,6 +45,7 @@ type protect struct {
 //	    strict_paths    on|off
 //	    remote_user     <template>
 //	    logout          <matcher> [pass]
+//	    on_logout       <url>
 //	    session         { idle <duration> ; lifetime <duration> ; passive <matcher…> }
 //	    url             <https://host>
 //	}
@@ -145,6 +146,7 @@ var protectWords = map[string]word[*protect]{
 	"strict_paths": baseWords["strict_paths"],
 	"remote_user":  {(*protect).remoteUser, false},
 	"logout":       {(*protect).logout, true},
+	"on_logout":    {(*protect).onLogout, true},
 	"session": {parse: func(p *protect, d *caddyfile.Dispenser) error {
 		p.Session = new(module.RouteSessionConfig)
 		return parseBlock(p, d, "session", routeSessionWords)
@@ -189,6 +191,25 @@ func (p *protect) logout(d *caddyfile.Dispenser) error {
 		}
 	}
 	p.Logout = append(p.Logout, l)
+	return nil
+}
+
+// onLogout parses an address that is told when a session ends that was here. Syntax:
+//
+//	on_logout <url>
+func (p *protect) onLogout(d *caddyfile.Dispenser) error {
+	at := source(d)
+	v, err := one(d, "the address to tell, such as https://payroll.internal/session-ended")
+	if err != nil {
+		return err
+	}
+	if strings.Contains(v, "{http.") {
+		return d.Errf("on_logout: there is no request when a session ends, so {http.…} stands for nothing")
+	}
+	if u, err := url.Parse(v); !strings.Contains(v, "{") && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Fragment != "") {
+		return d.Errf("on_logout '%s' is no address such as https://payroll.internal/session-ended", v)
+	}
+	p.OnLogout = append(p.OnLogout, &module.CallOutConfig{URL: v, Source: at})
 	return nil
 }
 

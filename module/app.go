@@ -58,6 +58,7 @@ type state struct {
 	ownedMu sync.Mutex
 	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
 	leftCookies []string
+	callOuts    callOuts
 	stripper    func() *headers.Stripper
 	inFlight    atomic.Int64
 	closing     atomic.Bool
@@ -331,6 +332,7 @@ func (a *App) sweep(ctx context.Context) {
 					a.endInBackground(id, ReasonExpired)
 				}
 				a.retryEnds(ctx)
+				a.endOverdue(ctx)
 			})
 		}
 	}

@@ -106,6 +106,9 @@ type ProtectConfig struct {
 	RemoteUser string `json:"remote_user,omitempty"`
 	// Logout are the application's own logout addresses.
 	Logout []*LogoutConfig `json:"logout,omitempty"`
+	// OnLogout are addresses of the application that are told when a session ends
+	// that was there.
+	OnLogout []*CallOutConfig `json:"on_logout,omitempty"`
 	// Session limits for this protect only.
 	Session *RouteSessionConfig `json:"session,omitempty"`
 	// URL is the public scheme and host when TLS ends in front of us.
@@ -148,6 +151,15 @@ type LogoutConfig struct {
 	MatchRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 	// Pass lets the application answer first.
 	Pass bool `json:"pass,omitempty"`
+}
+
+// CallOutConfig is an address that is told of the end of a session.
+type CallOutConfig struct {
+	// URL is posted to. Placeholders such as {env.SECRET} or {file./run/secrets/x} are
+	// resolved when the config is loaded, and percent-encoded unless they stand first.
+	URL string `json:"url"`
+	// Source is the file and line it was written at.
+	Source string `json:"source,omitempty"`
 }
 
 // RouteSessionConfig limits a session on one route; requests of this protect count only.

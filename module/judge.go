@@ -157,6 +157,9 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		v.active()
 		v.noteRoute(live)
 	}
+	if len(v.p.callOuts) > 0 {
+		v.noteCallOuts(live)
+	}
 	v.shown, v.out.private = true, true
 	r := v.r
 	if upgrade { // hijacking clears deadlines; the proxied connection ends by its context

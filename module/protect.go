@@ -30,12 +30,13 @@ type Protect struct {
 
 // gate is what a Protect becomes.
 type gate struct {
-	app     *App
-	gate    policy.Gate
-	program *flows.Program
-	plan    *headers.Plan
-	remote  *headers.Template
-	logouts []logoutMatch
+	app      *App
+	gate     policy.Gate
+	program  *flows.Program
+	plan     *headers.Plan
+	remote   *headers.Template
+	logouts  []logoutMatch
+	callOuts []*callOut
 	// attributes are those that the `header` lines and remote_user show.
 	attributes []string
 	passive    caddyhttp.MatcherSets
@@ -95,6 +96,9 @@ func (p *Protect) provision(ctx caddy.Context) error {
 	}
 	if p.Base {
 		return nil
+	}
+	if err := p.provisionCallOuts(); err != nil {
+		return err
 	}
 	if err := p.provisionFlow(); err != nil {
 		return err

@@ -108,10 +108,13 @@ func (a *App) retryEnds(ctx context.Context) {
 
 func (a *App) endDue(ctx context.Context, due map[string]flows.Reason) {
 	for id, why := range due {
-		_, _, err := a.sessions.End(ctx, id, why)
+		c, first, err := a.sessions.End(ctx, id, why)
 		if err != nil && !errors.Is(err, flows.ErrNotFound) {
 			a.log.Warn("session still not ended in the store", zap.String("session", id), zap.Int("waiting", len(due)), zap.Error(err))
 			return
+		}
+		if first {
+			a.tellApplications(c, why)
 		}
 		a.shared.ended(id)
 	}

@@ -298,6 +298,7 @@ func (a *App) endSession(ctx context.Context, id string, why flows.Reason, fill 
 		fill(&e)
 	}
 	a.trail.Note(e)
+	a.tellApplications(c, why)
 	return nil
 }
 

@@ -106,6 +106,18 @@ func (c *Cache) End(id string) {
 	}
 }
 
+// Alive reports whether a session is held here whose time is not over.
+func (c *Cache) Alive(id string, now time.Time) bool {
+	c.mu.Lock()
+	l, ok := c.lives[id]
+	c.mu.Unlock()
+	if !ok || l.Ended() {
+		return false
+	}
+	s := l.current.Load()
+	return s != nil && s.Alive(now)
+}
+
 // Flush forgets all sessions, as after a lost coherence channel (I15); they are
 // loaded anew. Streams stay.
 func (c *Cache) Flush() { c.byTicket.Purge() }
@@ -172,6 +184,8 @@ type Live struct {
 	Prepared sync.Map
 	// Routes is when each route was last used, for limits of a route's own (B17).
 	Routes sync.Map
+	// Noted are applications that the card says are to be told of the session's end.
+	Noted sync.Map
 }
 
 // LiveOf returns what the session's tickets share; never nil for a cached session.
