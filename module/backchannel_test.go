@@ -52,10 +52,7 @@ func TestB15BackChannelLogoutAtTheRunningGateway(t *testing.T) {
 			}
 			tk, begin := token(), time.Now()
 			want(t, g.tell("corp", tk), http.StatusOK)
-			want(t, g.get("/a", alice), http.StatusSeeOther)
-			if d := time.Since(begin); d > time.Second {
-				t.Errorf("refused %s after the logout token was sent", d)
-			}
+			want(t, g.get("/a", alice), http.StatusSeeOther) // the very next request
 			want(t, g.raw(http.MethodGet, "/a", "", "Accept", "*/*", "Cookie", alice), http.StatusUnauthorized)
 			select {
 			case <-stream:
