@@ -157,13 +157,7 @@ func (a *App) tellApplications(card *flowsession.Card, why flows.Reason) {
 func (a *App) tell(c *callOut, card *flowsession.Card, why flows.Reason) {
 	c.add(&notice{
 		Event: "session_ended", Session: card.ID, User: card.Name, Reason: why, Time: Now().UTC().Format(time.RFC3339),
-	}, func(f func()) {
-		a.enter()
-		go func() {
-			defer a.leave()
-			a.aside("telling an application", f)
-		}()
-	})
+	}, func(f func()) { go a.aside("telling an application", f) }) // outlives the config, which it does not hold: it ends by itself
 }
 
 // endOverdue ends sessions that are over though nobody noticed: used by nobody
