@@ -37,6 +37,8 @@ var oidfModules = []string{
 	"oidcc-client-test-rp-backchannel-rpinitlogout-no-event", "oidcc-client-test-rp-backchannel-rpinitlogout-with-nonce",
 	"oidcc-client-test-rp-backchannel-rpinitlogout-wrong-alg", "oidcc-client-test-rp-backchannel-rpinitlogout-wrong-aud",
 	"oidcc-client-test-rp-backchannel-rpinitlogout-wrong-event", "oidcc-client-test-rp-backchannel-rpinitlogout-wrong-iss",
+	// Front-Channel Logout.
+	"oidcc-client-test-rp-frontchannel-rpinitlogout", "oidcc-client-test-rp-frontchannel-opinitlogout",
 	// In no certification plan.
 	"oidcc-client-test-3rd-party-init-login", "oidcc-client-test-form-post-error",
 	"oidcc-client-test-refresh-token", "oidcc-client-test-refresh-token-invalid-issuer", "oidcc-client-test-refresh-token-invalid-sub",
