@@ -1,0 +1,2 @@
+// Package fromoam is an example: an application that stood behind Oracle Access Manager.
+package fromoam

@@ -1,0 +1,2 @@
+// Package fromsiteminder is an example: an application that stood behind SiteMinder.
+package fromsiteminder
