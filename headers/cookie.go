@@ -49,29 +49,36 @@ func beginsPair(line string, i int) bool {
 // what is left.
 func CleanCookies(h http.Header, own func(name string) bool, room ...string) {
 	lines := h["Cookie"]
-	first := slices.IndexFunc(lines, func(l string) bool { return hasOwn(l, own) })
-	if first < 0 {
-		return
-	}
-	kept := room[:0] // never lines itself: it may be captured elsewhere
 	for i, l := range lines {
-		if i == first || i > first && hasOwn(l, own) {
-			l = dropOwn(l, own)
+		start, end := firstOwn(l, own)
+		if start < 0 {
+			continue
 		}
-		if strings.Trim(l, " \t;") != "" {
-			kept = append(kept, l)
+		kept := append(room[:0], lines[:i]...) // never lines itself: it may be captured elsewhere
+		kept = withLine(kept, dropOwn(l, start, end, own))
+		for _, l := range lines[i+1:] {
+			if start, end := firstOwn(l, own); start >= 0 {
+				l = dropOwn(l, start, end, own)
+			}
+			kept = withLine(kept, l)
 		}
-	}
-	if len(kept) == 0 {
-		delete(h, "Cookie")
+		if len(kept) == 0 {
+			delete(h, "Cookie")
+			return
+		}
+		h["Cookie"] = kept
 		return
 	}
-	h["Cookie"] = kept
 }
 
-func hasOwn(line string, own func(string) bool) bool {
-	start, _ := firstOwn(line, own)
-	return start >= 0
+// withLine appends a line, unless no pair is left in it.
+func withLine(lines []string, l string) []string {
+	for i := range len(l) {
+		if c := l[i]; c != ' ' && c != '\t' && c != ';' {
+			return append(lines, l)
+		}
+	}
+	return lines
 }
 
 // firstOwn finds the first pair of ours, without its semicolons; -1 if there is none.
@@ -90,12 +97,10 @@ func firstOwn(line string, own func(string) bool) (start, end int) {
 }
 
 // dropOwn cuts whole pairs out, each with the semicolon before it; what is
-// first afterwards loses only its leading blanks. The usual line has one pair
-// of ours, and costs one copy at most.
-func dropOwn(line string, own func(string) bool) string {
-	start, end := firstOwn(line, own)
+// first afterwards loses only its leading blanks. The first pair of ours is
+// known; the usual line has no other, and costs one copy at most.
+func dropOwn(line string, start, end int, own func(string) bool) string {
 	switch {
-	case start < 0:
 	case end == len(line):
 		line = line[:max(start-1, 0)]
 	case hasOwn(line[end+1:], own):
@@ -105,7 +110,15 @@ func dropOwn(line string, own func(string) bool) string {
 	default:
 		line = line[:start-1] + line[end:]
 	}
-	return strings.TrimLeft(line, " \t")
+	for line != "" && (line[0] == ' ' || line[0] == '\t') {
+		line = line[1:]
+	}
+	return line
+}
+
+func hasOwn(line string, own func(string) bool) bool {
+	start, _ := firstOwn(line, own)
+	return start >= 0
 }
 
 // dropAll is dropOwn for any number of ours, in one pass however many there are.

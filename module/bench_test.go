@@ -90,7 +90,7 @@ const threeHeaders = "protect {\nheaders remote_user\n}\nreverse_proxy {APP}"
 
 // batch is how many requests are made before they are served together: reading
 // the clock costs a tenth of what is measured.
-const batch = 64
+const batch = 8
 
 // measure reports the time in the handler only, without making the request: the
 // mean, and the median of the batches, which a busy machine moves less.

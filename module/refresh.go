@@ -213,7 +213,7 @@ func (a *App) renewed(ctx context.Context, s *flowsession.Session, t flowsession
 		return nil, err
 	}
 	if !a.shared.cache.Replace(key, s, fresh) { // the ticket was replaced, or pushed out
-		return a.loadSession(ctx, t, s.Origin, Now())
+		return a.loadSession(ctx, t, key, s.Origin, Now())
 	}
 	return fresh, nil
 }

@@ -20,7 +20,7 @@ const trustFor = 15 * time.Minute
 // trustFor. Who is active is vouched for every minute, beside the request.
 func (a *App) confirm(ctx context.Context, s *flowsession.Session, now time.Time) error {
 	live := session.LiveOf(s)
-	if live.ConfirmedSince(now.Add(-trustFor)) {
+	if live.ConfirmedWithin(trustFor, now) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

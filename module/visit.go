@@ -36,7 +36,9 @@ type visit struct {
 	ip      string
 	cookies []string // as they came, before ours were removed
 	ticket  flowsession.Ticket
-	session *flowsession.Session
+	// cacheKey is the ticket's, here so that working it out allocates nothing.
+	cacheKey flowsession.CacheKey
+	session  *flowsession.Session
 	// problem is why there is no session though a ticket was shown.
 	problem error
 	gated   bool
@@ -179,17 +181,22 @@ func (a *App) ownCookie(name string) bool {
 	}
 	if len(name) > 2 && name[0] == '_' {
 		for _, prefix := range [...]string{"__Host-", "__Secure-"} {
-			if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			if hasPrefixFold(name, prefix) {
 				name = name[len(prefix):]
 				break
 			}
 		}
 	}
-	if len(name) < len(base) || !strings.EqualFold(name[:len(base)], base) {
+	if !hasPrefixFold(name, base) {
 		return false
 	}
 	rest := name[len(base):]
 	return rest == "" || rest[0] == '-' || rest[0] == '.'
+}
+
+// hasPrefixFold is strings.HasPrefix that ignores case, quick for those that are equal.
+func hasPrefixFold(s, prefix string) bool {
+	return strings.HasPrefix(s, prefix) || len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // base runs once per request for the whole site: cookies, strict paths, strip,
@@ -223,15 +230,18 @@ func (v *visit) findSession() {
 		if err != nil {
 			continue
 		}
-		s, err := v.app.loadSession(v.r.Context(), t, v.place.origin, v.now)
+		v.ticket = t
+		v.ticket.CacheKeyTo(&v.cacheKey)
+		s, err := v.app.loadSession(v.r.Context(), t, v.cacheKey, v.place.origin, v.now)
 		if err == nil {
-			v.session, v.ticket, v.problem = s, t, nil
+			v.session, v.problem = s, nil
 			return
 		}
 		if v.problem == nil || !gone(err) {
 			v.problem = err
 		}
 	}
+	v.ticket = flowsession.Ticket{}
 }
 
 // gone reports whether err says there is no session, as opposed to: could not ask (I16).
@@ -240,8 +250,7 @@ func gone(err error) bool {
 		errors.Is(err, flowsession.ErrOrigin) || errors.Is(err, flowsession.ErrRotated)
 }
 
-func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, origin string, now time.Time) (*flowsession.Session, error) {
-	key := t.CacheKey()
+func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, key flowsession.CacheKey, origin string, now time.Time) (*flowsession.Session, error) {
 	s, ok := a.shared.cache.Get(key)
 	if !ok {
 		var err error

@@ -1,8 +1,11 @@
 package session
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -50,12 +53,36 @@ func (t Ticket) Text() string { return base64.RawURLEncoding.EncodeToString(t.b[
 // Format hides the ticket from every verb of fmt: it must not end in a log.
 func (t Ticket) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("ticket(hidden)")) }
 
-// CacheKey is a hash of the whole ticket: nobody gets a cached session by the
-// handle alone (I13).
-type CacheKey [32]byte
+// CacheKey is a keyed hash of the whole ticket: nobody gets a cached session by
+// the handle alone, and a cache shows no tickets (I13).
+type CacheKey [aes.BlockSize]byte
+
+// cacheHash is this process's own: caches are never shared.
+var cacheHash = func() cipher.Block {
+	var key [16]byte
+	_, _ = rand.Read(key[:])
+	b, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic(err) // a key of 16 bytes is always one
+	}
+	return b
+}()
 
 // CacheKey returns the key of the ticket's session in a cache.
-func (t Ticket) CacheKey() CacheKey { return sha256.Sum256(t.b[:]) }
+func (t Ticket) CacheKey() CacheKey {
+	var k CacheKey
+	t.CacheKeyTo(&k)
+	return k
+}
+
+// CacheKeyTo is CacheKey for every request: nothing is allocated if both are on
+// the heap already. It is a CBC-MAC, which for messages of one length is a
+// pseudorandom function (NIST SP 800-38B), in a fraction of the time of SHA-256.
+func (t *Ticket) CacheKeyTo(k *CacheKey) {
+	cacheHash.Encrypt(k[:], t.b[:aes.BlockSize])
+	subtle.XORBytes(k[:], k[:], t.b[aes.BlockSize:])
+	cacheHash.Encrypt(k[:], k[:])
+}
 
 // row is the store key of the ticket's row.
 func (t Ticket) row() string {

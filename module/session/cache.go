@@ -200,8 +200,11 @@ func LiveOf(s *session.Session) *Live {
 // Confirm notes that the store vouched for the session.
 func (l *Live) Confirm(now time.Time) { l.confirmed.Store(now.UnixNano()) }
 
-// ConfirmedSince reports whether the store vouched for the session after t.
-func (l *Live) ConfirmedSince(t time.Time) bool { return l.confirmed.Load() > t.UnixNano() }
+// ConfirmedWithin reports whether the store vouched for the session in the time
+// d before now.
+func (l *Live) ConfirmedWithin(d time.Duration, now time.Time) bool {
+	return now.UnixNano()-l.confirmed.Load() < int64(d)
+}
 
 // Ended reports whether the session ended on this node.
 func (l *Live) Ended() bool { return l.ended.Load() }
