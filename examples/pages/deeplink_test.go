@@ -45,13 +45,13 @@ func single(t *testing.T) (*parts.GatewayProcess, *parts.OIDCProvider) {
 }
 
 var asAlice = chromedp.Tasks{
-	chromedp.WaitVisible(password), chromedp.SendKeys(username, "alice"), chromedp.SendKeys(password, "alicepw"+kb.Enter),
+	parts.See(password), parts.Type(username, "alice"), parts.Type(password, "alicepw"+kb.Enter),
 }
 
 // arrived checks that the window is at an address, signed in, and keeps nothing.
 func arrived(t *testing.T, w *parts.Window, at string) {
 	t.Helper()
-	w.Run("arriving", chromedp.WaitVisible(echo))
+	w.Run("arriving", parts.See(echo))
 	if got := w.Location(); got != at {
 		t.Errorf("arrived at %s, want %s", got, at)
 	}
@@ -69,7 +69,7 @@ func TestB10FragmentSurvivesTheProvider(t *testing.T) {
 	t.Parallel()
 	g, op := single(t)
 	w := parts.Chromium(t)
-	w.Run("to the provider", chromedp.Navigate(g.URL+"/app/?x=1#/r/42"), chromedp.WaitVisible(password))
+	w.Run("to the provider", chromedp.Navigate(g.URL+"/app/?x=1#/r/42"), parts.See(password))
 	if at := w.Location(); !strings.HasPrefix(at, op.Issuer) || strings.Contains(at, "#") {
 		t.Errorf("at the provider the address is %s: the fragment is none of its business", at)
 	}
@@ -117,12 +117,12 @@ func TestB10FragmentSurvivesOurOwnPages(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	w := parts.Chromium(t)
-	w.Run("the first tab", chromedp.Navigate(g.URL+"/app/#/one"), chromedp.WaitVisible(chooser))
+	w.Run("the first tab", chromedp.Navigate(g.URL+"/app/#/one"), parts.See(chooser))
 	tab := w.Tab()
-	tab.Run("the second tab", chromedp.Navigate(g.URL+"/app/#/two"), chromedp.WaitVisible(chooser), chromedp.Click(chooser), chromedp.WaitVisible(password))
-	w.Run("a wrong password", chromedp.Click(`button[value="emergency"]`), chromedp.WaitVisible(password),
-		chromedp.SendKeys(username, "alice"), chromedp.SendKeys(password, "wrong"+kb.Enter), chromedp.WaitVisible(`[role="alert"]`))
-	w.Run("the right one", chromedp.SendKeys(password, "alicepw"+kb.Enter))
+	tab.Run("the second tab", chromedp.Navigate(g.URL+"/app/#/two"), parts.See(chooser), parts.Click(chooser), parts.See(password))
+	w.Run("a wrong password", parts.Click(`button[value="emergency"]`), parts.See(password),
+		parts.Type(username, "alice"), parts.Type(password, "wrong"+kb.Enter), parts.See(`[role="alert"]`))
+	w.Run("the right one", parts.Type(password, "alicepw"+kb.Enter))
 	arrived(t, w, g.URL+"/app/#/one")
 	// B06: the second tab's login is not needed any more, but its place is.
 	tab.Run("the provider's page from before", asAlice)
@@ -136,8 +136,8 @@ func TestB10NobodyNeedsAScript(t *testing.T) {
 	g, op := single(t)
 	w := parts.Chromium(t)
 	w.Run("no scripts", emulation.SetScriptExecutionDisabled(true), chromedp.Navigate(g.URL+"/app/?x=1#/r/42"),
-		chromedp.WaitVisible(password))
-	w.Run("signing in", asAlice, chromedp.WaitVisible(echo))
+		parts.See(password))
+	w.Run("signing in", asAlice, parts.See(echo))
 	if at := w.Location(); at != g.URL+"/app/?x=1" {
 		t.Errorf("arrived at %s", at)
 	}

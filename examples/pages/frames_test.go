@@ -98,7 +98,7 @@ func TestB04InAFrame(t *testing.T) {
 			}
 			w.Screenshot("frame-" + strings.ReplaceAll(name, " ", "-"))
 			// By keyboard into the frame, since the link is the first thing in it.
-			w.Run("the link in the frame", chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter), asAlice, chromedp.WaitVisible(echo))
+			w.Run("the link in the frame", chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter), asAlice, parts.See(echo))
 			if got := w.Location(); got != g.URL+"/inside?x=1" {
 				t.Errorf("the login ended at %s, want the frame's page in the whole window", got)
 			}
@@ -122,7 +122,7 @@ func TestB04AskedAheadOfTime(t *testing.T) {
 	if strings.Contains(g.Logs(), "login begun") {
 		t.Errorf("a prefetch began a login:\n%s", g.Logs())
 	}
-	w.Run("the click", chromedp.Click("#in"), asAlice, chromedp.WaitVisible(echo))
+	w.Run("the click", parts.Click("#in"), asAlice, parts.See(echo))
 	has(t, w, "GET /inside?by=rules", "Remote-User: alice")
 }
 
@@ -131,7 +131,7 @@ func TestB07BookmarkedLoginPage(t *testing.T) {
 	t.Parallel()
 	g, _ := single(t)
 	w := parts.Chromium(t)
-	w.Run("a bookmark", chromedp.Navigate(g.URL+"/.identity/flow?p=0000000000000000"), asAlice, chromedp.WaitVisible(echo))
+	w.Run("a bookmark", chromedp.Navigate(g.URL+"/.identity/flow?p=0000000000000000"), asAlice, parts.See(echo))
 	arrived(t, w, g.URL+"/")
 	w.Run("and back", chromedp.Navigate(g.URL+"/.identity/flow?p=0000000000000000"))
 	arrived(t, w, g.URL+"/") // who is signed in is led home
@@ -146,7 +146,7 @@ func TestB08LoopInTheBrowser(t *testing.T) {
 	g := parts.GatewayAt(t, port, strings.Replace(oneProvider, "\tidentity {\n", "\tidentity {\n\t\tsession {\n\t\t\tdomain example.test\n\t\t}\n", 1),
 		"APP="+parts.Echo(t), "ISSUER="+op.Issuer, "CLIENT_ID=gw", "CLIENT_SECRET=gw-secret")
 	w := parts.Chromium(t)
-	w.Run("signing in over and over", chromedp.Navigate(g.URL+"/app/#/r/42"), asAlice, chromedp.WaitVisible("main.error"))
+	w.Run("signing in over and over", chromedp.Navigate(g.URL+"/app/#/r/42"), asAlice, parts.See("main.error"))
 	has(t, w, "keeps starting over", "The host 127.0.0.1 is not below the cookie domain example.test.")
 	w.Screenshot("loop")
 	if n := strings.Count(g.Logs(), `"kind":"login",`); n != 4 {

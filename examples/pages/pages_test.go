@@ -65,19 +65,19 @@ func TestPagesByKeyboard(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	w := parts.Chromium(t)
-	w.Run("the chooser", chromedp.Navigate(g.URL+"/admin/x"), chromedp.WaitVisible(chooser))
+	w.Run("the chooser", chromedp.Navigate(g.URL+"/admin/x"), parts.See(chooser))
 	has(t, w, "ACME Intranet", "company", "emergency")
 	w.Screenshot("chooser")
 
 	press(t, w, `button[value="emergency"]`)
-	w.Run("the password page", chromedp.WaitVisible(password))
+	w.Run("the password page", parts.See(password))
 	var focused string
 	w.Run("the focus", chromedp.Evaluate(`document.activeElement.name`, &focused))
 	if focused != "username" {
 		t.Errorf("the focus is on %q, want the name", focused)
 	}
 	w.Screenshot("password")
-	w.Run("a wrong password", chromedp.KeyEvent("bob"+kb.Tab+"wrong"+kb.Enter), chromedp.WaitVisible(`[role="alert"]`))
+	w.Run("a wrong password", chromedp.KeyEvent("bob"+kb.Tab+"wrong"+kb.Enter), parts.See(`[role="alert"]`))
 	w.Screenshot("password-refused")
 	var typed string
 	w.Run("what was typed", chromedp.Value(password, &typed))
@@ -85,13 +85,13 @@ func TestPagesByKeyboard(t *testing.T) {
 		t.Error("the page sent the password back")
 	}
 	w.Run("the right one", chromedp.Focus(username), chromedp.Evaluate(`document.activeElement.select()`, nil),
-		chromedp.KeyEvent("bob"+kb.Tab+"bobpw"+kb.Enter), chromedp.WaitVisible(`//*[contains(., "Administrators only.")]`))
+		chromedp.KeyEvent("bob"+kb.Tab+"bobpw"+kb.Enter), parts.See(`//*[contains(., "Administrators only.")]`))
 	has(t, w, "Administrators only. Ask the help desk, extension 4711.")
 	w.Screenshot("denied")
 
-	w.Run("bob's own page", chromedp.Navigate(g.URL+"/home"), chromedp.WaitVisible(echo))
+	w.Run("bob's own page", chromedp.Navigate(g.URL+"/home"), parts.See(echo))
 	has(t, w, "GET /home", "Remote-User: bob")
-	w.Run("logout", chromedp.Focus(`a[href="/.identity/logout"]`), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`//h1[contains(., "signed out")]`))
+	w.Run("logout", chromedp.Focus(`a[href="/.identity/logout"]`), chromedp.KeyEvent(kb.Enter), parts.See(`//h1[contains(., "signed out")]`))
 	has(t, w, "signed out")
 	w.Screenshot("signed-out")
 	if at := w.Location(); !strings.HasPrefix(at, g.URL+"/.identity/") {
@@ -122,16 +122,16 @@ func TestPagesThroughTheProvider(t *testing.T) {
 	g := start(t)
 	w := parts.Chromium(t)
 	deep := g.URL + "/report?q=" + strings.Repeat("0123456789", 170) + "&end=1#/r/42"
-	w.Run("the chooser", chromedp.Navigate(deep), chromedp.WaitVisible(chooser), chromedp.Click(chooser),
-		chromedp.WaitVisible(username), chromedp.SendKeys(username, "alice"), chromedp.SendKeys(password, "alicepw"+kb.Enter),
-		chromedp.WaitVisible(echo))
+	w.Run("the chooser", chromedp.Navigate(deep), parts.See(chooser), parts.Click(chooser),
+		parts.See(username), parts.Type(username, "alice"), parts.Type(password, "alicepw"+kb.Enter),
+		parts.See(echo))
 	if at := w.Location(); at != deep {
 		t.Errorf("landed at %.200s…, want the deep link with its fragment", at)
 	}
 	has(t, w, "Remote-User: alice", "end=1")
 
 	// A login page of before, sent now: never a bare error. With a session it leads home.
-	w.Run("a login page from before", chromedp.Navigate(g.URL+"/.identity/callback/company?code=x&state=y"), chromedp.WaitVisible("body"))
+	w.Run("a login page from before", chromedp.Navigate(g.URL+"/.identity/callback/company?code=x&state=y"), parts.See("body"))
 	if text := w.Text(); strings.TrimSpace(text) == "" {
 		t.Error("an empty page")
 	}
@@ -143,21 +143,21 @@ func TestPagesOfErrors(t *testing.T) {
 	t.Parallel()
 	g := gateway(t, parts.Port(t), "http://"+parts.Addr(parts.Port(t))) // nobody is there
 	w := parts.Chromium(t)
-	w.Run("a callback out of nowhere", chromedp.Navigate(g.URL+"/.identity/callback/company?code=x&state=y"), chromedp.WaitVisible("main"))
+	w.Run("a callback out of nowhere", chromedp.Navigate(g.URL+"/.identity/callback/company?code=x&state=y"), parts.See("main"))
 	w.Screenshot("stale")
-	w.Run("no such page", chromedp.Navigate(g.URL+"/.identity/nothing"), chromedp.WaitVisible("main"))
+	w.Run("no such page", chromedp.Navigate(g.URL+"/.identity/nothing"), parts.See("main"))
 	w.Screenshot("error")
 	w.Run("the chooser on a phone, in the dark",
 		chromedp.EmulateViewport(360, 640, chromedp.EmulateMobile),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}),
-		chromedp.Navigate(g.URL+"/"), chromedp.WaitVisible(chooser))
+		chromedp.Navigate(g.URL+"/"), parts.See(chooser))
 	var wide bool
 	w.Run("its width", chromedp.Evaluate(`document.documentElement.scrollWidth > innerWidth`, &wide))
 	if wide {
 		t.Error("the chooser is wider than a phone")
 	}
 	w.Screenshot("chooser-phone-dark")
-	w.Run("a provider that is down", chromedp.Click(chooser), chromedp.WaitVisible(`//*[contains(., "cannot be reached")]`))
+	w.Run("a provider that is down", parts.Click(chooser), parts.See(`//*[contains(., "cannot be reached")]`))
 	w.Screenshot("provider-down")
 }
 
@@ -168,26 +168,26 @@ func TestB05TwentyTabs(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	w := parts.Chromium(t)
-	w.Run("the first tab", chromedp.Navigate(g.URL+"/tab/0"), chromedp.WaitVisible(chooser))
+	w.Run("the first tab", chromedp.Navigate(g.URL+"/tab/0"), parts.See(chooser))
 	var tabs []*parts.Window
 	for i := range 19 {
 		tab := w.Tab()
-		tab.Run("another tab", chromedp.Navigate(g.URL+"/tab/"+string(rune('a'+i))), chromedp.WaitVisible(chooser))
+		tab.Run("another tab", chromedp.Navigate(g.URL+"/tab/"+string(rune('a'+i))), parts.See(chooser))
 		tabs = append(tabs, tab)
 	}
 	newest, atProvider, before := tabs[18], tabs[17], tabs[9]
-	atProvider.Run("on its way", chromedp.Click(chooser), chromedp.WaitVisible(username))
-	newest.Run("signing in", chromedp.Click(chooser), chromedp.WaitVisible(username), chromedp.SendKeys(username, "alice"),
-		chromedp.SendKeys(password, "alicepw"+kb.Enter), chromedp.WaitVisible(echo))
+	atProvider.Run("on its way", parts.Click(chooser), parts.See(username))
+	newest.Run("signing in", parts.Click(chooser), parts.See(username), parts.Type(username, "alice"),
+		parts.Type(password, "alicepw"+kb.Enter), parts.See(echo))
 	has(t, newest, "GET /tab/s", "Remote-User: alice")
-	tabs[0].Run("the oldest", chromedp.Navigate(g.URL+"/tab/a"), chromedp.WaitVisible(echo))
+	tabs[0].Run("the oldest", chromedp.Navigate(g.URL+"/tab/a"), parts.See(echo))
 	has(t, tabs[0], "GET /tab/a", "Remote-User: alice")
 	// B07: a page from before has nothing left to do and leads home.
-	before.Run("a chooser from before", chromedp.Click(chooser), chromedp.WaitVisible(echo))
+	before.Run("a chooser from before", parts.Click(chooser), parts.See(echo))
 	has(t, before, "GET /\n", "Remote-User: alice")
 	// B06: a tab that was at the provider all the time lands where it wanted to go.
-	atProvider.Run("the provider's page from before", chromedp.SendKeys(username, "alice"),
-		chromedp.SendKeys(password, "alicepw"+kb.Enter), chromedp.WaitVisible(echo))
+	atProvider.Run("the provider's page from before", parts.Type(username, "alice"),
+		parts.Type(password, "alicepw"+kb.Enter), parts.See(echo))
 	has(t, atProvider, "GET /tab/r", "Remote-User: alice")
 }
 
