@@ -105,16 +105,15 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 func (v *visit) fillFacts() {
 	r := v.r
 	v.readPath(r)
-	v.request = flows.Request{
-		Method: r.Method, Scheme: v.place.scheme, Host: v.place.host, Path: v.asked.URL.Path, Query: r.URL.RawQuery,
-		IP: v.ip, Peer: r.RemoteAddr, Header: r.Header, Native: v,
-	}
+	q, f := &v.request, &v.facts // field by field: a whole one would be made and then copied
+	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
+	q.IP, q.Peer, q.Header, q.Native, q.Body = v.ip, r.RemoteAddr, r.Header, v, nil
 	if v.p.gate != nil && v.p.readsBody {
-		v.request.Body = v.readBody
+		q.Body = v.readBody
 	}
-	v.facts = flows.Facts{Request: &v.request, Now: v.now}
+	f.Request, f.Now, f.User, f.Evidence, f.Session, f.Readings = q, v.now, nil, nil, nil, nil
 	if s := v.session; s != nil {
-		v.facts.User, v.facts.Evidence, v.facts.Session, v.facts.Readings = s.User, s.Evidence, &s.Facts, s.Readings
+		f.User, f.Evidence, f.Session, f.Readings = s.User, s.Evidence, &s.Facts, s.Readings
 	}
 }
 
@@ -192,9 +191,13 @@ type preparedKey struct{ p *Protect }
 
 // prebuilt are the session's headers on this route, evaluated once.
 func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
+	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.p == v.p {
+		return pp.pre, nil
+	}
 	key := preparedKey{v.p}
 	if got, ok := live.Prepared.Load(key); ok {
 		if pp := got.(*preparedFor); pp.session == v.session {
+			live.Latest.Store(pp)
 			return pp.pre, nil
 		}
 	}
@@ -208,11 +211,14 @@ func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
 		}
 		return true
 	})
-	live.Prepared.Store(key, &preparedFor{v.session, pre})
+	pp := &preparedFor{v.p, v.session, pre}
+	live.Prepared.Store(key, pp)
+	live.Latest.Store(pp)
 	return pre, nil
 }
 
 type preparedFor struct {
+	p       *Protect
 	session *flowsession.Session
 	pre     headers.Prebuilt
 }

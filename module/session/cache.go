@@ -180,8 +180,10 @@ type Live struct {
 	confirmed atomic.Int64
 	mu        sync.Mutex
 	first     *Stream
-	// Prepared is the hall's: headers built once per session and route.
+	// Prepared is the hall's: headers built once per session and route; Latest is
+	// the one of them that was used last, which is almost always the next.
 	Prepared sync.Map
+	Latest   atomic.Value
 	// Routes is when each route was last used, for limits of a route's own (B17).
 	Routes sync.Map
 	// Noted are applications that the card says are to be told of the session's end.
