@@ -125,6 +125,11 @@ func (a *App) renewGrant(s *flowsession.Session, g flows.Grant) (*flowsession.Se
 		err = a.sameUser(s, g, &proof)
 	}
 	why, over := ends(err)
+	if why == flows.ReasonInvalidGrant {
+		if fresh := a.replaced(s, g); fresh != nil {
+			return fresh, nil
+		}
+	}
 	a.refreshed(g.Provider, over, err)
 	if over {
 		return nil, a.endRenewed(s, why, err)
@@ -164,6 +169,18 @@ func ends(err error) (flows.Reason, bool) {
 	default:
 		return "", false
 	}
+}
+
+// replaced is the session as it is now, if the tokens of the grant are not its own any
+// more: that a provider ended those with a new login says nothing about the session.
+func (a *App) replaced(s *flowsession.Session, g flows.Grant) *flowsession.Session {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	fresh, err := a.sessions.Reload(ctx, s)
+	if err != nil || fresh.Has(g) {
+		return nil
+	}
+	return fresh
 }
 
 // sameUser refuses what would make the session another person's (I02), or what
