@@ -49,7 +49,7 @@ func (v *visit) login() error {
 	if isPrefetch(v.r.Header) {
 		return v.unauthorized()
 	}
-	if v.session != nil && v.session.RenewDue(v.facts.Now) {
+	if v.due() {
 		v.renew() // the flow must not run over claims that have run out
 	}
 	if !validKey(l.saved) {

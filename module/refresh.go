@@ -161,11 +161,14 @@ func (a *App) refresher(provider string) flows.Refresher {
 // path renews nothing.
 func (v *visit) decide() policy.Decision {
 	d := policy.Decide(&v.p.gate.gate, &v.facts)
-	if v.session == nil || !v.session.RenewDue(v.facts.Now) || d.Verdict == policy.Open || v.isPassive() || !v.renew() {
+	if !v.due() || d.Verdict == policy.Open || v.isPassive() || !v.renew() {
 		return d
 	}
 	return policy.Decide(&v.p.gate.gate, &v.facts)
 }
+
+// due reports whether a provider of the session is to be asked anew.
+func (v *visit) due() bool { return v.session != nil && v.session.RenewDue(v.facts.Now) }
 
 // renew has the session renewed: beside the request while the provider's word
 // still holds, in front of it once that has run out. It reports whether the

@@ -23,6 +23,9 @@ func (v *visit) userInfo() error {
 	case errors.Is(v.problem, flowsession.ErrRotated) && v.session == nil:
 		return v.rotated()
 	}
+	if v.due() {
+		v.renew() // it tells what the provider says now (O11)
+	}
 	g, err := v.gateOf(v.returnTo(v.r.Header.Get("Referer")))
 	if err != nil || v.session == nil {
 		return v.unauthorized()
