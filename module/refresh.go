@@ -148,10 +148,12 @@ func (a *App) renewable(due []flows.Grant) []flows.Grant {
 }
 
 func (a *App) refresher(provider string) flows.Refresher {
-	for _, p := range a.providers {
-		if r, ok := p.Guest.(flows.Refresher); ok && p.Called(provider) && r.Refreshes() {
-			return r
-		}
+	p := a.called(provider)
+	if p == nil {
+		return nil
+	}
+	if r, ok := p.Guest.(flows.Refresher); ok && r.Refreshes() {
+		return r
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,21 +186,18 @@ func (a *App) replaced(s *flowsession.Session, g flows.Grant) *flowsession.Sessi
 // sameUser refuses what would make the session another person's (I02), or what
 // the provider may not say.
 func (a *App) sameUser(s *flowsession.Session, g flows.Grant, proof *flows.Proof) error {
-	for _, p := range a.providers {
-		if !p.Called(g.Provider) {
-			continue
-		}
-		key, err := flows.MakeUserKey(p.Realm(), proof.User.Subject)
-		if err != nil || key != s.User.Key || proof.Issuer != g.Issuer {
-			return flows.Refuse(flows.ReasonUserMismatch, fmt.Errorf("the session belongs to %s of %s, renewed was %s of %s", s.User.Key, g.Issuer, key, proof.Issuer))
-		}
-		u := proof.User
-		if u.Name == "" {
-			u.Name = s.User.Name
-		}
-		if err := p.Guest.Options().InScope(&u); err != nil {
-			return flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err))
-		}
+	p := a.called(g.Provider)
+	if p == nil {
+		return flows.Refuse(flows.ReasonUserMismatch, fmt.Errorf("no provider is called %s", g.Provider))
+	}
+	key, err := flows.MakeUserKey(p.Realm(), proof.User.Subject)
+	if err != nil || key != s.User.Key || proof.Issuer != g.Issuer {
+		return flows.Refuse(flows.ReasonUserMismatch, fmt.Errorf("the session belongs to %s of %s, renewed was %s of %s", s.User.Key, g.Issuer, key, proof.Issuer))
+	}
+	u := proof.User
+	u.Name = cmp.Or(u.Name, s.User.Name)
+	if err := p.Guest.Options().InScope(&u); err != nil {
+		return flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err))
 	}
 	return nil
 }
