@@ -26,7 +26,7 @@ func (v *visit) userInfo() error {
 	if v.due() {
 		v.renew() // it tells what the provider says now (O11)
 	}
-	g, err := v.gateOf(v.returnTo(v.r.Header.Get("Referer")))
+	g, err := v.gateOf(v.page())
 	if err != nil || v.session == nil {
 		return v.unauthorized()
 	}
