@@ -30,6 +30,10 @@ type Evidence struct {
 	Kind EvidenceKind `json:"kind,omitempty"`
 }
 
+// Counts reports whether it says how the person signed in: trust in a device
+// never does (I03).
+func (e *Evidence) Counts() bool { return e.Kind != DeviceTrust }
+
 // Proof is what a provider answers after it verified somebody. The engine
 // fills User.Provider, User.Realm, User.Key and Evidence.User; a provider fills the rest.
 type Proof struct {

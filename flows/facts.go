@@ -2,6 +2,7 @@ package flows
 
 import (
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -63,4 +64,50 @@ type Facts struct {
 	Device   DeviceFacts
 	Readings map[string]Reading
 	Now      time.Time
+}
+
+// Newest is the evidence of the latest sign-in; nil if there is none.
+func (f *Facts) Newest() (n *Evidence) {
+	for i := range f.Evidence {
+		if e := &f.Evidence[i]; e.Counts() && (n == nil || !e.At.Before(n.At)) {
+			n = e
+		}
+	}
+	return n
+}
+
+// ACR is that of the newest evidence which has one.
+func (f *Facts) ACR() (acr string) {
+	var at time.Time
+	for i := range f.Evidence {
+		if e := &f.Evidence[i]; e.Counts() && e.ACR != "" && (acr == "" || !e.At.Before(at)) {
+			acr, at = e.ACR, e.At
+		}
+	}
+	return acr
+}
+
+// AMR unites what all evidence says. It must not be changed: one piece is returned
+// as it is.
+func (f *Facts) AMR() (amr []string) {
+	merged := false
+	for i := range f.Evidence {
+		e := &f.Evidence[i]
+		if !e.Counts() || len(e.AMR) == 0 {
+			continue
+		}
+		if amr == nil {
+			amr = e.AMR
+			continue
+		}
+		if !merged {
+			amr, merged = slices.Clone(amr), true
+		}
+		for _, m := range e.AMR {
+			if !slices.Contains(amr, m) {
+				amr = append(amr, m)
+			}
+		}
+	}
+	return amr
 }

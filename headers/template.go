@@ -161,55 +161,26 @@ func userLookup(path string) func(*flows.Facts) any {
 // person and never shows here (I03).
 var authLookups = map[string]func(*flows.Facts) any{
 	"method": func(f *flows.Facts) any {
-		if e := newest(f); e != nil {
+		if e := f.Newest(); e != nil {
 			return e.Method
 		}
 		return nil
 	},
 	"provider": func(f *flows.Facts) any {
-		if e := newest(f); e != nil {
+		if e := f.Newest(); e != nil {
 			return e.Provider
 		}
 		return nil
 	},
-	"acr": func(f *flows.Facts) any {
-		var acr string
-		var at time.Time
-		for _, e := range f.Evidence {
-			if e.Kind != flows.DeviceTrust && e.ACR != "" && !e.At.Before(at) {
-				acr, at = e.ACR, e.At
-			}
-		}
-		return acr
-	},
-	"amr": func(f *flows.Facts) any {
-		amr, seen := []string{}, map[string]bool{}
-		for _, e := range f.Evidence {
-			for _, a := range e.AMR {
-				if e.Kind != flows.DeviceTrust && !seen[a] {
-					seen[a], amr = true, append(amr, a)
-				}
-			}
-		}
-		return amr
-	},
+	"acr": func(f *flows.Facts) any { return f.ACR() },
+	"amr": func(f *flows.Facts) any { return f.AMR() },
 }
 
 // authAge is the age in seconds of the newest evidence.
 func authAge(f *flows.Facts) any {
-	e := newest(f)
+	e := f.Newest()
 	if e == nil {
 		return nil
 	}
 	return strconv.Itoa(int(max(f.Now.Sub(e.At), 0) / time.Second))
-}
-
-func newest(f *flows.Facts) *flows.Evidence {
-	var n *flows.Evidence
-	for i := range f.Evidence {
-		if e := &f.Evidence[i]; e.Kind != flows.DeviceTrust && (n == nil || !e.At.Before(n.At)) {
-			n = e
-		}
-	}
-	return n
 }

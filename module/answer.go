@@ -95,11 +95,11 @@ func (a *answer) Redirect(to string) error {
 		return a.v.failed(a.x, err)
 	}
 	if a.ours() && a.v.mayKeep(a.x) {
-		a.v.logWithout("login begun", http.StatusOK, zap.String("provider", a.x.Provider))
+		a.v.logWithout("login begun", http.StatusOK, zap.String("provider", a.x.Env.Asked))
 		a.v.show(http.StatusOK, a.keeping(pages.View{Kind: pages.KindKeep, Link: to}))
 		return nil
 	}
-	a.v.logWithout("login begun", http.StatusSeeOther, zap.String("provider", a.x.Provider))
+	a.v.logWithout("login begun", http.StatusSeeOther, zap.String("provider", a.x.Env.Asked))
 	return a.v.redirect(to)
 }
 

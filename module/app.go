@@ -220,6 +220,23 @@ func (a *App) provisionProviders(ctx caddy.Context) error {
 	return nil
 }
 
+// provider finds a provider by the name it has now; nil if there is none.
+func (a *App) provider(name string) *flows.Provider {
+	return a.find(func(p *flows.Provider) bool { return p.Name == name })
+}
+
+// called finds it also by a name it had before (I05).
+func (a *App) called(name string) *flows.Provider {
+	return a.find(func(p *flows.Provider) bool { return p.Called(name) })
+}
+
+func (a *App) find(is func(*flows.Provider) bool) *flows.Provider {
+	if i := slices.IndexFunc(a.providers, is); i >= 0 {
+		return a.providers[i]
+	}
+	return nil
+}
+
 // orderOf lists the names in the order given, the others behind them by name.
 func orderOf[V any](order []string, all map[string]V) []string {
 	var out []string

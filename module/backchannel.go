@@ -73,16 +73,6 @@ func (v *visit) endClaimed(p *flows.Provider, c flows.LogoutClaim) error {
 	return v.app.endSID(ctx, p, c.SID)
 }
 
-// provider finds a provider by the name it has now; nil if there is none.
-func (a *App) provider(name string) *flows.Provider {
-	for _, p := range a.providers {
-		if p.Name == name {
-			return p
-		}
-	}
-	return nil
-}
-
 // sessionsOf are the sessions of one login at a provider, under whatever name
 // the provider had when they were made (I05).
 func (a *App) sessionsOf(ctx context.Context, p *flows.Provider, sid string) ([]string, error) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -39,11 +38,11 @@ func (v *visit) callback(name string) error {
 
 // redirector is the provider of a callback address, nil if there is none.
 func (v *visit) redirector(name string) flows.Redirector {
-	i := slices.IndexFunc(v.app.providers, func(p *flows.Provider) bool { return p.Name == name })
-	if i < 0 {
+	p := v.app.provider(name)
+	if p == nil {
 		return nil
 	}
-	red, _ := v.app.providers[i].Guest.(flows.Redirector)
+	red, _ := p.Guest.(flows.Redirector)
 	return red
 }
 

@@ -29,7 +29,8 @@ const (
 )
 
 // callOut is an application that is told when a session ends that was there. Its
-// address may hold a secret: neither it nor a part of it is ever logged.
+// address may hold a secret, anywhere but in the host: nothing else of it is ever
+// logged.
 type callOut struct {
 	id, url string
 	// name stands for it in the log: where it was written.
@@ -76,25 +77,33 @@ func (c *callOut) add(n *notice, beside func(func())) {
 // work tells until nothing waits.
 func (c *callOut) work() {
 	for {
-		c.mu.Lock()
-		if c.dropped > 0 {
-			c.log.Warn("an application was not told of the end of sessions: too many at once", zap.String("on_logout", c.name), zap.Int("sessions", c.dropped))
-			c.dropped = 0
+		n, dropped := c.next()
+		if dropped > 0 {
+			c.log.Warn("an application was not told of the end of sessions: too many at once", zap.String("on_logout", c.name), zap.Int("sessions", dropped))
 		}
-		if len(c.waiting) == 0 {
-			c.workers--
-			c.mu.Unlock()
+		if n == nil {
 			return
 		}
-		n := c.waiting[0]
-		c.waiting = c.waiting[1:]
-		c.mu.Unlock()
 		if err := c.tell(n); err != nil {
 			c.log.Warn("an application was not told of the end of a session", zap.String("on_logout", c.name), zap.String("session", n.Session), zap.Error(err))
 		} else {
 			c.log.Debug("told an application of the end of a session", zap.String("on_logout", c.name), zap.String("session", n.Session))
 		}
 	}
+}
+
+// next takes what waits the longest, with how many were dropped since; nil ends
+// the worker.
+func (c *callOut) next() (n *notice, dropped int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dropped, c.dropped = c.dropped, 0
+	if len(c.waiting) == 0 {
+		c.workers--
+		return nil, dropped
+	}
+	n, c.waiting = c.waiting[0], c.waiting[1:]
+	return n, dropped
 }
 
 func (c *callOut) tell(n *notice) error {

@@ -2,7 +2,6 @@ package module
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
@@ -17,21 +16,9 @@ func (v *visit) expectBack(state string) {
 	v.sideCookie(v.backName(), state, "/.identity/logout", backFor)
 }
 
-func (v *visit) backName() string {
-	n := strings.TrimSuffix(v.pendingName(""), ".p") + ".back"
-	if rest, ok := strings.CutPrefix(n, "__Host-"); ok {
-		return "__Secure-" + rest
-	}
-	return n
-}
+func (v *visit) backName() string { return v.sideNameBelow("back") }
 
-func (v *visit) expectedState() string {
-	c, err := (&http.Request{Header: http.Header{"Cookie": v.cookies}}).Cookie(v.backName())
-	if err != nil {
-		return ""
-	}
-	return c.Value
-}
+func (v *visit) expectedState() string { return v.sideValue(v.backName()) }
 
 // cameBack reports whether a GET of the logout address is a provider's way back
 // to us rather than somebody's wish to leave.

@@ -13,6 +13,9 @@ import (
 // Sessions are the sessions in the store, as another node would reach them.
 func (a *App) Sessions() *flowsession.Manager { return a.sessions }
 
+// Cached is how many tickets this node keeps ready.
+func (a *App) Cached() int { return a.shared.cache.Len() }
+
 // EndUser revokes all sessions of a person, as the admin API does.
 func (a *App) EndUser(ctx context.Context, user flows.UserKey) error {
 	_, err := a.endUser(ctx, user)

@@ -5,15 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"math/big"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -238,101 +234,4 @@ func (v *visit) dropParked(id string) {
 		}
 		return flows.Remove(), nil
 	})
-}
-
-// side cookies: small, without rights. The recent one ends loops whose session
-// cookie does not come back (B08); the device one gives a known browser a
-// budget of its own (B27).
-
-func (v *visit) recentName() string { return strings.TrimSuffix(v.pendingName(""), ".p") + ".recent" }
-
-func (v *visit) recentLogins(now time.Time) int {
-	c, err := (&http.Request{Header: http.Header{"Cookie": v.cookies}}).Cookie(v.recentName())
-	if err != nil || v.session != nil {
-		return 0
-	}
-	n, at, ok := strings.Cut(c.Value, ".")
-	count, err1 := strconv.Atoi(n)
-	sec, err2 := strconv.ParseInt(at, 10, 64)
-	if !ok || err1 != nil || err2 != nil || count < 0 || count > maxAttempts || now.Sub(time.Unix(sec, 0)) > loopWindow {
-		return 0
-	}
-	return count
-}
-
-func (v *visit) setRecent(attempt int) {
-	v.sideCookie(v.recentName(), strconv.Itoa(min(attempt+1, maxAttempts))+"."+strconv.FormatInt(Now().Unix(), 10), "/", int(loopWindow.Seconds()))
-}
-
-func (v *visit) clearRecent() { v.sideCookie(v.recentName(), "", "/", -1) }
-
-func (v *visit) sideCookie(name, value, path string, age int) {
-	http.SetCookie(v.w, &http.Cookie{Name: name, Value: value, Path: path, MaxAge: age, Secure: v.place.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
-}
-
-type deviceToken struct {
-	Name string `json:"n"`
-	ID   string `json:"d"`
-}
-
-// deviceFor is how long a browser is remembered as one that a person signed in with.
-const deviceFor = 90 * 24 * time.Hour
-
-// deviceName is under /.identity only: other requests do not carry it.
-func (v *visit) deviceName() string {
-	n := strings.TrimSuffix(v.pendingName(""), ".p") + ".device"
-	if rest, ok := strings.CutPrefix(n, "__Host-"); ok {
-		return "__Secure-" + rest
-	}
-	return n
-}
-
-func (v *visit) setDevice(x *flows.Execution) {
-	if !slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return e.Method == "password" }) {
-		return
-	}
-	k, err := v.app.keys.ring(v.r.Context())
-	if err != nil {
-		return
-	}
-	name := strings.ToLower(strings.TrimSpace(x.User.Name))
-	h, err := k.Hashes("device", name)
-	if err != nil {
-		return
-	}
-	b, err := json.Marshal(deviceToken{Name: h[0], ID: rand.Text()[:16]})
-	if err != nil {
-		return
-	}
-	sealed, err := k.Seal("device", v.place.origin, b)
-	if err != nil {
-		return
-	}
-	v.sideCookie(v.deviceName(), base64.RawURLEncoding.EncodeToString(sealed), "/.identity", int(deviceFor.Seconds()))
-}
-
-// device is the id of this browser if the named person signed in with it before.
-func (v *visit) device(name string) string {
-	c, err := (&http.Request{Header: http.Header{"Cookie": v.cookies}}).Cookie(v.deviceName())
-	if err != nil {
-		return ""
-	}
-	k, err := v.app.keys.ring(v.r.Context())
-	if err != nil {
-		return ""
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(c.Value)
-	if err != nil {
-		return ""
-	}
-	b, err := k.Open("device", v.place.origin, raw)
-	var d deviceToken
-	if err != nil || json.Unmarshal(b, &d) != nil {
-		return ""
-	}
-	hs, err := k.Hashes("device", strings.ToLower(strings.TrimSpace(name)))
-	if err != nil || !slices.Contains(hs, d.Name) {
-		return ""
-	}
-	return d.ID
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -26,12 +25,12 @@ func (v *visit) initiated(l *login, q url.Values) {
 	if hint := one(q, "login_hint"); len(hint) <= maxHint {
 		l.hint = hint
 	}
-	i := slices.IndexFunc(v.app.providers, func(p *flows.Provider) bool {
+	p := v.app.find(func(p *flows.Provider) bool {
 		g, ok := p.Guest.(flows.Initiator)
 		return ok && g.Initiates(iss)
 	})
-	if i >= 0 && l.provider == "" {
-		l.provider = v.app.providers[i].Name
+	if p != nil && l.provider == "" {
+		l.provider = p.Name
 	}
 }
 

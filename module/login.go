@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +48,7 @@ func (v *visit) login() error {
 	if isPrefetch(v.r.Header) {
 		return v.unauthorized()
 	}
-	if v.session != nil && v.session.RenewDue(v.facts.Now) {
+	if v.due() {
 		v.renew() // the flow must not run over claims that have run out
 	}
 	if !validKey(l.saved) {
@@ -66,7 +65,7 @@ func (v *visit) login() error {
 	if v.problem != nil && !gone(v.problem) {
 		return v.unavailable(v.problem)
 	}
-	if l.provider != "" && !slices.ContainsFunc(v.app.providers, func(p *flows.Provider) bool { return p.Name == l.provider }) {
+	if v.app.provider(l.provider) == nil {
 		l.provider = ""
 	}
 	return v.startLogin(l)

@@ -84,15 +84,14 @@ func (v *visit) endOwn(s *flowsession.Session) {
 // leaveProvider asks the provider of the newest login to end it there, too.
 func (v *visit) leaveProvider(s *flowsession.Session) flows.Outcome {
 	for _, g := range slices.Backward(s.Grants) {
-		i := slices.IndexFunc(v.app.providers, func(p *flows.Provider) bool { return p.Called(g.Provider) })
-		if i < 0 {
+		p := v.app.called(g.Provider)
+		if p == nil {
 			continue
 		}
-		guest := v.app.providers[i].Guest
-		if on := guest.Options().SingleLogout; on != nil && !*on {
+		if on := p.Guest.Options().SingleLogout; on != nil && !*on {
 			continue
 		}
-		e, ok := guest.(flows.Ender)
+		e, ok := p.Guest.(flows.Ender)
 		if !ok {
 			continue
 		}

@@ -2,7 +2,6 @@ package module
 
 import (
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -99,10 +98,10 @@ func (m *metrics) reason(r flows.Reason) string {
 
 // providerLabel is a configured provider's name, or "".
 func (a *App) providerLabel(name string) string {
-	if slices.ContainsFunc(a.providers, func(p *flows.Provider) bool { return p.Called(name) }) {
-		return name
+	if a.called(name) == nil {
+		return ""
 	}
-	return ""
+	return name
 }
 
 // stepLabel is the kind of the step a run stands at.

@@ -27,17 +27,9 @@ func (v *visit) portal() error {
 	}
 	switch path {
 	case "/callback":
-		rec := caddyhttp.NewResponseRecorder(v.w, nil, nil)
-		v.w = rec
-		err := v.method(func() error { return v.callback(name) }, http.MethodGet, http.MethodPost)
-		v.logWithout("callback", rec.Status())
-		return err
+		return v.methodUnlogged("callback", func() error { return v.callback(name) }, http.MethodGet, http.MethodPost)
 	case "/frontchannel-logout":
-		rec := caddyhttp.NewResponseRecorder(v.w, nil, nil)
-		v.w = rec
-		err := v.method(func() error { return v.frontchannelLogout(name) }, http.MethodGet)
-		v.logWithout("front-channel logout", rec.Status())
-		return err
+		return v.methodUnlogged("front-channel logout", func() error { return v.frontchannelLogout(name) }, http.MethodGet)
 	case "/backchannel-logout":
 		return v.method(func() error { return v.backchannelLogout(name) }, http.MethodPost)
 	}
@@ -78,6 +70,15 @@ func (v *visit) method(serve func() error, allowed ...string) error {
 	}
 	v.w.WriteHeader(http.StatusMethodNotAllowed)
 	return nil
+}
+
+// methodUnlogged is method for addresses that hold what no access log may.
+func (v *visit) methodUnlogged(what string, serve func() error, allowed ...string) error {
+	rec := caddyhttp.NewResponseRecorder(v.w, nil, nil)
+	v.w = rec
+	err := v.method(serve, allowed...)
+	v.logWithout(what, rec.Status())
+	return err
 }
 
 // show writes one of our pages.
@@ -122,10 +123,6 @@ func loginURL(returnTo string) string {
 
 // unauthorized tells a program where a person can sign in; it sets no cookie.
 func (v *visit) unauthorized() error {
-	back := "/"
-	if ref, err := url.Parse(v.r.Header.Get("Referer")); err == nil && ref.Host != "" {
-		back = v.returnTo(ref.String())
-	}
 	h := v.w.Header()
 	h.Set("WWW-Authenticate", "Sallyport")
 	h.Set("Cache-Control", "no-store")
@@ -133,7 +130,16 @@ func (v *visit) unauthorized() error {
 		v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindLoginRequired, Reason: flows.ReasonLoginRequired, Link: loginURL(v.returnTo(v.r.URL.RequestURI()))})
 		return nil
 	}
-	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonLoginRequired, "login_url": loginURL(back)})
+	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonLoginRequired, "login_url": loginURL(v.page())})
+}
+
+// page is the one of this origin that a request says it comes from, or "/".
+func (v *visit) page() string {
+	ref := v.r.Header.Get("Referer")
+	if strings.HasPrefix(ref, "/") { // no browser sends that
+		return "/"
+	}
+	return v.returnTo(ref)
 }
 
 func (v *visit) json(status int, body any) error {
@@ -155,12 +161,8 @@ func (v *visit) json(status int, body any) error {
 // signInThenSend answers a form that came without a session: its bytes are not
 // kept, the person signs in and sends it again (I21).
 func (v *visit) signInThenSend() error {
-	back := "/"
-	if ref, err := url.Parse(v.r.Header.Get("Referer")); err == nil && ref.Host != "" {
-		back = v.returnTo(ref.String())
-	}
 	v.w.Header().Set("WWW-Authenticate", "Sallyport")
-	v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(back)})
+	v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(v.page())})
 	return nil
 }
 

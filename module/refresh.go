@@ -148,10 +148,12 @@ func (a *App) renewable(due []flows.Grant) []flows.Grant {
 }
 
 func (a *App) refresher(provider string) flows.Refresher {
-	for _, p := range a.providers {
-		if r, ok := p.Guest.(flows.Refresher); ok && p.Called(provider) && r.Refreshes() {
-			return r
-		}
+	p := a.called(provider)
+	if p == nil {
+		return nil
+	}
+	if r, ok := p.Guest.(flows.Refresher); ok && r.Refreshes() {
+		return r
 	}
 	return nil
 }
@@ -161,11 +163,14 @@ func (a *App) refresher(provider string) flows.Refresher {
 // path renews nothing.
 func (v *visit) decide() policy.Decision {
 	d := policy.Decide(&v.p.gate.gate, &v.facts)
-	if v.session == nil || !v.session.RenewDue(v.facts.Now) || d.Verdict == policy.Open || v.isPassive() || !v.renew() {
+	if !v.due() || d.Verdict == policy.Open || v.isPassive() || !v.renew() {
 		return d
 	}
 	return policy.Decide(&v.p.gate.gate, &v.facts)
 }
+
+// due reports whether a provider of the session is to be asked anew.
+func (v *visit) due() bool { return v.session != nil && v.session.RenewDue(v.facts.Now) }
 
 // renew has the session renewed: beside the request while the provider's word
 // still holds, in front of it once that has run out. It reports whether the

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ func (a *App) underLease(ctx context.Context, s *flowsession.Session) (*flowsess
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
 	for over := time.After(waitForRenewal()); ; {
+		begun := time.Now() // the lease runs from here, however long the store takes
 		err := a.sessions.Claim(ctx, s.ID(), holder, renewLease)
 		if err != nil && !errors.Is(err, flowsession.ErrBusy) {
 			return nil, err
@@ -64,7 +66,7 @@ func (a *App) underLease(ctx context.Context, s *flowsession.Session) (*flowsess
 		}
 		switch due := a.renewable(s.Due(Now())); {
 		case claimed:
-			return a.renewGrants(s, holder, due)
+			return a.renewGrants(s, holder, due, begun)
 		case len(due) == 0:
 			return s, nil
 		}
@@ -88,13 +90,11 @@ func (a *App) release(s *flowsession.Session, holder string, rest time.Duration)
 
 // renewGrants asks for every grant that is due. A provider that is down does not
 // keep the others from being asked.
-func (a *App) renewGrants(s *flowsession.Session, holder string, due []flows.Grant) (*flowsession.Session, error) {
+func (a *App) renewGrants(s *flowsession.Session, holder string, due []flows.Grant, begun time.Time) (*flowsession.Session, error) {
 	var failed error
 	var rest time.Duration
-	budget, cancel := context.WithTimeout(context.Background(), renewLease-renewCall-renewSave)
-	defer cancel()
 	for _, g := range due {
-		if budget.Err() != nil { // the lease might end before this one is written
+		if time.Since(begun) > renewLease-renewCall-renewSave { // the lease might end before this one is written
 			failed = errors.Join(failed, errNoTime)
 			break
 		}
@@ -125,6 +125,11 @@ func (a *App) renewGrant(s *flowsession.Session, g flows.Grant) (*flowsession.Se
 		err = a.sameUser(s, g, &proof)
 	}
 	why, over := ends(err)
+	if why == flows.ReasonInvalidGrant {
+		if fresh := a.replaced(s, g); fresh != nil {
+			return fresh, nil
+		}
+	}
 	a.refreshed(g.Provider, over, err)
 	if over {
 		return nil, a.endRenewed(s, why, err)
@@ -166,24 +171,33 @@ func ends(err error) (flows.Reason, bool) {
 	}
 }
 
+// replaced is the session as it is now, if the tokens of the grant are not its own any
+// more: that a provider ended those with a new login says nothing about the session.
+func (a *App) replaced(s *flowsession.Session, g flows.Grant) *flowsession.Session {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	fresh, err := a.sessions.Reload(ctx, s)
+	if err != nil || fresh.Has(g) {
+		return nil
+	}
+	return fresh
+}
+
 // sameUser refuses what would make the session another person's (I02), or what
 // the provider may not say.
 func (a *App) sameUser(s *flowsession.Session, g flows.Grant, proof *flows.Proof) error {
-	for _, p := range a.providers {
-		if !p.Called(g.Provider) {
-			continue
-		}
-		key, err := flows.MakeUserKey(p.Realm(), proof.User.Subject)
-		if err != nil || key != s.User.Key || proof.Issuer != g.Issuer {
-			return flows.Refuse(flows.ReasonUserMismatch, fmt.Errorf("the session belongs to %s of %s, renewed was %s of %s", s.User.Key, g.Issuer, key, proof.Issuer))
-		}
-		u := proof.User
-		if u.Name == "" {
-			u.Name = s.User.Name
-		}
-		if err := p.Guest.Options().InScope(&u); err != nil {
-			return flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err))
-		}
+	p := a.called(g.Provider)
+	if p == nil {
+		return flows.Refuse(flows.ReasonUserMismatch, fmt.Errorf("no provider is called %s", g.Provider))
+	}
+	key, err := flows.MakeUserKey(p.Realm(), proof.User.Subject)
+	if err != nil || key != s.User.Key || proof.Issuer != g.Issuer {
+		return flows.Refuse(flows.ReasonUserMismatch, fmt.Errorf("the session belongs to %s of %s, renewed was %s of %s", s.User.Key, g.Issuer, key, proof.Issuer))
+	}
+	u := proof.User
+	u.Name = cmp.Or(u.Name, s.User.Name)
+	if err := p.Guest.Options().InScope(&u); err != nil {
+		return flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err))
 	}
 	return nil
 }

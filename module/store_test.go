@@ -270,7 +270,7 @@ func TestI25LogoutWhileTheStoreIsDown(t *testing.T) {
 		t.Error("served after the logout")
 	}
 	// The cache forgets ended sessions; the ticket must not come back to life then.
-	time.Sleep(2500 * time.Millisecond) // two sweeps
+	until(t, "the sweep", func() bool { return theApp(t).Cached() == 0 })
 	writes := flaky.writes.Load()
 	up()
 	if p := g.get("/a", cookie); p.Status != http.StatusSeeOther {

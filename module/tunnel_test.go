@@ -32,13 +32,29 @@ func switching(t *testing.T) (addr string, n *notes) {
 			if err != nil {
 				return
 			}
-			defer c.Close()
 			_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-			(&http2.Server{}).ServeConn(&buffered{c, rw.Reader}, &http2.ServeConnOpts{Handler: note})
+			s := &http.Server{Handler: note, Protocols: new(http.Protocols), ReadHeaderTimeout: 20 * time.Second}
+			s.Protocols.SetUnencryptedHTTP2(true)
+			_ = s.Serve(&single{Listener: l, conn: &buffered{c, rw.Reader}}) // the connection goes on behind it
 		}))
 	}()
 	return l.Addr().String(), n
 }
+
+// single is a listener of one connection.
+type single struct {
+	net.Listener
+	conn net.Conn
+}
+
+func (s *single) Accept() (c net.Conn, err error) {
+	if c, s.conn = s.conn, nil; c == nil {
+		err = io.EOF
+	}
+	return c, err
+}
+
+func (*single) Close() error { return nil }
 
 type buffered struct {
 	net.Conn

@@ -23,7 +23,10 @@ func (v *visit) userInfo() error {
 	case errors.Is(v.problem, flowsession.ErrRotated) && v.session == nil:
 		return v.rotated()
 	}
-	g, err := v.gateOf(v.returnTo(v.r.Header.Get("Referer")))
+	if v.due() {
+		v.renew() // it tells what the provider says now (O11)
+	}
+	g, err := v.gateOf(v.page())
 	if err != nil || v.session == nil {
 		return v.unauthorized()
 	}

@@ -70,3 +70,20 @@ func TestI07UserInfoTellsWhatTheRouteShows(t *testing.T) {
 		t.Errorf("POST: %d", p.Status)
 	}
 }
+
+// What a provider said and took back meanwhile is not told any more (O11).
+func TestO11UserInfoTellsWhatTheProviderSaysNow(t *testing.T) {
+	clock, op := newClock(t), newOP(t)
+	g := start(t, offline(t, op), groupsSite)
+	cookie := g.aliceAt(newBrowser(t))
+	clock.Advance(life)
+	op.SetUser(member("new"))
+	if p := g.get("/.identity/userinfo", cookie); p.Status != http.StatusOK || !strings.Contains(p.Body, `"groups":["new"]`) {
+		t.Errorf("%d %s", p.Status, p.Body)
+	}
+	clock.Advance(life)
+	op.RevokeAll()
+	if p := g.get("/.identity/userinfo", cookie); p.Status != http.StatusUnauthorized || strings.Contains(p.Body, "alice") {
+		t.Errorf("%d %s", p.Status, p.Body)
+	}
+}

@@ -51,8 +51,8 @@ var (
 			}, func(v *view) bool { return v.f.User != nil && v.f.User.Claims != nil }},
 		},
 		"auth": {
-			"amr":        {strs, func(v *view) (any, error) { return v.env.words(v.amr()), nil }, nil},
-			"acr":        {cel.StringType, func(v *view) (any, error) { return types.String(v.acr()), nil }, nil},
+			"amr":        {strs, func(v *view) (any, error) { return v.env.words(v.f.AMR()), nil }, nil},
+			"acr":        {cel.StringType, func(v *view) (any, error) { return types.String(v.f.ACR()), nil }, nil},
 			"age":        {cel.DurationType, func(v *view) (any, error) { return types.Duration{Duration: v.age()}, nil }, nil},
 			"method":     {cel.StringType, func(v *view) (any, error) { return types.String(v.login().Method), nil }, nil},
 			"provider":   {cel.StringType, func(v *view) (any, error) { return types.String(v.login().Provider), nil }, nil},

@@ -100,53 +100,11 @@ func (v *view) request() *flows.Request {
 	return v.f.Request
 }
 
-// counts tells whether evidence says how the person signed in: trust in a
-// device never does (I03).
-func counts(e *flows.Evidence) bool { return e.Kind != flows.DeviceTrust }
-
-// amr unites what all evidence says. One piece is returned as it is.
-func (v *view) amr() []string {
-	var out []string
-	merged := false
-	for i := range v.f.Evidence {
-		e := &v.f.Evidence[i]
-		if !counts(e) || len(e.AMR) == 0 {
-			continue
-		}
-		if out == nil {
-			out = e.AMR
-			continue
-		}
-		if !merged {
-			out, merged = slices.Clone(out), true
-		}
-		for _, m := range e.AMR {
-			if !slices.Contains(out, m) {
-				out = append(out, m)
-			}
-		}
-	}
-	return out
-}
-
-// acr is that of the newest evidence which has one.
-func (v *view) acr() string {
-	var at time.Time
-	acr := ""
-	for i := range v.f.Evidence {
-		e := &v.f.Evidence[i]
-		if counts(e) && e.ACR != "" && (acr == "" || !e.At.Before(at)) {
-			acr, at = e.ACR, e.At
-		}
-	}
-	return acr
-}
-
 // login is the newest evidence that came from a provider.
 func (v *view) login() flows.Evidence {
 	var out flows.Evidence
 	for _, e := range v.f.Evidence {
-		if counts(&e) && e.Provider != "" && (out.Provider == "" || !e.At.Before(out.At)) {
+		if e.Counts() && e.Provider != "" && (out.Provider == "" || !e.At.Before(out.At)) {
 			out = e
 		}
 	}
@@ -160,7 +118,7 @@ func (v *view) fallback() bool {
 
 // proves tells whether evidence says when the person last proved who they are:
 // not what was enrolled just now, which proves nothing about who enrolled it (I03).
-func proves(e *flows.Evidence) bool { return counts(e) && e.Kind != flows.EnrolledNow }
+func proves(e *flows.Evidence) bool { return e.Counts() && e.Kind != flows.EnrolledNow }
 
 // age is how old the newest proof is.
 func (v *view) age() time.Duration {

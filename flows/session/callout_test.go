@@ -118,3 +118,15 @@ func TestI14EndedSessionIsFoundByItsSID(t *testing.T) {
 		t.Errorf("after a day: %v %v", ids, err)
 	}
 }
+
+// A session that is over by its lifetime is found to be so: its end is noted (I14).
+func TestI14LifetimeLeavesACardToEnd(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	_, s := r.login("carol", "sid-1")
+	r.clock.Advance(13 * time.Hour)
+	c, first, err := r.End(bg, s.ID(), "expired")
+	if err != nil || !first || c.User != s.User.Key {
+		t.Errorf("ending it: %+v %v %v", c, first, err)
+	}
+}

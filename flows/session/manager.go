@@ -251,10 +251,11 @@ func (m *Manager) set(k *Keyring, c *Card, now time.Time) (flows.Change, error) 
 		return flows.Keep(), err
 	}
 	if len(c.CallOuts) > 0 {
-		left += Tombstone // the card must outlast the session, for somebody to find that its time is over
 		index = append(index, callOutIndex)
 	}
-	return flows.Set(sealed, left, index...), nil
+	// The card outlasts the session, for somebody to find that its time is over: a row
+	// that ended with it would leave nothing to note in the trail.
+	return flows.Set(sealed, left+Tombstone, index...), nil
 }
 
 func (m *Manager) indexes(k *Keyring, c *Card) ([]string, error) {

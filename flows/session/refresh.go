@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -116,6 +117,14 @@ func (m *Manager) Release(ctx context.Context, id, holder string, rest time.Dura
 	})
 }
 
+// Has reports whether a grant is still one of the session's: a new login or another
+// renewal puts others in its place.
+func (s *Session) Has(g flows.Grant) bool { return slices.ContainsFunc(s.Grants, same(g)) }
+
+func same(g flows.Grant) func(flows.Grant) bool {
+	return func(o flows.Grant) bool { return o.Provider == g.Provider && bytes.Equal(o.Tokens, g.Tokens) }
+}
+
 // Renewal is what a provider answered for one grant of a session.
 type Renewal struct {
 	// Old is the grant that was used, New takes its place.
@@ -169,21 +178,13 @@ func (m *Manager) Renew(ctx context.Context, s *Session, r Renewal) (*Session, e
 
 // renew changes the body; false: the grant is not the one that was used any more.
 func (b *body) renew(r Renewal) bool {
-	var rest []flows.Grant
-	found := false
-	grants := make([]flows.Grant, len(b.Grants))
-	for i, g := range b.Grants {
-		if g.Provider == r.Old.Provider && bytes.Equal(g.Tokens, r.Old.Tokens) {
-			g, found = r.New, true
-		} else {
-			rest = append(rest, g)
-		}
-		grants[i] = g
-	}
-	if !found {
+	i := slices.IndexFunc(b.Grants, same(r.Old))
+	if i < 0 {
 		return false
 	}
-	b.Grants = grants
+	rest := slices.Delete(slices.Clone(b.Grants), i, i+1)
+	b.Grants = slices.Clone(b.Grants)
+	b.Grants[i] = r.New
 	if r.User != nil {
 		b.User = r.User(b.User, rest)
 	}

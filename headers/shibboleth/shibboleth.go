@@ -3,9 +3,9 @@
 package shibboleth
 
 import (
+	"cmp"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -103,20 +103,17 @@ type header struct{ name, value string }
 
 // session are the headers about the session itself.
 func (d *Dialect) session(f *flows.Facts) []header {
-	login, acr := newest(f)
-	idp, instant := or(d.IdentityProvider, or(login.Provider, f.User.Provider)), ""
+	login := cmp.Or(f.Newest(), new(flows.Evidence))
+	idp, instant, acr := cmp.Or(d.IdentityProvider, login.Provider, f.User.Provider), "", cmp.Or(d.AuthnContext, f.ACR())
 	if !login.At.IsZero() {
 		instant = login.At.UTC().Format("2006-01-02T15:04:05.000Z")
-	}
-	if d.AuthnContext != "" {
-		acr = d.AuthnContext
 	}
 	var id, index string
 	if f.Session != nil {
 		id, index = f.Session.ID, f.Session.SID
 	}
 	return []header{
-		{"Shib-Application-ID", or(d.ApplicationID, "default")},
+		{"Shib-Application-ID", cmp.Or(d.ApplicationID, "default")},
 		{"Shib-Session-ID", id},
 		{"Shib-Session-Index", index},
 		{"Shib-Identity-Provider", idp},
@@ -124,30 +121,6 @@ func (d *Dialect) session(f *flows.Facts) []header {
 		{"Shib-Authentication-Method", acr},
 		{"Shib-AuthnContext-Class", acr},
 	}
-}
-
-// newest is the evidence last given, and the newest acr; a trusted device is none (I03).
-func newest(f *flows.Facts) (n flows.Evidence, acr string) {
-	var at time.Time
-	for _, e := range f.Evidence {
-		if e.Kind == flows.DeviceTrust {
-			continue
-		}
-		if !e.At.Before(n.At) {
-			n = e
-		}
-		if e.ACR != "" && !e.At.Before(at) {
-			acr, at = e.ACR, e.At
-		}
-	}
-	return n, acr
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // UnmarshalCaddyfile sets up the dialect from Caddyfile tokens. Syntax:

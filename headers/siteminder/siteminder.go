@@ -3,6 +3,7 @@
 package siteminder
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -187,7 +188,7 @@ var constants = [...]struct{ legacy, plain string }{
 func (d *Dialect) constant(f *flows.Facts, w flows.HeaderWriter) error {
 	o := d.HeaderOptions
 	o.Single = true
-	u, login := f.User, newest(f)
+	u, login := f.User, cmp.Or(f.Newest(), new(flows.Evidence))
 	dn, universal := d.userDN(u), d.universalID(u)
 	for _, h := range [...]struct {
 		legacy, plain, value string
@@ -207,7 +208,7 @@ func (d *Dialect) constant(f *flows.Facts, w flows.HeaderWriter) error {
 		case "auth_type":
 			t.text = d.authType(login)
 		case "directory":
-			t.text = or(d.Directory, or(login.Provider, u.Provider))
+			t.text = cmp.Or(d.Directory, login.Provider, u.Provider)
 		default:
 			if t.text == "" {
 				continue
@@ -252,16 +253,16 @@ func (d *Dialect) perRequest(f *flows.Facts, w flows.HeaderWriter) error {
 
 func (d *Dialect) userDN(u *flows.User) string {
 	if d.UserDN != "" {
-		return attribute(u, d.UserDN)
+		return flows.First(u.Lookup(d.UserDN))
 	}
-	return or(attribute(u, "dn"), attribute(u, "user_dn"))
+	return cmp.Or(flows.First(u.Lookup("dn")), flows.First(u.Lookup("user_dn")))
 }
 
 func (d *Dialect) universalID(u *flows.User) string {
-	return attribute(u, or(d.UniversalID, "subject"))
+	return flows.First(u.Lookup(cmp.Or(d.UniversalID, "subject")))
 }
 
-func (d *Dialect) authType(login flows.Evidence) string {
+func (d *Dialect) authType(login *flows.Evidence) string {
 	switch {
 	case d.AuthType != "":
 		return d.AuthType
@@ -279,38 +280,12 @@ func groups(u *flows.User) []string {
 	return u.Groups
 }
 
-// attribute is the first value: these headers hold one.
-func attribute(u *flows.User, name string) string {
-	v, _ := u.Attribute(name)
-	if s, _ := flows.Strings(v); len(s) > 0 {
-		return s[0]
-	}
-	return ""
-}
-
-// newest is the evidence last given; a trusted device is none (I03).
-func newest(f *flows.Facts) (n flows.Evidence) {
-	for _, e := range f.Evidence {
-		if e.Kind != flows.DeviceTrust && !e.At.Before(n.At) {
-			n = e
-		}
-	}
-	return n
-}
-
 // sessionID is the public id: stable while the session lives, and good for nothing else (I13).
 func sessionID(f *flows.Facts) string {
 	if f.Session == nil {
 		return ""
 	}
 	return f.Session.ID
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // UnmarshalCaddyfile sets up the dialect from Caddyfile tokens. Syntax:

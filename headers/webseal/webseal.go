@@ -3,6 +3,7 @@
 package webseal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -123,10 +124,7 @@ func (d *Dialect) userDN(u *flows.User) string {
 	if d.UserDN != "" {
 		return flows.First(u.Lookup(d.UserDN))
 	}
-	if dn := flows.First(u.Lookup("dn")); dn != "" {
-		return dn
-	}
-	return flows.First(u.Lookup("user_dn"))
+	return cmp.Or(flows.First(u.Lookup("dn")), flows.First(u.Lookup("user_dn")))
 }
 
 // UnmarshalCaddyfile sets up the dialect from Caddyfile tokens. Syntax:

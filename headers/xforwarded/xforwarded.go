@@ -41,11 +41,7 @@ func (d *Dialect) PerRequest() []string { return nil }
 func (d *Dialect) Headers(f *flows.Facts, w flows.HeaderWriter) error {
 	u, user := f.User, f.User.Name
 	if d.User != "" {
-		user = ""
-		v, _ := u.Attribute(d.User)
-		if s, _ := flows.Strings(v); len(s) > 0 {
-			user = s[0]
-		}
+		user = flows.First(u.Lookup(d.User))
 	}
 	for _, h := range []struct{ name, value string }{
 		{"X-Forwarded-User", user},

@@ -19,6 +19,9 @@ func (s *Set) Write(w http.ResponseWriter, r *http.Request, status int, v View) 
 	v.Kind = v.kind()
 	h := w.Header()
 	secure(h)
+	if v.Kind == KindResume { // it leads to the application, which sees no address of ours otherwise either
+		h.Set("Referrer-Policy", "no-referrer")
+	}
 	if v.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(v.RetryAfter))
 	}

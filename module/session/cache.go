@@ -24,7 +24,8 @@ type Cache struct {
 	byTicket *lru.Cache[session.CacheKey, *session.Session]
 	mu       sync.Mutex
 	lives    map[string]*Live
-	// swap keeps a ticket that is being dropped from being put back.
+	// swap is held while the session of a ticket changes: what two loads put at once
+	// is counted once, and a ticket that is being dropped is not put back.
 	swap sync.Mutex
 }
 
@@ -45,6 +46,12 @@ func (c *Cache) Get(k session.CacheKey) (*session.Session, bool) { return c.byTi
 // Add puts a loaded session. It answers the session to use: one that ended
 // while it was being loaded is refused with false.
 func (c *Cache) Add(k session.CacheKey, s *session.Session) bool {
+	c.swap.Lock()
+	defer c.swap.Unlock()
+	return c.add(k, s)
+}
+
+func (c *Cache) add(k session.CacheKey, s *session.Session) bool {
 	c.mu.Lock()
 	l, ok := c.lives[s.ID()]
 	if !ok {
@@ -75,10 +82,10 @@ func (c *Cache) Replace(k session.CacheKey, old, s *session.Session) bool {
 		return false
 	}
 	s.Follow(old)
-	return c.Add(k, s)
+	return c.add(k, s)
 }
 
-// Drop forgets a ticket: it was replaced.
+// Drop forgets a ticket: it was replaced, or its session ended.
 func (c *Cache) Drop(k session.CacheKey) {
 	c.swap.Lock()
 	defer c.swap.Unlock()
@@ -120,7 +127,11 @@ func (c *Cache) Alive(id string, now time.Time) bool {
 
 // Flush forgets all sessions, as after a lost coherence channel (I15); they are
 // loaded anew. Streams stay.
-func (c *Cache) Flush() { c.byTicket.Purge() }
+func (c *Cache) Flush() {
+	c.swap.Lock()
+	defer c.swap.Unlock()
+	c.byTicket.Purge()
+}
 
 // Len is how many sessions are kept ready.
 func (c *Cache) Len() int { return c.byTicket.Len() }
@@ -165,7 +176,7 @@ func (c *Cache) Sweep(now time.Time) []string {
 	}
 	for _, k := range c.byTicket.Keys() {
 		if s, ok := c.byTicket.Peek(k); ok && LiveOf(s).Ended() {
-			c.byTicket.Remove(k)
+			c.Drop(k)
 		}
 	}
 	return ids
