@@ -122,18 +122,24 @@ func loginURL(returnTo string) string {
 
 // unauthorized tells a program where a person can sign in; it sets no cookie.
 func (v *visit) unauthorized() error {
-	back := "/"
-	if ref, err := url.Parse(v.r.Header.Get("Referer")); err == nil && ref.Host != "" {
-		back = v.returnTo(ref.String())
-	}
 	h := v.w.Header()
 	h.Set("WWW-Authenticate", "Sallyport")
 	h.Set("Cache-Control", "no-store")
 	if isFrame(v.r.Header) && acceptsHTML(v.r.Header) {
-		v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindLoginRequired, Reason: flows.ReasonLoginRequired, Link: loginURL(v.returnTo(v.r.URL.RequestURI()))})
+		v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindLoginRequired, Reason: flows.ReasonLoginRequired, Link: loginURL(v.returnTo(v.wanted()))})
 		return nil
 	}
-	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonLoginRequired, "login_url": loginURL(back)})
+	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonLoginRequired, "login_url": loginURL(v.askingPage())})
+}
+
+// askingPage is the page of ours that a script or form runs in, from a Referer
+// of our own origin; without one it is the front page.
+func (v *visit) askingPage() string {
+	ref, err := url.Parse(v.r.Header.Get("Referer"))
+	if err != nil || ref.Host == "" {
+		return "/"
+	}
+	return v.returnTo(ref.String())
 }
 
 func (v *visit) json(status int, body any) error {
@@ -155,12 +161,8 @@ func (v *visit) json(status int, body any) error {
 // signInThenSend answers a form that came without a session: its bytes are not
 // kept, the person signs in and sends it again (I21).
 func (v *visit) signInThenSend() error {
-	back := "/"
-	if ref, err := url.Parse(v.r.Header.Get("Referer")); err == nil && ref.Host != "" {
-		back = v.returnTo(ref.String())
-	}
 	v.w.Header().Set("WWW-Authenticate", "Sallyport")
-	v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(back)})
+	v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(v.askingPage())})
 	return nil
 }
 
@@ -186,17 +188,25 @@ func (v *visit) insecure() error {
 	return nil
 }
 
-// sessionInfo answers /.identity/session.
+// sessionInfo answers /.identity/session; the time left is that on the route of
+// the page that asks.
 func (v *visit) sessionInfo() error {
 	switch {
 	case v.session == nil && v.problem != nil && !gone(v.problem):
 		return v.unavailable(v.problem)
 	case v.session == nil:
 		v.w.Header().Set("WWW-Authenticate", "Sallyport")
-		return v.json(http.StatusUnauthorized, map[string]any{"signed_in": false, "error": flows.ReasonLoginRequired, "login_url": loginURL("/")})
+		return v.json(http.StatusUnauthorized, map[string]any{"signed_in": false, "error": flows.ReasonLoginRequired, "login_url": loginURL(v.askingPage())})
 	}
 	s := v.session
+	left := s.Left(v.now)
+	if g, err := v.gateOf(v.askingPage()); err == nil { // its protect may ask sooner
+		v.p = g
+		if own, limited := v.routeLeft(); limited {
+			left = max(min(left, own), 0)
+		}
+	}
 	return v.json(http.StatusOK, map[string]any{
-		"signed_in": true, "since": s.Card.Started.UTC().Format(time.RFC3339), "seconds_left": int(s.Left(Now()).Seconds()), "id": s.ID(),
+		"signed_in": true, "since": s.Card.Started.UTC().Format(time.RFC3339), "seconds_left": int(left.Seconds()), "id": s.ID(),
 	})
 }

@@ -81,6 +81,10 @@ func originalOf(r *http.Request) original {
 	return original{r.Method, r.RequestURI, r.URL}
 }
 
+// wanted is the address to come back to: what the browser asked for, not what
+// handle_path or rewrite left of it.
+func (v *visit) wanted() string { return v.original.url.RequestURI() }
+
 // place is where a request arrived: fixed per scheme and host, so it is kept.
 type place struct {
 	scheme, rawHost string
