@@ -2,7 +2,9 @@ package module_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -90,5 +92,52 @@ func TestB17SessionTellsTheTimeOfTheRoute(t *testing.T) {
 	}
 	if m := ask("Referer", "https://evil.example/short/a"); m["login_url"] != "/.identity/login?return_to=%2F" {
 		t.Errorf("a page of another site: %v", m)
+	}
+}
+
+// TestI13TicketIsGoodForOneDomain: `domain` shares a session among its hosts, and
+// with no other and on no other port.
+func TestI13TicketIsGoodForOneDomain(t *testing.T) {
+	g := start(t, people(t)+"session {\ndomain corp.localhost\n}", "respond ok")
+	other := freePort(t)
+	sites := fmt.Sprintf("http://a.corp.localhost:{PORT}, http://b.corp.localhost:{PORT}, http://corp.localhost:{PORT}, http://evilcorp.localhost:{PORT}, http://127.0.0.1:{PORT}, http://a.corp.localhost:%d {\nbind 127.0.0.1\nprotect\nreverse_proxy {APP}\n}", other)
+	if err := g.load(people(t)+"session {\ndomain corp.localhost\n}", sites); err != nil {
+		t.Fatal(err)
+	}
+	host := func(name string) string { return fmt.Sprintf("%s:%d", name, g.port) }
+	a := host("a.corp.localhost")
+	p := g.raw(http.MethodGet, "/a", "", "Host", a, "Accept", "text/html")
+	want(t, p, http.StatusSeeOther)
+	flow, pending := p.Header.Get("Location"), p.Header.Get("Set-Cookie")
+	pending, _, _ = strings.Cut(pending, ";")
+	var page map[string]any
+	p = g.raw(http.MethodGet, flow, "", "Host", a, "Cookie", pending)
+	if err := json.Unmarshal([]byte(p.Body), &page); err != nil {
+		t.Fatalf("%v: %s", err, p.Body)
+	}
+	body, _ := json.Marshal(map[string]any{"username": "alice", "password": "alicepw", "token": page["token"], "step": page["step"], "serial": page["serial"]})
+	p = g.raw(http.MethodPost, flow, string(body), "Host", a, "Cookie", pending, "Origin", "http://"+a, "Content-Type", "application/json")
+	want(t, p, http.StatusSeeOther)
+	name, value := fmt.Sprintf("sallyport-%d", g.port), ""
+	for _, c := range (&http.Response{Header: p.Header}).Cookies() {
+		if c.Name == name && c.Domain == "corp.localhost" {
+			value = c.Value
+		}
+	}
+	if value == "" {
+		t.Fatalf("no cookie for the domain: %q", p.Header["Set-Cookie"])
+	}
+	for name, status := range map[string]int{
+		"a.corp.localhost": http.StatusOK, "b.corp.localhost": http.StatusOK, "B.Corp.Localhost": http.StatusOK, "corp.localhost": http.StatusOK,
+		"evilcorp.localhost": http.StatusUnauthorized, "127.0.0.1": http.StatusUnauthorized,
+	} {
+		p := g.raw(http.MethodGet, "/a", "", "Host", host(name), "Cookie", fmt.Sprintf("sallyport-%d=%s", g.port, value))
+		if p.Status != status {
+			t.Errorf("%s: want %d, got %d", name, status, p.Status)
+		}
+	}
+	g.port = other
+	if p := g.raw(http.MethodGet, "/a", "", "Host", host("a.corp.localhost"), "Cookie", fmt.Sprintf("sallyport-%d=%s", other, value)); p.Status != http.StatusUnauthorized {
+		t.Errorf("another port: want 401, got %d", p.Status)
 	}
 }
