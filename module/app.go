@@ -276,6 +276,7 @@ func (a *App) Start() error {
 		}
 	})
 	a.warnByPassed()
+	a.warnUnreached()
 	return nil
 }
 
