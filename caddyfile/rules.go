@@ -108,16 +108,18 @@ func (p *protect) require(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// widen makes `/x/*` also mean `/x` (I19): to most applications they are one
-// place, and a rule that misses the shorter form is a hole. In what a `not`
-// excludes, only an opening rule is widened: there it opens less.
+// widen makes `/x/*` also mean `/x` where that closes more (I19): to most
+// applications they are one place, and a `require` that misses the shorter form is
+// a hole. What opens is never widened, except in what its `not` excludes.
 func widen(set caddy.ModuleMap, opens bool) caddy.ModuleMap {
 	out := make(caddy.ModuleMap, len(set))
 	for name, raw := range set {
 		out[name] = raw
 		switch name {
 		case "path":
-			out[name] = widenPath(raw)
+			if !opens {
+				out[name] = widenPath(raw)
+			}
 		case "not":
 			out[name] = widenNot(raw, opens)
 		}
@@ -147,10 +149,7 @@ func widenNot(raw json.RawMessage, opens bool) json.RawMessage {
 		return raw
 	}
 	for i, set := range sets {
-		if _, direct := set["path"]; direct && !opens {
-			continue
-		}
-		sets[i] = widen(set, opens)
+		sets[i] = widen(set, !opens)
 	}
 	return caddyconfig.JSON(sets, nil)
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// TestI19OrderOfLinesNeverMatters shows the door's share of I19: in every rule
-// line `/x/*` also means `/x`, however it came there. (That order does not
-// matter is shown on Decide.)
+// TestI19OrderOfLinesNeverMatters shows the door's share of I19: in a line that
+// closes `/x/*` also means `/x`, however it came there, and in one that opens it
+// does not. (That order does not matter is shown on Decide.)
 func TestI19OrderOfLinesNeverMatters(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -18,7 +18,7 @@ func TestI19OrderOfLinesNeverMatters(t *testing.T) {
 		set, want string
 	}{
 		{"a path", false, `{"path":["/x/*"]}`, `{"path":["/x/*","/x"]}`},
-		{"opening, too", true, `{"path":["/x/*"]}`, `{"path":["/x/*","/x"]}`},
+		{"opening: as it is written", true, `{"path":["/x/*"]}`, `{"path":["/x/*"]}`},
 		{"several paths", false, `{"path":["/x/*","/y","/z/*"]}`, `{"path":["/x/*","/x","/y","/z/*","/z"]}`},
 		{"already there", false, `{"path":["/x","/x/*"]}`, `{"path":["/x","/x/*"]}`},
 		{"everything stays everything", false, `{"path":["/*"]}`, `{"path":["/*"]}`},
@@ -26,6 +26,8 @@ func TestI19OrderOfLinesNeverMatters(t *testing.T) {
 		{"beside other matchers", false, `{"method":["POST"],"path":["/x/*"]}`, `{"method":["POST"],"path":["/x/*","/x"]}`},
 		{"excluded from opening: opens less", true, `{"not":[{"path":["/x/*"]}]}`, `{"not":[{"path":["/x/*","/x"]}]}`},
 		{"excluded from require: still required", false, `{"not":[{"path":["/x/*"]}]}`, `{"not":[{"path":["/x/*"]}]}`},
+		{"a not in a not that closes", false, `{"not":[{"not":[{"path":["/x/*"]}]}]}`, `{"not":[{"not":[{"path":["/x/*","/x"]}]}]}`},
+		{"a not in a not that opens", true, `{"not":[{"not":[{"path":["/x/*"]}]}]}`, `{"not":[{"not":[{"path":["/x/*"]}]}]}`},
 		{"no path", false, `{"method":["POST"]}`, `{"method":["POST"]}`},
 		{"what is no list of paths stays", false, `{"path":7,"not":8}`, `{"not":8,"path":7}`},
 	} {

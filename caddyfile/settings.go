@@ -2,6 +2,7 @@ package caddyfile
 
 import (
 	"encoding/json"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ var sessionWords = map[string]word[*module.SessionConfig]{
 	"domain": {parse: func(s *module.SessionConfig, d *caddyfile.Dispenser) error {
 		v, err := one(d, "the parent domain of the sites that share a session")
 		s.Domain = strings.ToLower(strings.TrimPrefix(v, "."))
-		if err == nil && !domainName.MatchString(s.Domain) {
+		if err == nil && (!domainName.MatchString(s.Domain) || net.ParseIP(s.Domain) != nil) {
 			err = d.Errf("'%s' is no parent domain such as example.com", v)
 		}
 		return err

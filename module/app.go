@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -112,7 +113,10 @@ func (a *App) provisionSession(caddy.Context) error {
 	if strings.ContainsFunc(s.Cookie, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("()<>@,;:\\\"/[]?={}.", r) }) {
 		return fmt.Errorf("session: cookie %q is no valid cookie name", s.Cookie)
 	}
-	if s.Domain != "" {
+	if s.Domain = strings.ToLower(strings.TrimPrefix(s.Domain, ".")); s.Domain != "" {
+		if net.ParseIP(s.Domain) != nil {
+			return fmt.Errorf("session: domain %s is an address; browsers share cookies below names only", s.Domain)
+		}
 		a.log.Warn("every host below the session's domain can read and replace the session cookie; a portal keeps them apart", zap.String("domain", s.Domain))
 	}
 	if s.InsecureHTTP {
@@ -289,6 +293,7 @@ func (a *App) Start() error {
 		}
 	})
 	a.warnByPassed()
+	a.warnUnreached()
 	return nil
 }
 

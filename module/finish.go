@@ -48,7 +48,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 			return v.failed(x, err)
 		}
 	}
-	b := flowsession.Browser{Origin: v.place.origin, IP: v.request.IP, Agent: v.r.UserAgent(), ID: newID()}
+	b := flowsession.Browser{Origin: v.place.origin, Audience: v.place.audience, IP: v.request.IP, Agent: v.r.UserAgent(), ID: newID()}
 	if old != nil {
 		b.ID = old.ID()
 	}

@@ -234,19 +234,25 @@ func (v *visit) isPassive() bool {
 // routeOver reports whether the limits of this protect have passed for the
 // session: then this route asks anew, others do not (B17).
 func (v *visit) routeOver() bool {
+	left, limited := v.routeLeft()
+	return limited && left <= 0
+}
+
+// routeLeft is how long the limits of this protect leave the session, if it has any.
+func (v *visit) routeLeft() (left time.Duration, limited bool) {
 	if v.p.idle == 0 && v.p.life == 0 {
-		return false
+		return 0, false
 	}
 	done, ok := v.session.Finished(v.p.Flow)
 	if !ok {
-		return false
+		return 0, false
 	}
 	now := v.facts.Now
-	if v.p.life > 0 && now.Sub(done) >= v.p.life {
-		return true
+	if v.p.life > 0 {
+		left, limited = done.Add(v.p.life).Sub(now), true
 	}
-	if v.p.idle == 0 {
-		return false
+	if v.p.idle == 0 || limited && left <= 0 {
+		return left, limited
 	}
 	last := done
 	if at, ok := session.LiveOf(v.session).Routes.Load(v.p.routeName()); ok && at.(time.Time).After(last) {
@@ -254,7 +260,11 @@ func (v *visit) routeOver() bool {
 	} else if !ok && v.session.Card.Seen.After(last) {
 		last = v.session.Card.Seen // after a restart the session's own activity stands in
 	}
-	return now.Sub(last) >= v.p.idle
+	idle := last.Add(v.p.idle).Sub(now)
+	if !limited {
+		return idle, true
+	}
+	return min(left, idle), true
 }
 
 func (p *Protect) routeName() string { return p.Flow + " " + p.Source }
@@ -285,7 +295,7 @@ func (v *visit) loginRequired(anew bool) error {
 	if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
 		return v.signInThenSend()
 	}
-	return v.startLogin(login{flow: v.p.program, returnTo: v.r.URL.RequestURI(), anew: anew})
+	return v.startLogin(login{flow: v.p.program, returnTo: v.wanted(), anew: anew})
 }
 
 // refuse answers a denial as a page or JSON, with an id that finds the event.

@@ -127,7 +127,7 @@ func (v *visit) unauthorized() error {
 	h.Set("WWW-Authenticate", "Sallyport")
 	h.Set("Cache-Control", "no-store")
 	if isFrame(v.r.Header) && acceptsHTML(v.r.Header) {
-		v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindLoginRequired, Reason: flows.ReasonLoginRequired, Link: loginURL(v.returnTo(v.r.URL.RequestURI()))})
+		v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindLoginRequired, Reason: flows.ReasonLoginRequired, Link: loginURL(v.returnTo(v.wanted()))})
 		return nil
 	}
 	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonLoginRequired, "login_url": loginURL(v.page())})
@@ -188,17 +188,25 @@ func (v *visit) insecure() error {
 	return nil
 }
 
-// sessionInfo answers /.identity/session.
+// sessionInfo answers /.identity/session; the time left is that on the route of
+// the page that asks.
 func (v *visit) sessionInfo() error {
 	switch {
 	case v.session == nil && v.problem != nil && !gone(v.problem):
 		return v.unavailable(v.problem)
 	case v.session == nil:
 		v.w.Header().Set("WWW-Authenticate", "Sallyport")
-		return v.json(http.StatusUnauthorized, map[string]any{"signed_in": false, "error": flows.ReasonLoginRequired, "login_url": loginURL("/")})
+		return v.json(http.StatusUnauthorized, map[string]any{"signed_in": false, "error": flows.ReasonLoginRequired, "login_url": loginURL(v.page())})
 	}
 	s := v.session
+	left := s.Left(v.now)
+	if g, err := v.gateOf(v.page()); err == nil { // its protect may ask sooner
+		v.p = g
+		if own, limited := v.routeLeft(); limited {
+			left = max(min(left, own), 0)
+		}
+	}
 	return v.json(http.StatusOK, map[string]any{
-		"signed_in": true, "since": s.Card.Started.UTC().Format(time.RFC3339), "seconds_left": int(s.Left(Now()).Seconds()), "id": s.ID(),
+		"signed_in": true, "since": s.Card.Started.UTC().Format(time.RFC3339), "seconds_left": int(left.Seconds()), "id": s.ID(),
 	})
 }

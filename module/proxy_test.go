@@ -3,6 +3,7 @@ package module_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -721,6 +722,25 @@ protect
 }
 reverse_proxy 127.0.0.1:9018
 }
+http://lost.localhost:{PORT} {
+bind 127.0.0.1
+handle_path /cut/* {
+invoke inner
+}
+respond "front page"
+}
+http://found.localhost:{PORT} {
+bind 127.0.0.1
+@office client_ip 10.0.0.0/8
+handle /in/* {
+protect
+respond "in"
+}
+handle @office {
+protect
+respond "office"
+}
+}
 http://php.localhost:{PORT} {
 bind 127.0.0.1
 php_fastcgi 127.0.0.1:9016
@@ -734,7 +754,7 @@ invoke shared
 	err := g.loadText(people(t)+"store memory\naudit file "+g.audit+"\n}\nlog {\noutput file "+filepath.Join(g.dir, "all.log")+"\nformat json\nlevel DEBUG", site, func(s string) string {
 		// Named routes stand in front of the sites.
 		i := strings.Index(s, "http://good")
-		return s[:i] + "&(shared) {\nreverse_proxy 127.0.0.1:9017\n}\n" + s[i:]
+		return s[:i] + "&(shared) {\nreverse_proxy 127.0.0.1:9017\n}\n&(inner) {\nprotect\nrespond inner\n}\n" + s[i:]
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -748,6 +768,16 @@ invoke shared
 			}
 			found[fmt.Sprint(m["upstream"])] = fmt.Sprint(m["site"])
 		}
+	}
+	unreached := map[string]bool{}
+	for l := range strings.Lines(read()) {
+		var m map[string]any
+		if json.Unmarshal([]byte(l), &m) == nil && strings.Contains(fmt.Sprint(m["msg"]), "nobody can sign in here") && m["level"] == "warn" {
+			unreached[fmt.Sprint(m["site"])] = strings.HasPrefix(fmt.Sprint(m["protect"]), "Caddyfile:")
+		}
+	}
+	if !maps.Equal(unreached, map[string]bool{"inner.localhost": true, "lost.localhost": true}) {
+		t.Errorf("sites whose login pages are not reached: %v", unreached)
 	}
 	want := map[string]string{
 		"127.0.0.1:9011, 127.0.0.1:9012": "open.localhost", "127.0.0.1:9013": "inner.localhost", "127.0.0.1:9014": "order.localhost",

@@ -77,12 +77,12 @@ func (v *visit) loop() error {
 
 // loopCause is the likeliest reason, as the code of its text, with what the text names.
 func (v *visit) loopCause() (string, map[string]string) {
-	domain, host := strings.TrimPrefix(v.app.Session.Domain, "."), v.place.host
+	domain, host := v.app.Session.Domain, v.place.host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	switch {
-	case domain != "" && !strings.HasSuffix("."+host, "."+domain):
+	case domain != "" && !below(host, domain):
 		return "host_outside", map[string]string{"host": host, "domain": domain}
 	case !v.place.secure && !loopback(v.place.host):
 		return "plain_http", nil

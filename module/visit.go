@@ -81,12 +81,18 @@ func originalOf(r *http.Request) original {
 	return original{r.Method, r.RequestURI, r.URL}
 }
 
+// wanted is the address to come back to: what the browser asked for, not what
+// handle_path or rewrite left of it.
+func (v *visit) wanted() string { return v.original.url.RequestURI() }
+
 // place is where a request arrived: fixed per scheme and host, so it is kept.
 type place struct {
 	scheme, rawHost string
 	host            string
 	origin          string
-	secure          bool
+	// audience is where tickets are good: the origin, or with `domain` its hosts.
+	audience string
+	secure   bool
 	// cookie is the name of the session cookie here.
 	cookie string
 }
@@ -131,9 +137,15 @@ func (p *Protect) placeOf(r *http.Request, vars map[string]any) *place {
 func newPlace(scheme, host string, c *SessionConfig) *place {
 	pl := &place{scheme: scheme, rawHost: host, host: canonicalHost(host, scheme), secure: scheme == "https"}
 	pl.origin = scheme + "://" + pl.host
-	pl.cookie = c.Cookie
-	if _, port, err := net.SplitHostPort(pl.host); err == nil {
+	pl.cookie, pl.audience = c.Cookie, pl.origin
+	name, port, err := net.SplitHostPort(pl.host)
+	if err == nil {
 		pl.cookie += "-" + port
+	} else {
+		name = pl.host
+	}
+	if below(name, c.Domain) {
+		pl.audience = strings.TrimSuffix(scheme+"://*."+c.Domain+":"+port, ":")
 	}
 	switch {
 	case pl.secure && c.Domain != "":
@@ -142,6 +154,11 @@ func newPlace(scheme, host string, c *SessionConfig) *place {
 		pl.cookie = "__Host-" + pl.cookie
 	}
 	return pl
+}
+
+// below reports whether a host is a domain or lies under it. No address does.
+func below(host, domain string) bool {
+	return domain != "" && strings.HasSuffix("."+host, "."+domain) && net.ParseIP(host) == nil
 }
 
 // canonicalHost lower-cases, drops trailing dots and the scheme's own port (P9).
@@ -232,7 +249,7 @@ func (v *visit) findSession() {
 		}
 		v.ticket = t
 		v.ticket.CacheKeyTo(&v.cacheKey)
-		s, err := v.app.loadSession(v.r.Context(), t, v.cacheKey, v.place.origin, v.now)
+		s, err := v.app.loadSession(v.r.Context(), t, v.cacheKey, v.place.audience, v.now)
 		if err == nil {
 			v.session, v.problem = s, nil
 			return

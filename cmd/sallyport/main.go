@@ -1,7 +1,8 @@
 // Command sallyport is Caddy with its standard modules and every guest of the
 // gateway: `sallyport run`, `adapt`, `validate`, `reload`, `fmt`,
-// `hash-password` and the rest are Caddy's own commands. `sallyport demo` shows
-// the whole thing on loopback without any installation.
+// `hash-password` and the rest are Caddy's own commands. `sallyport identity` asks
+// a running gateway who is signed in, and `sallyport demo` shows the whole thing
+// on loopback without any installation.
 //
 // The garbage collector: unless GOGC is set in the environment, this command
 // runs with GOGC=400. A proxy's heap is small and short-lived; collecting it a
@@ -17,6 +18,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // everything a stock Caddy has
 
+	_ "github.com/sallyport-gateway/sallyport/cmd/identity" // sessions, revoke, providers
 	_ "github.com/sallyport-gateway/sallyport/cmd/standard" // everything of ours
 )
 

@@ -10,9 +10,10 @@
 //     (duration since the newest proof; none: ten years), auth.factor_age["totp"] (duration; absent: ten years).
 //   - risk.score (int), risk.level ("low", "medium", "high"), risk.reasons (list): only behind a risk step.
 //   - device.known, device.trusted (bool); geo.country, geo.city (string), geo.asn (int); unknown: false, "", 0.
-//   - request.method, request.host, request.path, request.ip (strings); request.header["user-agent"] (names in
-//     lower case, lines joined by ", "); request.query and request.form (name to string; a name that occurs
-//     twice is an error, because an application may read the other one); request.json.
+//   - request.method, request.host (without a port), request.path, request.ip (strings);
+//     request.header["user-agent"] (names in lower case, lines joined by ", "); request.query and
+//     request.form (name to string; a name that occurs twice is an error, because an application may read
+//     the other one); request.json.
 //   - session.age (duration), now (timestamp), policy.<name> or policy["na-me"] (bool).
 //
 // Functions: CEL's own, the string extensions (lowerAscii, split, replace …) and the network ones

@@ -94,6 +94,18 @@ func TestConditionVariables(t *testing.T) {
 	}
 }
 
+func TestHostIsWithoutItsPort(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, nil)
+	for host, want := range map[string]string{"app.example.com": "app.example.com", "app.example.com:8443": "app.example.com", "[::1]:8443": "::1", "[::1]": "::1", "127.0.0.1:80": "127.0.0.1"} {
+		f := alice()
+		f.Request.Host = host
+		if ok, err := holds(t, e, `request.host == "`+want+`"`, f); err != nil || !ok {
+			t.Errorf("%s: request.host is not %s: %v", host, want, err)
+		}
+	}
+}
+
 // An error denies: it is never read as false that a `!` turns into true.
 func TestI22ErrorInAConditionIsAnError(t *testing.T) {
 	t.Parallel()

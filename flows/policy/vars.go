@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ var (
 		},
 		"request": {
 			"method": asked(func(r *flows.Request) string { return r.Method }),
-			"host":   asked(func(r *flows.Request) string { return r.Host }),
+			"host":   asked(func(r *flows.Request) string { return hostname(r.Host) }),
 			"path":   asked(func(r *flows.Request) string { return r.Path }),
 			"ip":     asked(func(r *flows.Request) string { return r.IP }),
 			"header": {strMap, func(v *view) (any, error) { return v.header(), nil }, nil},
@@ -95,6 +96,14 @@ var (
 		"policy": {}, // its fields are the policies of an Env
 	}
 )
+
+// hostname is a host without its port, as in Caddy's `host` matcher and {host}.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
 
 func reserved(name string) field {
 	f := attribute(name)

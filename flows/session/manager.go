@@ -48,6 +48,9 @@ type Limits struct{ Idle, Lifetime time.Duration }
 // Browser is where a session is made for.
 type Browser struct {
 	Origin, IP, Agent string
+	// Audience is where the ticket is good: the origin, which is the default, or the
+	// hosts that share their sessions (I13).
+	Audience string
 	// ID is the public id of a new session, so that its audit event can name it
 	// before it exists; "" makes one.
 	ID string
@@ -62,7 +65,7 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 		return Ticket{}, nil, errors.New("a session needs a finished execution and an audit receipt")
 	}
 	now := m.Now()
-	s := &Session{User: x.User, Evidence: x.Evidence, Grants: x.Grants, Readings: x.Readings, Origin: b.Origin}
+	s := &Session{User: x.User, Evidence: x.Evidence, Grants: x.Grants, Readings: x.Readings, Origin: cmp.Or(b.Audience, b.Origin)}
 	if old != nil {
 		if old.User.Key != x.User.Key {
 			return Ticket{}, nil, flows.Refuse(flows.ReasonUserMismatch, errors.New("the session belongs to somebody else"))
@@ -317,7 +320,7 @@ func (m *Manager) rotate(ctx context.Context, t Ticket) {
 	})
 }
 
-// Load finds the session of a ticket shown at an origin. flows.ErrNotFound,
+// Load finds the session of a ticket shown at an origin, or among hosts that share. flows.ErrNotFound,
 // ErrEnded, ErrRotated and ErrOrigin say no; anything else could not ask (I16).
 func (m *Manager) Load(ctx context.Context, t Ticket, origin string) (*Session, error) {
 	raw, err := m.Store.Get(ctx, t.row())

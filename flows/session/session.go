@@ -55,7 +55,7 @@ type Session struct {
 	Evidence []flows.Evidence
 	Grants   []flows.Grant
 	Readings map[string]flows.Reading
-	// Origin is the one this ticket was made for.
+	// Origin is the one this ticket was made for, or the audience of several.
 	Origin string
 	// Facts are what policies see; prepared once.
 	Facts flows.SessionFacts

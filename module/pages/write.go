@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // Write answers a request with a page, or with JSON for a program (see
@@ -37,7 +39,11 @@ func (s *Set) Write(w http.ResponseWriter, r *http.Request, status int, v View) 
 	var err error
 	if WantsJSON(r) {
 		h.Set("Content-Type", "application/json")
-		body, err = json.Marshal(s.document(lang, &v))
+		d := s.document(lang, &v)
+		if status == http.StatusForbidden {
+			d.Error = string(flows.ReasonNotAllowed) // that it is denied; the reason says why
+		}
+		body, err = json.Marshal(d)
 	} else {
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		body, err = s.render(lang, nonce, &v)

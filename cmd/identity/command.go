@@ -1,0 +1,160 @@
+// Package identity is the command `identity`: who is signed in, ending sessions,
+// and how the providers are, asked of a running gateway at its admin endpoint.
+package identity
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "identity",
+		Usage: "sessions|revoke|providers",
+		Short: "Shows and ends sessions of a running gateway, and the health of its providers",
+		Long: `Asks the admin endpoint of a running gateway, which writes every call into its
+trail. Whoever reaches that endpoint may do all of it.
+
+A user is <realm>:<subject>, as in the trail and in the list of sessions. The ids of
+sessions are the public ones, as in /.identity/session.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			addCommands(cmd)
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return fmt.Errorf("identity has no command '%s'; there are: sessions, revoke, providers", args[0])
+				}
+				return cmd.Help()
+			}
+		},
+	})
+}
+
+// endpoint is where the admin endpoint is, by flags.
+type endpoint struct{ address, config, adapter string }
+
+func addCommands(parent *cobra.Command) {
+	var e endpoint
+	var user string
+	var raw bool
+	flags := parent.PersistentFlags()
+	flags.StringVar(&e.address, "address", "", "Address of the admin endpoint (default: as in --config, else localhost:2019)")
+	flags.StringVarP(&e.config, "config", "c", "", "Configuration file to take the address from")
+	flags.StringVarP(&e.adapter, "adapter", "a", "", "Name of the configuration's adapter")
+	flags.BoolVar(&raw, "json", false, "Print JSON, one object a line")
+
+	sessions := &cobra.Command{
+		Use: "sessions [--user <realm:subject>]", Short: "Lists who is signed in", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := e.sessions(user)
+			if err != nil {
+				return err
+			}
+			return printSessions(cmd.OutOrStdout(), list, raw)
+		},
+	}
+	revoke := &cobra.Command{
+		Use: "revoke <session id> | --user <realm:subject>", Short: "Ends a session, or all of a user", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ended, err := e.revoke(user, args)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "ended: %d\n", ended)
+			return err
+		},
+	}
+	providers := &cobra.Command{
+		Use: "providers", Short: "Shows the health of each provider", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var answer struct {
+				Providers []provider `json:"providers"`
+			}
+			if err := e.call(http.MethodGet, "/identity/providers", &answer); err != nil {
+				return err
+			}
+			return printProviders(cmd.OutOrStdout(), answer.Providers, raw)
+		},
+	}
+	for _, c := range []*cobra.Command{sessions, revoke} {
+		c.Flags().StringVar(&user, "user", "", "Key of a user, <realm>:<subject>")
+	}
+	parent.AddCommand(sessions, revoke, providers)
+}
+
+// call asks the admin endpoint; an answer that is no 200 is an error with its words.
+func (e endpoint) call(method, path string, answer any) error {
+	address, err := caddycmd.DetermineAdminAPIAddress(e.address, nil, e.config, e.adapter)
+	if err != nil {
+		return fmt.Errorf("finding the admin endpoint: %w", err)
+	}
+	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(answer); err != nil {
+		return fmt.Errorf("the answer of %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// sessions fetches the list page by page.
+func (e endpoint) sessions(user string) ([]json.RawMessage, error) {
+	key, err := keyOf(user)
+	if err != nil {
+		return nil, err
+	}
+	var all []json.RawMessage
+	for after := ""; ; {
+		var page struct {
+			Sessions []json.RawMessage `json:"sessions"`
+			After    string            `json:"after"`
+		}
+		q := url.Values{"user": {key}, "after": {after}, "n": {"1000"}}
+		if err := e.call(http.MethodGet, "/identity/sessions?"+q.Encode(), &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Sessions...)
+		if page.After == "" || page.After == after {
+			return all, nil
+		}
+		after = page.After
+	}
+}
+
+func (e endpoint) revoke(user string, ids []string) (int, error) {
+	if (user == "") == (len(ids) == 0) {
+		return 0, errors.New("revoke wants the id of a session, or --user <realm:subject>")
+	}
+	path := "/identity/sessions/"
+	if user == "" {
+		path += url.PathEscape(ids[0])
+	} else {
+		key, err := keyOf(user)
+		if err != nil {
+			return 0, err
+		}
+		path = "/identity/users/" + key + "/sessions"
+	}
+	var answer struct {
+		Ended int `json:"ended"`
+	}
+	err := e.call(http.MethodDelete, path, &answer)
+	return answer.Ended, err
+}
+
+// keyOf is a user key as the admin endpoint takes it; none is everybody.
+func keyOf(user string) (string, error) {
+	if user != "" && !strings.Contains(user, ":") {
+		return "", fmt.Errorf("'%s' is no user key; it is <realm>:<subject>, as in the list of sessions", user)
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(user)), nil
+}

@@ -1,0 +1,195 @@
+package identity
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"github.com/spf13/cobra"
+	"golang.org/x/crypto/bcrypt"
+
+	_ "github.com/sallyport-gateway/sallyport/cmd/standard"
+	"github.com/sallyport-gateway/sallyport/examples/browser"
+)
+
+// gateway is a Caddy in this process with two people and one provider that is down.
+type gateway struct {
+	t           *testing.T
+	site, admin string
+}
+
+func start(t *testing.T) *gateway {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{t: t, site: listenable(t), admin: listenable(t)}
+	dir := t.TempDir()
+	text := fmt.Sprintf(`{
+	admin %s
+	persist_config off
+	auto_https off
+	storage file_system %s
+	identity {
+		provider people local {
+			user alice %s
+			user bob %s
+		}
+		provider gone oidc {
+			issuer http://%s
+			client_id x
+			client_secret y
+		}
+		flow default {
+			login people
+		}
+		store memory
+		audit file %s
+	}
+}
+http://%s {
+	protect
+	respond "hello {http.auth.user.id}"
+}
+`, g.admin, dir, hash, hash, listenable(t), filepath.Join(dir, "audit.jsonl"), g.site)
+	cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = caddy.Stop() })
+	if err := caddy.Load(cfg, true); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func listenable(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (g *gateway) signIn(name string) *browser.Browser {
+	g.t.Helper()
+	b := browser.New()
+	g.t.Cleanup(b.Close)
+	p, err := b.Open("http://" + g.site + "/")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if p, err = p.Fill("username", name, "password", "pw"); err != nil || !p.Has("hello "+name) {
+		g.t.Fatalf("sign-in of %s: %v at %s: %s", name, err, p.URL, p.Text())
+	}
+	return b
+}
+
+// run is `sallyport identity args…`.
+func (g *gateway) run(args ...string) (string, error) {
+	cmd := &cobra.Command{Use: "identity", SilenceUsage: true, SilenceErrors: true}
+	addCommands(cmd)
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SetArgs(append(args, "--address", g.admin))
+	err := cmd.Execute()
+	return out.String(), err
+}
+
+func (g *gateway) runs(args ...string) string {
+	g.t.Helper()
+	out, err := g.run(args...)
+	if err != nil {
+		g.t.Fatalf("identity %q: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+func TestCommand(t *testing.T) {
+	g := start(t)
+	alice, alice2, bob := g.signIn("alice"), g.signIn("alice"), g.signIn("bob")
+	signedIn := func(b *browser.Browser, name string) bool {
+		p, err := b.Open("http://" + g.site + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Status == http.StatusOK && p.Has("hello "+name)
+	}
+
+	out := g.runs("sessions")
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[0], "ID ") ||
+		strings.Count(out, "people:alice") != 2 || strings.Count(out, "people:bob") != 1 {
+		t.Errorf("sessions:\n%s", out)
+	}
+	var s session
+	if err := json.Unmarshal([]byte(g.runs("sessions", "--user", "people:bob", "--json")), &s); err != nil || s.User != "people:bob" || s.ID == "" {
+		t.Fatalf("sessions of bob as JSON: %v %+v", err, s)
+	}
+	if out := g.runs("sessions", "--user", "people:nobody"); strings.Count(out, "\n") != 1 {
+		t.Errorf("sessions of nobody:\n%s", out)
+	}
+
+	if out := g.runs("revoke", s.ID); out != "ended: 1\n" || signedIn(bob, "bob") || !signedIn(alice, "alice") {
+		t.Errorf("revoking bob's session: %s", out)
+	}
+	if out := g.runs("revoke", "--user", "people:alice"); out != "ended: 2\n" || signedIn(alice, "alice") || signedIn(alice2, "alice") {
+		t.Errorf("revoking alice: %s", out)
+	}
+	if out := g.runs("sessions"); strings.Count(out, "\n") != 1 {
+		t.Errorf("left over:\n%s", out)
+	}
+
+	out = g.runs("providers")
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(out, "gone    oidc   no ") && time.Now().Before(deadline); out = g.runs("providers") {
+		runtime.Gosched() // it was not found missing yet
+	}
+	if !strings.Contains(out, "people  local  yes") || !strings.Contains(out, "gone    oidc   no ") {
+		t.Errorf("providers:\n%s", out)
+	}
+	if out := g.runs("providers", "--json"); strings.Count(out, "\n") != 2 || !strings.Contains(out, `{"name":"people","type":"local","healthy":true}`) {
+		t.Errorf("providers as JSON:\n%s", out)
+	}
+
+	for want, args := range map[string][]string{
+		"no session has this id":    {"revoke", s.ID},
+		"wants the id of a session": {"revoke"},
+		"or --user":                 {"revoke", s.ID, "--user", "people:bob"},
+		"'bob' is no user key":      {"sessions", "--user", "bob"},
+		`unknown command "x"`:       {"providers", "x"},
+		"accepts at most 1 arg":     {"revoke", "a", "b"},
+	} {
+		if out, err := g.run(args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("identity %q: want an error with %q, got %v\n%s", args, want, err, out)
+		}
+	}
+	if _, err := (&gateway{t: t, admin: listenable(t)}).run("sessions"); err == nil {
+		t.Error("nobody listens, and it is no error")
+	}
+}
+
+// TestTableIsInert: names are chosen by people, and a terminal obeys its escapes.
+func TestTableIsInert(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	row, _ := json.Marshal(session{ID: "x", Name: "a\x1b[2J\r\nb\tc\u202e", IP: ""})
+	if err := printSessions(&out, []json.RawMessage{row}, false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "a?[2J??b?c?") || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("%q", out.String())
+	}
+}

@@ -1,0 +1,98 @@
+package identity
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+// session is what the list shows of one.
+type session struct {
+	ID       string    `json:"id"`
+	User     string    `json:"user"`
+	Name     string    `json:"name"`
+	Provider string    `json:"provider"`
+	Started  time.Time `json:"started"`
+	Seen     time.Time `json:"seen"`
+	Expires  time.Time `json:"expires"`
+	IP       string    `json:"ip"`
+}
+
+type provider struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"`
+	Healthy bool   `json:"healthy"`
+	Error   string `json:"error,omitempty"`
+}
+
+func printSessions(w io.Writer, list []json.RawMessage, raw bool) error {
+	if raw {
+		for _, s := range list {
+			if _, err := fmt.Fprintf(w, "%s\n", s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rows := [][]string{{"ID", "USER", "NAME", "PROVIDER", "STARTED", "SEEN", "EXPIRES", "IP"}}
+	for _, one := range list {
+		var s session
+		if err := json.Unmarshal(one, &s); err != nil {
+			return fmt.Errorf("a session of the list: %w", err)
+		}
+		rows = append(rows, []string{s.ID, s.User, s.Name, s.Provider, clock(s.Started), clock(s.Seen), clock(s.Expires), s.IP})
+	}
+	return table(w, rows)
+}
+
+func printProviders(w io.Writer, list []provider, raw bool) error {
+	rows := [][]string{{"NAME", "TYPE", "HEALTHY", "ERROR"}}
+	for _, p := range list {
+		if raw {
+			if err := json.NewEncoder(w).Encode(p); err != nil {
+				return err
+			}
+			continue
+		}
+		healthy := "yes"
+		if !p.Healthy {
+			healthy = "no"
+		}
+		rows = append(rows, []string{p.Name, p.Type, healthy, p.Error})
+	}
+	if raw {
+		return nil
+	}
+	return table(w, rows)
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// table prints what others may have chosen, a name or an error of a provider, so
+// that it cannot move the cursor or write over other lines of a terminal.
+func table(w io.Writer, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = strings.Map(printable, cell)
+			if row[i] == "" {
+				row[i] = "-"
+			}
+		}
+		if _, err := fmt.Fprintln(t, strings.Join(row, "\t")); err != nil {
+			return err
+		}
+	}
+	return t.Flush()
+}
+
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return '?'
+}
