@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sallyport-gateway/sallyport/module"
 )
 
 // TestI19OrderOfLinesNeverMatters shows the door's share of I19: in a line that
@@ -37,12 +39,12 @@ func TestI19OrderOfLinesNeverMatters(t *testing.T) {
 			if err := json.Unmarshal([]byte(tc.set), &set); err != nil {
 				t.Fatal(err)
 			}
-			got, err := json.Marshal(widen(set, tc.opens))
+			got, err := json.Marshal(module.Widen(set, tc.opens))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if string(got) != tc.want {
-				t.Errorf("widen(%s) = %s, want %s", tc.set, got, tc.want)
+				t.Errorf("Widen(%s) = %s, want %s", tc.set, got, tc.want)
 			}
 			before, _ := json.Marshal(set)
 			var same caddy.ModuleMap

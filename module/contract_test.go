@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
 // TestLoginLeadsBackIntoHandlePath: the address to come back to is what the
@@ -139,5 +142,28 @@ func TestI13TicketIsGoodForOneDomain(t *testing.T) {
 	g.port = other
 	if p := g.raw(http.MethodGet, "/a", "", "Host", host("a.corp.localhost"), "Cookie", fmt.Sprintf("sallyport-%d=%s", other, value)); p.Status != http.StatusUnauthorized {
 		t.Errorf("another port: want 401, got %d", p.Status)
+	}
+}
+
+// TestI19JSONIsAsStrictAsTheCaddyfile: in a `require` written by hand `/x/*` means `/x`, too.
+func TestI19JSONIsAsStrictAsTheCaddyfile(t *testing.T) {
+	g := start(t, people(t), "respond ok")
+	cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(g.caddyfile(people(t), "protect {\nrequire /admin/* `false`\npublic /open/*\n}\nreverse_proxy {APP}")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand := strings.Replace(string(cfg), `["/admin/*","/admin"]`, `["/admin/*"]`, 1)
+	if byHand == string(cfg) {
+		t.Fatalf("nothing to write by hand in %s", cfg)
+	}
+	if err := caddy.Load([]byte(byHand), true); err != nil {
+		t.Fatal(err)
+	}
+	g.settle()
+	b := g.signedIn("/a", "alice", "alicepw")
+	for path, status := range map[string]int{"/admin": http.StatusForbidden, "/admin/x": http.StatusForbidden, "/administer": http.StatusOK} {
+		if p := g.open(b, g.url(path)); p.Status != status {
+			t.Errorf("%s: want %d, got %d", path, status, p.Status)
+		}
 	}
 }

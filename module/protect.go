@@ -184,6 +184,9 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 		default:
 			return fmt.Errorf("a rule is public, optional or require, not '%s'", r.Do)
 		}
+		for i, set := range r.MatchRaw { // the Caddyfile did it already; JSON may be written by hand
+			r.MatchRaw[i] = Widen(set, rule.Do != policy.Require)
+		}
 		sets, err := loadMatchers(ctx, r, "MatchRaw")
 		if err != nil {
 			return err
