@@ -116,14 +116,14 @@ const batch = 16
 func measure(b *testing.B, site string) {
 	h := handlerAlone(b, site)
 	var serve, again [batch]func()
-	for i := range batch {
-		serve[i], again[i] = h.prepare()
-	}
 	var means []float64
 	var in time.Duration
 	for b.Loop() {
-		for _, f := range again {
-			f()
+		for i := range batch {
+			if len(means)%64 == 0 { // each time it is served, a request's replacer grows
+				serve[i], again[i] = h.prepare()
+			}
+			again[i]()
 		}
 		begin := time.Now()
 		for _, f := range serve {
