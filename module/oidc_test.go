@@ -478,7 +478,7 @@ func TestO8DuplicateParameters(t *testing.T) {
 	}
 }
 
-func TestI10FormPostGrantsNothingItself(t *testing.T) {
+func TestI10B5FormPostGrantsNothingItself(t *testing.T) {
 	op := newOP(t)
 	g := start(t, asked(t, "corp", op), whoSite)
 	b := newBrowser(t)

@@ -319,7 +319,7 @@ func TestB7OwnPagesAreSafe(t *testing.T) {
 	}
 }
 
-func TestI11ChangesNeedOurOwnOriginAndToken(t *testing.T) {
+func TestI11B6ChangesNeedOurOwnOriginAndToken(t *testing.T) {
 	g := start(t, people(t), plainSite)
 	for name, h := range map[string][]string{
 		"cross-site": {"Sec-Fetch-Site", "cross-site"}, "same-site": {"Sec-Fetch-Site", "same-site"}, "null origin": {"Origin", "null"},

@@ -51,7 +51,7 @@ func TestMedian(t *testing.T) {
 
 // TestBenchRuns runs one very short round of the real thing.
 func TestBenchRuns(t *testing.T) {
-	r, err := measure(options{rounds: 2, seconds: 0.2, connections: 4, starts: 1, gogc: "400"}, t.Logf)
+	r, err := measure(options{dialects: true, rounds: 2, seconds: 0.2, connections: 4, starts: 1, gogc: "400"}, t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ type options struct {
 	connections int
 	starts      int
 	gogc        string
+	dialects    bool
 	json        string
 }
 
@@ -36,6 +37,7 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 16, "keep-alive HTTP/1.1 connections")
 	flag.IntVar(&o.starts, "starts", 5, "how often each proxy is started to measure start-to-listening")
 	flag.StringVar(&o.gogc, "gogc", "400", "GOGC of both proxies")
+	flag.BoolVar(&o.dialects, "dialects", true, "a site for every dialect beside the measured one")
 	flag.StringVar(&o.json, "json", "", "write the JSON to this file instead of after the table")
 	flag.Parse()
 	if err := bench(o); err != nil {

@@ -125,6 +125,21 @@ http://%s {
 
 const password = "a password for the bench"
 
+// neighbours are other sites of the gateway, one for each dialect: what they send
+// is stripped from the requests of the measured site as well.
+func neighbours(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	var b strings.Builder
+	for _, dialect := range []string{
+		"siteminder", "oam", "webseal", "shibboleth", "mellon", "remote_user", "x_forwarded",
+		"openam {\n attribute X-Openam name\n }", "f5 {\n attribute X-F5 name\n }", "okta_ag {\n attribute X-Okta name\n }",
+	} {
+		name, _, _ := strings.Cut(dialect, " ")
+		fmt.Fprintf(&b, "http://%s.localhost:%s {\n protect {\n headers %s\n }\n respond ok\n}\n", strings.ReplaceAll(name, "_", "-"), port, dialect)
+	}
+	return b.String()
+}
+
 func startSide(name, dir, upstream string, o options) (*side, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -141,6 +156,9 @@ func startSide(name, dir, upstream string, o options) (*side, error) {
 			return nil, err
 		}
 		text = fmt.Sprintf(protectSite, hash, address, upstream)
+		if o.dialects {
+			text += neighbours(address)
+		}
 	}
 	config := filepath.Join(home, "Caddyfile")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
