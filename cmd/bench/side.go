@@ -125,9 +125,10 @@ http://%s {
 
 const password = "a password for the bench"
 
-// neighbours are other sites of the gateway, one for each dialect: what they send
-// is stripped from the requests of the measured site as well.
-func neighbours(address string) string {
+// neighbours are other sites of the proxy, one for each dialect: what they send
+// is stripped from the requests of the measured site as well. Plain Caddy gets
+// the sites without a protect: finding one among many costs both the same.
+func neighbours(address string, protect bool) string {
 	_, port, _ := net.SplitHostPort(address)
 	var b strings.Builder
 	for _, dialect := range []string{
@@ -135,7 +136,11 @@ func neighbours(address string) string {
 		"openam {\n attribute X-Openam name\n }", "f5 {\n attribute X-F5 name\n }", "okta_ag {\n attribute X-Okta name\n }",
 	} {
 		name, _, _ := strings.Cut(dialect, " ")
-		fmt.Fprintf(&b, "http://%s.localhost:%s {\n protect {\n headers %s\n }\n respond ok\n}\n", strings.ReplaceAll(name, "_", "-"), port, dialect)
+		fmt.Fprintf(&b, "http://%s.localhost:%s {\n", strings.ReplaceAll(name, "_", "-"), port)
+		if protect {
+			fmt.Fprintf(&b, " protect {\n headers %s\n }\n", dialect)
+		}
+		b.WriteString(" respond ok\n}\n")
 	}
 	return b.String()
 }
@@ -156,9 +161,9 @@ func startSide(name, dir, upstream string, o options) (*side, error) {
 			return nil, err
 		}
 		text = fmt.Sprintf(protectSite, hash, address, upstream)
-		if o.dialects {
-			text += neighbours(address)
-		}
+	}
+	if o.dialects {
+		text += neighbours(address, name == "protect")
 	}
 	config := filepath.Join(home, "Caddyfile")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
