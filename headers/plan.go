@@ -187,15 +187,6 @@ type Prebuilt struct{ fields []Field }
 // Fields lists the headers, for explain and tests.
 func (p Prebuilt) Fields() []Field { return slices.Clone(p.fields) }
 
-// Size is the memory a Prebuilt holds, in bytes, roughly.
-func (p Prebuilt) Size() int {
-	n := 0
-	for _, f := range p.fields {
-		n += len(f.Value) + 32
-	}
-	return n
-}
-
 // Inject writes the headers into h with one allocation.
 func (p Prebuilt) Inject(h http.Header) { inject(h, p.fields, nil, nil) }
 

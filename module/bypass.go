@@ -11,15 +11,7 @@ import (
 // warnByPassed names every proxy that can be reached without base: there a
 // client's forged identity headers would arrive.
 func (a *App) warnByPassed() {
-	v, err := a.ctx.AppIfConfigured("http")
-	if err != nil {
-		return
-	}
-	app, ok := v.(*caddyhttp.App)
-	if !ok {
-		return
-	}
-	for name, srv := range app.Servers {
+	for name, srv := range a.servers() {
 		found := proxies{named: srv.NamedRoutes}.byPassed(srv.Routes, "", false)
 		if srv.Errors != nil {
 			// Caddy may refuse a request before any route, and then runs these with
@@ -31,6 +23,19 @@ func (a *App) warnByPassed() {
 				zap.String("server", name), zap.Strings("listen", srv.Listen), zap.String("site", p.site), zap.String("upstream", p.upstream))
 		}
 	}
+}
+
+// servers are the http servers of this config, by name.
+func (a *App) servers() map[string]*caddyhttp.Server {
+	v, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil
+	}
+	app, ok := v.(*caddyhttp.App)
+	if !ok {
+		return nil
+	}
+	return app.Servers
 }
 
 type proxied struct{ site, upstream string }

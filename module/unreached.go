@@ -12,15 +12,7 @@ import (
 // warnUnreached names every site whose people are sent to a login that its routes
 // do not lead to: a protect inside handle or route covers that block only.
 func (a *App) warnUnreached() {
-	v, err := a.ctx.AppIfConfigured("http")
-	if err != nil {
-		return
-	}
-	app, ok := v.(*caddyhttp.App)
-	if !ok {
-		return
-	}
-	for name, srv := range app.Servers {
+	for name, srv := range a.servers() {
 		n := proxies{named: srv.NamedRoutes}
 		for _, r := range srv.Routes {
 			site := hostsOf(r)
