@@ -77,6 +77,8 @@ type Grant struct {
 	// At is when it came, Stale when the provider wants to be asked anew; zero: never.
 	At    time.Time `json:"at,omitzero"`
 	Stale time.Time `json:"stale,omitzero"`
+	// LogoutKeys are those of the Proof.
+	LogoutKeys []string `json:"logout_keys,omitempty"`
 	// Attributes are the names of the user's attributes that came with it.
 	Attributes []string `json:"attributes,omitempty"`
 }
@@ -92,6 +94,9 @@ type Env struct {
 	Request *Request
 	// Asked is the provider that was asked last, for the trail: steps set it.
 	Asked string
+	// Arrived is a verified answer that its provider began by itself: the login step
+	// finishes with it instead of beginning anew. Nil otherwise.
+	Arrived *Callback
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
 	Device func(name string) string
 }
@@ -243,6 +248,8 @@ type Callback struct {
 	Method string
 	// Values are query or form parameters, duplicates kept: refusing them is the provider's job.
 	Values map[string][]string
+	// Received is what Receive made of the answer; nil for one that came directly.
+	Received []byte
 }
 
 // Finished is an Execution that reached the end of its flow. Only the engine

@@ -36,7 +36,7 @@ func (g *Grant) Renew() time.Time {
 // Granted is what a session keeps of a provider's proof.
 func Granted(p Proof, provider string, now time.Time) Grant {
 	return Grant{
-		Provider: provider, Issuer: p.Issuer, SID: p.SID, Tokens: p.Tokens, NotAfter: p.NotAfter, At: now, Stale: p.Stale,
+		Provider: provider, Issuer: p.Issuer, SID: p.SID, LogoutKeys: p.LogoutKeys, Tokens: p.Tokens, NotAfter: p.NotAfter, At: now, Stale: p.Stale,
 		Attributes: slices.Sorted(maps.Keys(p.User.Attributes)),
 	}
 }

@@ -246,7 +246,9 @@ type FrontchannelLogout interface {
 // LogoutClaim says whose sessions end: one sid, or all of a subject.
 type LogoutClaim struct {
 	Subject, SID string
-	IssuedAt     time.Time
+	// LogoutKeys end the sessions whose Proof had one of them.
+	LogoutKeys []string
+	IssuedAt   time.Time
 	// Once is consumed before anything ends (jti).
 	Once Mark
 }
