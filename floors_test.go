@@ -26,6 +26,7 @@ type floor int
 const (
 	ground  floor = iota // flows and its helpers: standard library only
 	strip                // headers itself: what rooms and hall share of header handling
+	shared               // adapters/internal: clients that several rooms speak through, since no room imports another
 	room                 // guests
 	hall                 // module: what Caddy sees
 	door                 // caddyfile: the words of the Caddyfile
@@ -34,7 +35,7 @@ const (
 )
 
 func (f floor) String() string {
-	return [...]string{"ground", "headers", "room", "hall", "front door", "roof", "no floor"}[f]
+	return [...]string{"ground", "headers", "shared", "room", "hall", "front door", "roof", "no floor"}[f]
 }
 
 // floorOf answers the floor of a folder, by its slash path below the root, and
@@ -59,6 +60,9 @@ func floorOf(dir string) (f floor, name string) {
 		}
 		return ground, ""
 	case "adapters":
+		if len(parts) > 2 && parts[1] == "internal" {
+			return shared, strings.Join(parts[:3], "/")
+		}
 		if len(parts) > 2 {
 			return room, strings.Join(parts[:3], "/")
 		}
@@ -88,6 +92,10 @@ func mayImport(dir, p string) string {
 			return ""
 		case to == room:
 			return "nobody imports a room"
+		case to == shared && (from == room || me == other):
+			return ""
+		case to == shared:
+			return "adapters/internal is for rooms"
 		case to == ground:
 			return ""
 		case to == from, from == hall && to == strip, from == door && (to == hall || to == strip):
@@ -105,6 +113,10 @@ func mayImport(dir, p string) string {
 			return ""
 		}
 		return fmt.Sprintf("%s imports the standard library only", from)
+	case shared:
+		if strings.HasPrefix(p, "github.com/caddyserver/") {
+			return "what rooms share knows nothing of Caddy"
+		}
 	case room:
 		if strings.HasPrefix(p, "github.com/caddyserver/caddy") && !slices.Contains(lightCaddy, p) {
 			return "rooms import of Caddy only caddy, caddyconfig and caddyconfig/caddyfile"
@@ -249,6 +261,11 @@ func TestFloorsCanFail(t *testing.T) {
 		{"a room imports the hall", "flows/steps/x/bad.go", importing(modulePath + "/module"), "room may not import hall"},
 		{"a room imports headers", "headers/x/bad.go", importing(modulePath + "/headers"), "room may not import headers"},
 		{"a room imports the door", "adapters/store/x/bad.go", importing(modulePath + "/caddyfile"), "room may not import front door"},
+		{"the hall imports what rooms share", "module/bad.go", importing(modulePath + "/adapters/internal/ldapconn"), "is for rooms"},
+		{"what rooms share imports caddy", "adapters/internal/x/bad.go", importing(caddyPath), "nothing of Caddy"},
+		{"what rooms share imports a room", "adapters/internal/x/bad.go", importing(modulePath + "/adapters/idp/local"), "nobody imports a room"},
+		{"what rooms share imports its neighbour", "adapters/internal/x/bad.go", importing(modulePath + "/adapters/internal/y"), "is for rooms"},
+		{"what rooms share has no clock", "adapters/internal/x/bad.go", "package x\nimport \"time\"\nvar t = time.Now()\n", "time.Now"},
 		{"the hall imports a room", "module/bad.go", importing(modulePath + "/adapters/store/file"), "nobody imports a room"},
 		{"the hall imports the door", "module/pages/bad.go", importing(modulePath + "/caddyfile"), "hall may not import front door"},
 		{"the door imports a room", "caddyfile/bad.go", importing(modulePath + "/headers/siteminder"), "nobody imports a room"},
@@ -284,6 +301,8 @@ func TestFloorsLetGood(t *testing.T) {
 		"flows/policy/a.go":               "cel.dev/cel-go/common/types",
 		"adapters/store/file/a.go":        "go.etcd.io/bbolt",
 		"adapters/idp/oidc/keys/a.go":     modulePath + "/adapters/idp/oidc",
+		"adapters/idp/ldap/a.go":          modulePath + "/adapters/internal/ldapconn",
+		"adapters/internal/x/a.go":        "github.com/go-ldap/ldap/v3",
 		"flows/steps/when/a.go":           caddyPath + "/caddyconfig/caddyfile",
 		"module/session/a.go":             modulePath + "/headers",
 		"caddyfile/a.go":                  modulePath + "/module",

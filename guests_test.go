@@ -378,10 +378,10 @@ func fields(t *testing.T, b *strings.Builder, g guest, pkg *doc.Package, name, t
 				continue
 			}
 			for _, f := range st.Fields.List {
-				if e, ok := f.Type.(*ast.SelectorExpr); ok && len(f.Names) == 0 && slices.Contains(shared, e.Sel.Name) {
+				if e, ok := f.Type.(*ast.SelectorExpr); ok && len(f.Names) == 0 && embeds[e.Sel.Name] != "" {
 					inner = append(inner, e.Sel.Name)
 					if !slices.ContainsFunc(pkg.Types, func(t *doc.Type) bool { return t.Name == e.Sel.Name }) {
-						pkg.Types = append(slices.Clone(pkg.Types), packageDoc(t, "flows").Types...)
+						pkg.Types = append(slices.Clone(pkg.Types), packageDoc(t, embeds[e.Sel.Name]).Types...)
 					}
 				}
 				key := jsonKey(f)
@@ -413,8 +413,10 @@ func fields(t *testing.T, b *strings.Builder, g guest, pkg *doc.Package, name, t
 	}
 }
 
-// shared are structs of flows that guests embed.
-var shared = []string{"HeaderOptions", "Mapping", "Leaving"}
+// embeds are structs that guests embed, and the folders they are in.
+var embeds = map[string]string{
+	"HeaderOptions": "flows", "Mapping": "flows", "Leaving": "flows", "Connection": "adapters/internal/ldapconn",
+}
 
 func jsonKey(f *ast.Field) string {
 	if f.Tag == nil || len(f.Names) == 0 {

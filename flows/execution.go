@@ -94,6 +94,9 @@ type Env struct {
 	Request *Request
 	// Asked is the provider that was asked last, for the trail: steps set it.
 	Asked string
+	// Cause is what a directory told of refused credentials, for counters and the log:
+	// steps set it.
+	Cause *CredentialsError
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback

@@ -13,6 +13,10 @@ const (
 	ReasonConditionError   Reason = "condition_error"
 	ReasonBadCredentials   Reason = "bad_credentials"
 	ReasonTooManyTries     Reason = "too_many_tries"
+	ReasonAccountLocked    Reason = "account_locked"
+	ReasonAccountDisabled  Reason = "account_disabled"
+	ReasonAccountExpired   Reason = "account_expired"
+	ReasonPasswordExpired  Reason = "password_expired"
 	ReasonUserMismatch     Reason = "user_mismatch"
 	ReasonProviderMismatch Reason = "provider_mismatch"
 	ReasonProviderError    Reason = "provider_error"
@@ -79,3 +83,17 @@ var (
 	// ErrUnavailable: could not ask. Never to be read as "no" (I16).
 	ErrUnavailable = errors.New("unavailable")
 )
+
+// CredentialsError is ErrCredentials with what a directory told us beside: for
+// counters and the operator's log. It reads like any other, and no person sees
+// more of it.
+type CredentialsError struct {
+	// Reason is why, where the directory said more than no: account_locked …
+	Reason Reason
+	Detail string
+}
+
+func (*CredentialsError) Error() string { return ErrCredentials.Error() }
+
+// Is makes it one of ErrCredentials.
+func (*CredentialsError) Is(target error) bool { return target == ErrCredentials }

@@ -210,6 +210,14 @@ type PasswordVerifier interface {
 	VerifyPassword(ctx context.Context, name, password string) (Proof, error)
 }
 
+// Speller is a PasswordVerifier for which several names mean one account.
+type Speller interface {
+	// Account answers under what else the tries to sign in with a name are counted, so
+	// that spellings do not multiply guesses (M2). It must not show whether anybody has
+	// the name. An error is one of VerifyPassword's, never ErrCredentials.
+	Account(ctx context.Context, name string) ([]string, error)
+}
+
 // Refresher renews a login from its tokens.
 type Refresher interface {
 	// Refreshes reports whether it does so at all, as configured now.

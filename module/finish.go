@@ -203,10 +203,14 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 }
 
 // countDenied counts a wrong answer: refusals of strangers are counted, not
-// written one by one (I25).
+// written one by one (I25). What a directory said of them goes no further.
 func (v *visit) countDenied(x *flows.Execution, reason flows.Reason) {
+	more := zap.Skip()
+	if c := x.Env.Cause; c != nil {
+		reason, more = cmp.Or(c.Reason, reason), zap.String("detail", c.Detail)
+	}
 	v.app.shared.metrics.tries.WithLabelValues(v.app.shared.metrics.reason(reason)).Inc()
-	v.app.log.Debug("answer refused", zap.String("run", x.ID), zap.String("reason", string(reason)), zap.String("ip", v.request.IP))
+	v.app.log.Debug("answer refused", zap.String("run", x.ID), zap.String("reason", string(reason)), zap.String("ip", v.request.IP), more)
 }
 
 // slow makes a wrong first factor take 250 ms and some jitter (B27).

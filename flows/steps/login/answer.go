@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -54,18 +55,29 @@ func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provi
 	if name == "" || password == "" || len(name) > maxName || len(password) > maxPassword {
 		return flows.Ask(l.passwordPage(p, clip(name), flows.ReasonBadCredentials, 0)), nil
 	}
-	proof, err := v.VerifyPassword(ctx, name, password)
+	spelled, wait, err := l.spellings(ctx, x, p, name)
+	if wait > 0 {
+		reserved.Succeeded() // nothing was checked
+		return flows.Ask(l.passwordPage(p, name, flows.ReasonTooManyTries, wait)), nil
+	}
+	var proof flows.Proof
+	if err == nil {
+		proof, err = v.VerifyPassword(ctx, name, password)
+	}
 	switch {
 	case errors.Is(err, flows.ErrCredentials):
+		errors.As(err, &x.Env.Cause)
 		return flows.Ask(l.passwordPage(p, name, flows.ReasonBadCredentials, 0)), nil
 	case err != nil:
 		// Who hangs up before the answer keeps the count: it would be a free guess.
 		if ctx.Err() == nil && flows.ReasonOf(err) == flows.ReasonProviderDown {
 			reserved.Succeeded()
+			spelled.Succeeded()
 		}
 		return l.failed(x, p, err)
 	}
 	reserved.Succeeded()
+	spelled.Succeeded()
 	return l.accept(ctx, x, p, proof)
 }
 
@@ -73,15 +85,25 @@ func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provi
 // a budget of its own: whoever guesses elsewhere, even from the same network,
 // cannot keep it out (B27).
 func keys(x *flows.Execution, p *flows.Provider, name string) []flows.BudgetKey {
+	return keysOf(x, p, name, device(x, name))
+}
+
+// device is the id of a browser that signed this user in before; "" of any other.
+func device(x *flows.Execution, name string) string {
+	if x.Env.Device == nil {
+		return ""
+	}
+	return x.Env.Device(name)
+}
+
+func keysOf(x *flows.Execution, p *flows.Provider, name, device string) []flows.BudgetKey {
 	// Spellings that a directory takes for one name share one budget (M2);
 	// providers of one realm vouch for the same people.
 	spelled := strings.Join(strings.Fields(strings.ToLower(strings.ToUpper(name))), " ")
 	sum := sha256.Sum256([]byte(p.Realm() + "\x00" + spelled))
 	user := hex.EncodeToString(sum[:16])
-	if x.Env.Device != nil {
-		if device := x.Env.Device(name); device != "" {
-			return []flows.BudgetKey{{Space: "login_user_device", ID: user + " " + device, Limits: flows.LimitUserNetwork}}
-		}
+	if device != "" {
+		return []flows.BudgetKey{{Space: "login_user_device", ID: user + " " + device, Limits: flows.LimitUserNetwork}}
 	}
 	ip := x.Request.IP
 	if x.Env.Request != nil {
@@ -93,6 +115,31 @@ func keys(x *flows.Execution, p *flows.Provider, name string) []flows.BudgetKey 
 		{Space: "login_network", ID: network, Limits: flows.LimitNetwork},
 		{Space: "login_user", ID: user, Limits: flows.LimitUserSoft},
 	}
+}
+
+// spellings counts the try by what the provider knows the name to mean, beside
+// what was typed: `CORP\anna`, `anna@corp.example` and `anna` may be one account (M2).
+func (l *Login) spellings(ctx context.Context, x *flows.Execution, p *flows.Provider, name string) (flows.Reservation, time.Duration, error) {
+	s, ok := p.Guest.(flows.Speller)
+	if !ok {
+		return flows.Reservation{}, 0, nil
+	}
+	names, err := s.Account(ctx, name)
+	if err != nil {
+		return flows.Reservation{}, 0, err
+	}
+	var all []flows.BudgetKey
+	for _, n := range names {
+		for _, k := range keysOf(x, p, n, device(x, name)) {
+			if k.Space == "login_network" {
+				continue // counted once already
+			}
+			k.Space += "_spelled"
+			all = append(all, k)
+		}
+	}
+	r, wait := l.budgets.Reserve(all...)
+	return r, wait, nil
 }
 
 // accept takes over a proof: within the provider's scope, from the issuer its

@@ -1,0 +1,119 @@
+package ldapconn
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// GUID is the text of an objectGUID, as Windows writes it: the first three parts
+// are little-endian ([MS-DTYP] 2.3.4.2).
+func GUID(b []byte) (string, error) {
+	if len(b) != 16 {
+		return "", fmt.Errorf("objectGUID has %d bytes, not 16", len(b))
+	}
+	var o [16]byte
+	binary.BigEndian.PutUint32(o[0:], binary.LittleEndian.Uint32(b[0:]))
+	binary.BigEndian.PutUint16(o[4:], binary.LittleEndian.Uint16(b[4:]))
+	binary.BigEndian.PutUint16(o[6:], binary.LittleEndian.Uint16(b[6:]))
+	copy(o[8:], b[8:])
+	s := hex.EncodeToString(o[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:], nil
+}
+
+// CommonName is the cn a DN begins with, or the value of whatever it begins with.
+func CommonName(dn string) (string, error) {
+	d, err := ldap.ParseDN(dn)
+	if err != nil || len(d.RDNs) == 0 {
+		return "", fmt.Errorf("%q is no DN: %w", dn, err)
+	}
+	first := d.RDNs[0].Attributes
+	for _, a := range first {
+		if strings.EqualFold(a.Type, "cn") {
+			return a.Value, nil
+		}
+	}
+	return first[0].Value, nil
+}
+
+// CanonicalDN is one spelling for all of a DN. "" has none.
+func CanonicalDN(dn string) (string, error) {
+	d, err := ldap.ParseDN(dn)
+	if err != nil {
+		return "", err
+	}
+	if len(d.RDNs) == 0 {
+		return "", fmt.Errorf("the DN is empty")
+	}
+	return strings.ToLower(d.String()), nil
+}
+
+var attributeForm = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)(;[A-Za-z0-9-]+)*$`)
+
+// AttributeName reports whether a text may name an attribute (RFC 4512 §2.5).
+func AttributeName(s string) bool { return len(s) <= 128 && attributeForm.MatchString(s) }
+
+// bytesOnly are attributes that are no texts, even if some value looks like one.
+var bytesOnly = []string{"objectguid", "objectsid", "ms-ds-consistencyguid"}
+
+// secretWords are parts of the names of attributes that hold passwords or keys:
+// what the servers let us read of them goes nowhere.
+var secretWords = []string{"password", "passwd", "pwd", "secret", "privatekey", "unicodepwd", "hash", "krbprincipalkey", "supplementalcredentials", "otp", "recoveryinformation"}
+
+// longestValue is the longest text that is taken as an attribute: pictures and
+// certificates are none.
+const longestValue = 4096
+
+// Attributes are the entry's texts under their own names: one is a text, several
+// are a list. Secrets, options (;lang-de) and what
+// is no text are left out.
+func Attributes(e *ldap.Entry) map[string]any {
+	out := map[string]any{}
+	for _, a := range e.Attributes {
+		if a.Name == "" || !AttributeName(a.Name) || strings.Contains(a.Name, ";") || hidden(a.Name) {
+			continue
+		}
+		if v, ok := Texts(a, false); ok {
+			out[a.Name] = v
+		}
+	}
+	return out
+}
+
+func hidden(name string) bool {
+	name = strings.ToLower(name)
+	return slices.Contains(bytesOnly, name) || slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(name, w) })
+}
+
+// Texts are an attribute's values as they stand in a user; false where there is
+// none, or one is no text.
+func Texts(a *ldap.EntryAttribute, list bool) (any, bool) {
+	if a == nil || len(a.Values) == 0 {
+		return nil, false
+	}
+	for _, v := range a.Values {
+		if len(v) > longestValue || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			return nil, false
+		}
+	}
+	if len(a.Values) == 1 && !list {
+		return a.Values[0], true
+	}
+	out := make([]any, len(a.Values))
+	for i, v := range a.Values {
+		out[i] = v
+	}
+	return out, true
+}
+
+// Values are all values of an attribute, whatever the case of its name.
+func Values(e *ldap.Entry, name string) []string { return e.GetEqualFoldAttributeValues(name) }
+
+// Attribute finds one by its name, whatever its case.
+func Attribute(e *ldap.Entry, name string) *ldap.EntryAttribute { return find(e, name) }
