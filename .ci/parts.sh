@@ -15,6 +15,7 @@ declare -A packages=(
 	[/usr/share/tomcat10/bin/catalina.sh]=tomcat10
 	[/usr/share/icingaweb2/public/index.php]="icingaweb2 php-xml php-intl php-mbstring"
 	[php-cgi]=php-cgi
+	[/usr/sbin/slapd]=slapd
 	[chromium]=chromium
 	[node]=nodejs
 	[npm]=npm

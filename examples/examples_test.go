@@ -15,6 +15,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/sallyport-gateway/sallyport/cmd/standard"
+	"github.com/sallyport-gateway/sallyport/examples/internal/parts"
 )
 
 var placeholder = regexp.MustCompile(`\{(?:\$|env\.)([A-Z_]+)\}`)
@@ -28,6 +29,10 @@ func stand(name string) string {
 		return "http://127.0.0.1:9"
 	case strings.HasSuffix(name, "_HASH"):
 		return "$2a$04$7Zr2pO2nBGgYH7r5o2Xw4eAPzxJm7xLQG3h1F9iVbWvJxwN7oWb3K"
+	case name == "LDAP_URL":
+		return "ldap://127.0.0.1:9"
+	case name == "LDAP_URL_REPLICA":
+		return "ldap://127.0.0.1:8"
 	case name == "SIGNOFF":
 		return "http://127.0.0.1:9/bye"
 	case name == "APP" || name == "API" || name == "PORTAL" || name == "PHP":
@@ -53,8 +58,12 @@ func TestExamplesLoad(t *testing.T) {
 			if got := caddyfile.Format(text); !bytes.Equal(got, text) {
 				t.Errorf("not as `sallyport fmt` writes it; want:\n%s", got)
 			}
+			ca, _, _ := parts.Certificate(t)
 			for _, m := range placeholder.FindAllSubmatch(text, -1) {
 				t.Setenv(string(m[1]), stand(string(m[1])))
+				if string(m[1]) == "LDAP_CA" {
+					t.Setenv("LDAP_CA", ca)
+				}
 			}
 			raw, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": file})
 			if err != nil {

@@ -31,6 +31,8 @@ var needs = map[string]need{
 	"tomcat":        {"apt-get install tomcat10", []string{"/usr/share/tomcat10/bin/catalina.sh"}},
 	"icingaweb2":    {"apt-get install icingaweb2 php-xml php-intl php-mbstring", []string{"/usr/share/icingaweb2/public/index.php"}},
 	"php-cgi":       {"apt-get install php-cgi", []string{"php-cgi"}},
+	"slapd":         {"apt-get install slapd", []string{"/usr/sbin/slapd"}},
+	"slapadd":       {"apt-get install slapd", []string{"/usr/sbin/slapadd"}},
 	"chromium":      {"apt-get install chromium", []string{"chromium", "chromium-browser", "google-chrome"}},
 	"node":          {"apt-get install nodejs", []string{"node"}},
 	"oidc-provider": {"make parts (npm install oidc-provider@" + oidcProviderVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/oidc-provider/package.json")}},

@@ -1,0 +1,2 @@
+// Package ldap walks a directory and its replica as the provider.
+package ldap
