@@ -5,10 +5,11 @@ package ldap
 import (
 	_ "embed"
 	"fmt"
-	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/sallyport-gateway/sallyport/examples/browser"
 	"github.com/sallyport-gateway/sallyport/examples/internal/parts"
 )
 
@@ -45,8 +46,45 @@ func run(t *testing.T, text string, one, replica *parts.Directory) *rig {
 func (r *rig) login(from, name, password string) *parts.TestPage {
 	r.t.Helper()
 	b := parts.Browser(r.t)
+	defer b.Close()
+	p, err := r.try(b.Browser, from, name, password)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return b.Page(p)
+}
+
+// try is login in any goroutine.
+func (r *rig) try(b *browser.Browser, from, name, password string) (*browser.Page, error) {
 	b.Header.Set("X-Forwarded-For", from)
-	return b.Open(r.gate.URL+"/").Want(http.StatusOK, "username").Fill("username", name, "password", password)
+	form, err := b.Open(r.gate.URL + "/")
+	if err != nil {
+		return nil, err
+	}
+	return form.Fill("username", name, "password", password)
+}
+
+// each does n things, some at a time, and reports what goes wrong.
+func (r *rig) each(n int, do func(b *browser.Browser, i int) error) {
+	r.t.Helper()
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range next {
+				b := browser.New()
+				if err := do(b, i); err != nil {
+					r.t.Error(err)
+				}
+				b.Close()
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
 }
 
 // network is an address in the n-th network.

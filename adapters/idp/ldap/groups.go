@@ -41,7 +41,7 @@ func must(text string) *ldapconn.Filter {
 // groups are those of a person, each once: DNs and common names. It is all of
 // them or an error.
 func (p *Provider) groups(ctx context.Context, e *ldap3.Entry, username string) (dns []any, names []string, err error) {
-	s := &groupSet{have: map[string]bool{}}
+	s := &groupSet{have: map[string]bool{}, named: map[string]bool{}}
 	if err := p.direct(ctx, s, e, username); err != nil {
 		return nil, nil, err
 	}
@@ -169,10 +169,9 @@ func (p *Provider) knowsChains(ctx context.Context) (bool, error) {
 
 // groupSet collects groups; a DN counts once, however it is spelled.
 type groupSet struct {
-	have  map[string]bool
-	dns   []string
-	names []string
-	depth int
+	have, named map[string]bool
+	dns, names  []string
+	depth       int
 }
 
 func (s *groupSet) add(dn, cn string) error {
@@ -195,7 +194,8 @@ func (s *groupSet) add(dn, cn string) error {
 	}
 	s.have[key] = true
 	s.dns = append(s.dns, dn)
-	if !slices.Contains(s.names, name) {
+	if !s.named[name] {
+		s.named[name] = true
 		s.names = append(s.names, name)
 	}
 	return nil
