@@ -131,3 +131,17 @@ func TestExactlyOneHit(t *testing.T) {
 	q := provider(t, lines(s, "filter (uid={username})"))
 	signIn(t, q, "eve", "bobpw")
 }
+
+// A server that says yes to everybody lets nobody in who is not there, and not
+// without a password.
+func TestI1YesToEverybody(t *testing.T) {
+	t.Parallel()
+	s := start(t, alice())
+	s.OnBind = func(string, string) *ldaptest.Answer { return new(ldaptest.Answer) }
+	p := provider(t, lines(s, ""))
+	for _, try := range []struct{ name, password string }{{"nobody", "x"}, {"*", "x"}, {"", "x"}, {"alice", ""}} {
+		if _, err := p.VerifyPassword(t.Context(), try.name, try.password); !errors.Is(err, flows.ErrCredentials) {
+			t.Errorf("%q: %v", try, err)
+		}
+	}
+}
