@@ -11,6 +11,8 @@ import (
 // prove in addition. One value serves everybody concurrently; what belongs to a
 // person is kept in Records, what belongs to one try in the Challenge.
 type Factor interface {
+	// Labels are the codes of the buttons that choose it for a proof, and for setting it up.
+	Labels() (use, setUp string)
 	// Begin starts a challenge and may send something, once: it sets c.State. Showing
 	// the page again does not call it (I28). ErrUnavailable: nothing could be sent.
 	Begin(ctx context.Context, c *Challenge) error

@@ -14,6 +14,8 @@ type word struct {
 	drawn  int
 }
 
+func (w *word) Labels() (use, setUp string) { return "use", "set_up" }
+
 func (w *word) Begin(context.Context, *flows.Challenge) error { return nil }
 
 func (w *word) Draw(*flows.Challenge) flows.Page {

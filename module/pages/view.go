@@ -101,7 +101,7 @@ func samples() []View {
 		flows.Choice{Name: "provider", Value: "corp", Label: "Corp", Detail: "detail"},
 		flows.Code{Name: "code", Label: "code", Digits: 6},
 		flows.QR{Text: "otpauth://totp/a:b?secret=c", Manual: "c", Label: "totp_manual"},
-		flows.Codes{Codes: []string{"a", "b"}, Label: "recovery_codes"},
+		flows.Codes{Codes: []string{"AAAA-BBBB", "CCCC-DDDD"}, Label: "recovery_codes"},
 	}}
 	full := View{
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,

@@ -66,6 +66,9 @@ func (s *sheet) index(code string) int {
 // Spare: it stands in for others only.
 func (*Recovery) Spare() {}
 
+// Labels are its buttons; it is never chosen to be set up.
+func (*Recovery) Labels() (use, setUp string) { return "use_recovery", "" }
+
 // Begin has nothing to send.
 func (*Recovery) Begin(context.Context, *flows.Challenge) error { return nil }
 

@@ -68,6 +68,9 @@ type offer struct {
 	URL string `json:"url"`
 }
 
+// Labels are its buttons.
+func (*TOTP) Labels() (use, setUp string) { return "use_totp", "set_up_totp" }
+
 // Begin has nothing to send.
 func (t *TOTP) Begin(context.Context, *flows.Challenge) error { return nil }
 

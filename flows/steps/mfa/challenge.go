@@ -65,7 +65,8 @@ func (m *MFA) page(x *flows.Execution, k kept, own []flows.Record, problem flows
 	p.Problem = problem
 	for _, kind := range m.Factors {
 		if kind != k.Factor && has(own, kind) {
-			p.Widgets = append(p.Widgets, flows.Choice{Name: "factor", Value: kind, Label: "use_" + kind})
+			use, _ := m.factors[kind].Labels()
+			p.Widgets = append(p.Widgets, flows.Choice{Name: "factor", Value: kind, Label: use})
 		}
 	}
 	return p

@@ -82,7 +82,8 @@ func (m *MFA) enrolPage(x *flows.Execution, k kept, problem flows.Reason) flows.
 	}
 	for _, kind := range m.enrollers() {
 		if kind != k.Factor {
-			p.Widgets = append(p.Widgets, flows.Choice{Name: "factor", Value: kind, Label: "set_up_" + kind})
+			_, setUp := m.factors[kind].Labels()
+			p.Widgets = append(p.Widgets, flows.Choice{Name: "factor", Value: kind, Label: setUp})
 		}
 	}
 	if m.Enroll == enrollAllow {

@@ -16,6 +16,7 @@ import (
 // word is a factor whose proof is the word "right".
 type word struct{ down error }
 
+func (*word) Labels() (use, setUp string)                     { return "use", "set_up" }
 func (w *word) Begin(context.Context, *flows.Challenge) error { return w.down }
 func (w *word) Draw(*flows.Challenge) flows.Page              { return flows.Page{Kind: "word"} }
 func (w *word) Verify(_ context.Context, c *flows.Challenge, in flows.Input) (flows.Verdict, error) {
