@@ -148,6 +148,7 @@ func anchors(t *testing.T, page string) []string {
 // kinds are the folders of docs/ in the order of the index, as operators call them.
 var kinds = []struct{ dir, title string }{
 	{"providers", "Who vouches for people"},
+	{"directories", "Where more is known of people"},
 	{"steps", "Steps of a flow"},
 	{"factors", "Second factors"},
 	{"headers", "Headers to the application"},

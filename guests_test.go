@@ -34,7 +34,7 @@ type guest struct {
 
 // inlineKeys are the JSON keys that name a guest, by kind.
 var inlineKeys = map[string]string{
-	"providers": "type", "stores": "backend", "audit": "sink", "steps": "step", "headers": "name",
+	"providers": "type", "directories": "type", "stores": "backend", "audit": "sink", "steps": "step", "headers": "name",
 	"factors": "", // the kind itself is the key
 }
 
@@ -145,6 +145,8 @@ func imports(t *testing.T, file, pkg string) bool {
 // any for its kind: one of them must be called.
 func suitesOf(dir string) []string {
 	switch path.Dir(dir) {
+	case "adapters/directory":
+		return []string{"TestDirectory"}
 	case "adapters/store":
 		return []string{"TestStore"}
 	case "adapters/idp":

@@ -100,6 +100,14 @@ func (b *binder) Factor(kind string) (flows.Factor, error) {
 	return f, nil
 }
 
+// Directory finds a directory by name. What it answers is never asked.
+func (b *binder) Directory(name string) (flows.Directory, error) {
+	if !slices.Contains(b.known.directories, name) {
+		return nil, nobody("directory", name, b.known.directories)
+	}
+	return noDirectory{}, nil
+}
+
 // Flow finds the steps of another flow, bound.
 func (b *binder) Flow(name string) ([]flows.Step, error) {
 	f := b.flows[name]
@@ -140,6 +148,12 @@ var errAdapting = fmt.Errorf("a Caddyfile is being adapted: %w", flows.ErrUnavai
 type noTransport struct{}
 
 func (noTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil, errAdapting }
+
+type noDirectory struct{}
+
+func (noDirectory) Find(context.Context, string, string) (flows.Attributes, error) {
+	return nil, errAdapting
+}
 
 type noVault struct{}
 

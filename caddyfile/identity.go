@@ -41,16 +41,17 @@ var identityWords map[string]word[*identity]
 
 func init() { // not a literal: a flow's parser reaches back to this table's functions
 	identityWords = map[string]word[*identity]{
-		"provider": {(*identity).provider, true},
-		"factor":   {(*identity).factor, true},
-		"policy":   {(*identity).policy, true},
-		"dialect":  {(*identity).dialect, true},
-		"flow":     {(*identity).flow, true},
-		"session":  {(*identity).session, false},
-		"keys":     {(*identity).keys, false},
-		"store":    {(*identity).store, false},
-		"pages":    {(*identity).pages, false},
-		"audit":    {(*identity).audit, true},
+		"provider":  {(*identity).provider, true},
+		"factor":    {(*identity).factor, true},
+		"directory": {(*identity).directory, true},
+		"policy":    {(*identity).policy, true},
+		"dialect":   {(*identity).dialect, true},
+		"flow":      {(*identity).flow, true},
+		"session":   {(*identity).session, false},
+		"keys":      {(*identity).keys, false},
+		"store":     {(*identity).store, false},
+		"pages":     {(*identity).pages, false},
+		"audit":     {(*identity).audit, true},
 	}
 }
 
@@ -59,6 +60,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 //	identity {
 //	    provider <name> <type> { … }
 //	    factor   <kind> { … }
+//	    directory <name> <type> { … }
 //	    policy   <name> <cel>
 //	    dialect  <name> [<base>] { … }
 //	    flow     <name> { <steps…> }

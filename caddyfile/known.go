@@ -18,18 +18,19 @@ import (
 // known is what the global block defined: the names that may be used, and the
 // language that conditions are written in.
 type known struct {
-	providers, policies, flows, dialects []string
-	factors                              map[string]flows.Factor
-	env                                  *policy.Env
+	providers, policies, flows, dialects, directories []string
+	factors                                           map[string]flows.Factor
+	env                                               *policy.Env
 }
 
 // knownFrom compiles the policies.
 func knownFrom(c *module.Config) (*known, error) {
 	k := &known{
-		providers: slices.Clone(c.ProviderOrder),
-		policies:  slices.Sorted(maps.Keys(c.Policies)),
-		flows:     slices.Sorted(maps.Keys(c.Flows)),
-		dialects:  slices.Sorted(maps.Keys(c.Dialects)),
+		providers:   slices.Clone(c.ProviderOrder),
+		policies:    slices.Sorted(maps.Keys(c.Policies)),
+		flows:       slices.Sorted(maps.Keys(c.Flows)),
+		dialects:    slices.Sorted(maps.Keys(c.Dialects)),
+		directories: slices.Sorted(maps.Keys(c.DirectoriesRaw)),
 	}
 	for kind := range c.FactorsRaw {
 		if mod, err := caddy.GetModule("identity.factors." + kind); err == nil {

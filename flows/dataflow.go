@@ -98,6 +98,11 @@ func settable(steps []Step, out map[string]bool) {
 				}
 			}
 		}
+		if p, ok := s.(Perhaps); ok {
+			for _, n := range p.MayProduce() {
+				out[n] = true
+			}
+		}
 		if c, ok := s.(Container); ok {
 			blocks, _ := c.Blocks()
 			for _, b := range blocks {

@@ -41,6 +41,8 @@ const (
 	ReasonTooLarge         Reason = "too_large"
 	ReasonNotEnrolled      Reason = "not_enrolled"
 	ReasonWrongCode        Reason = "wrong_code"
+	ReasonNotInDirectory   Reason = "not_in_directory"
+	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonInternal         Reason = "internal"
 )
 

@@ -68,6 +68,8 @@ type Registry interface {
 	Providers() []*Provider
 	// Factor returns a configured factor by its kind; the error lists those that exist.
 	Factor(kind string) (Factor, error)
+	// Directory returns a configured directory; the error lists those that exist.
+	Directory(name string) (Directory, error)
 	// Flow returns the steps of another flow, bound; an error names a cycle.
 	Flow(name string) ([]Step, error)
 	// Condition compiles a condition, or finds a named policy.

@@ -42,13 +42,15 @@ type state struct {
 	steps     map[string][]flows.Step
 	programs  map[string]*flows.Program
 	factors   map[string]flows.Factor
-	policies  *policy.Env
-	dialects  map[string]*headers.Custom
-	store     flows.Store
-	sessions  *flowsession.Manager
-	shared    lent
-	renewals  renewals
-	held      bool
+	// directories are where more is known of people, by name.
+	directories map[string]flows.Directory
+	policies    *policy.Env
+	dialects    map[string]*headers.Custom
+	store       flows.Store
+	sessions    *flowsession.Manager
+	shared      lent
+	renewals    renewals
+	held        bool
 	// retained lets go of the store once the last request is done.
 	retained func()
 	trail    *audit.Trail
@@ -84,7 +86,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
+		a.provisionProviders, a.provisionDirectories, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
 	} {
 		if err := f(ctx); err != nil {
 			return err
@@ -285,6 +287,11 @@ func (a *App) Start() error {
 	for _, p := range a.providers {
 		if w, ok := p.Guest.(interface{ Warm(context.Context) }); ok {
 			go a.aside("warming a provider", func() { w.Warm(ctx) })
+		}
+	}
+	for _, d := range a.directories {
+		if w, ok := d.(interface{ Warm(context.Context) }); ok {
+			go a.aside("warming a directory", func() { w.Warm(ctx) })
 		}
 	}
 	go a.aside("watching the store", func() {

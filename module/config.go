@@ -18,6 +18,8 @@ type Config struct {
 	ProviderOrder []string `json:"provider_order,omitempty"`
 	// What can be asked for in addition to a login, by kind.
 	FactorsRaw caddy.ModuleMap `json:"factors,omitempty" caddy:"namespace=identity.factors"`
+	// Where more is known of people, by name.
+	DirectoriesRaw map[string]json.RawMessage `json:"directories,omitempty" caddy:"namespace=identity.directories inline_key=type"`
 	// Named conditions, by name.
 	Policies map[string]*Policy `json:"policies,omitempty"`
 	// Operators' own header dialects, by name.

@@ -57,6 +57,9 @@ func (a *App) provisionFlows(ctx caddy.Context) error {
 
 // bind resolves names everywhere, then lays out the programs.
 func (a *App) bind() error {
+	if err := a.bindDirectories(); err != nil {
+		return err
+	}
 	for _, p := range a.providers {
 		if err := bindGuest(p.Guest, &registry{a: a, guest: "provider/" + p.Name}); err != nil {
 			return fmt.Errorf("provider %s: %w", p.Name, err)

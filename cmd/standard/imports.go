@@ -16,6 +16,9 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/recovery"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/totp"
 
+	// Rooms: directories.
+	_ "github.com/sallyport-gateway/sallyport/adapters/directory/ldap"
+
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/memory"
@@ -27,6 +30,7 @@ import (
 	// Rooms: steps.
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/deny"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/login"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/lookup"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"

@@ -22,6 +22,8 @@ type Registry struct {
 	Clock func() time.Time
 	// Client is what Outbound answers; nil: a plain client.
 	Client *http.Client
+	// Directories are those that Directory finds, by name.
+	Directories map[string]flows.Directory
 	// Flows are the steps of other flows, by name.
 	Flows map[string][]flows.Step
 	// Factors are those that Factor finds, by kind.
@@ -96,6 +98,14 @@ func (r *Registry) Factor(kind string) (flows.Factor, error) {
 		return f, nil
 	}
 	return nil, fmt.Errorf("no factor '%s' is configured", kind)
+}
+
+// Directory returns one of Directories.
+func (r *Registry) Directory(name string) (flows.Directory, error) {
+	if d, ok := r.Directories[name]; ok {
+		return d, nil
+	}
+	return nil, fmt.Errorf("no directory is called '%s'", name)
 }
 
 // Flow returns the steps put into Flows.
