@@ -3,11 +3,17 @@ package flows
 import (
 	"context"
 	"errors"
+	"maps"
+	"sync"
+	"time"
 )
 
 // Attributes are what a directory knows of somebody, by name: string, bool,
 // float64, []any or map[string]any.
 type Attributes map[string]any
+
+// At follows a dotted path; names may hold dots themselves.
+func (a Attributes) At(path string) any { return walk(a, path) }
 
 // Directory is a guest `identity.directories.*`: where more is known of people.
 type Directory interface {
@@ -26,3 +32,50 @@ var ErrAmbiguous = errors.New("ambiguous")
 // Perhaps is a Step that may set names, or may not: what reads one of them must
 // test it by has() (I22).
 type Perhaps interface{ MayProduce() []string }
+
+// mostFound bounds the memory of one FindCache.
+const mostFound = 10000
+
+// FindCache keeps answers of a directory for a while; that somebody is not there is
+// one, too. What could not be asked is none: do not put it in.
+type FindCache struct {
+	ttl time.Duration
+	mu  sync.Mutex
+	all map[string]found
+}
+
+type found struct {
+	attributes Attributes
+	err        error
+	until      time.Time
+}
+
+// NewFindCache makes one; without a time to live it keeps nothing.
+func NewFindCache(ttl time.Duration) *FindCache { return &FindCache{ttl: ttl, all: map[string]found{}} }
+
+// Get answers what was put in, and whether anything was; the attributes are the caller's own.
+func (c *FindCache) Get(value string, now time.Time) (Attributes, error, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a, ok := c.all[value]
+	if !ok || !now.Before(a.until) {
+		return nil, nil, false
+	}
+	return maps.Clone(a.attributes), a.err, true
+}
+
+// Put keeps an answer, or an error that is one.
+func (c *FindCache) Put(value string, a Attributes, err error, now time.Time) {
+	if c.ttl <= 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.all) >= mostFound {
+		maps.DeleteFunc(c.all, func(_ string, a found) bool { return !now.Before(a.until) })
+	}
+	if len(c.all) >= mostFound {
+		clear(c.all)
+	}
+	c.all[value] = found{maps.Clone(a), err, now.Add(c.ttl)}
+}

@@ -17,6 +17,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/totp"
 
 	// Rooms: directories.
+	_ "github.com/sallyport-gateway/sallyport/adapters/directory/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/ldap"
 
 	// Rooms: stores.

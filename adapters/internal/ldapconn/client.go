@@ -24,6 +24,7 @@ const (
 	goneLimit   = time.Second // of a server that is known to be gone
 	callLimit   = 5 * time.Second
 	askLimit    = 10 * time.Second
+	pagesLimit  = 30 * time.Second
 	probeEvery  = 10 * time.Second
 	probeAgain  = 2 * time.Second
 )
@@ -134,18 +135,19 @@ type result[T any] struct {
 }
 
 // ask runs do on a connection of the first server that answers. do only reads: it
-// may run on two servers at once. Errors that wrap flows.ErrUnavailable say that
-// nobody answered; others are a server's own words.
-func ask[T any](ctx context.Context, c *Client, do func(*ldap.Conn) (T, error)) (value T, from *server, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+// may run on two servers at once; what takes several calls says after each that the
+// server is well (beat). Errors that wrap flows.ErrUnavailable say that nobody
+// answered; others are a server's own words.
+func ask[T any](ctx context.Context, c *Client, limit time.Duration, do func(l *ldap.Conn, beat func()) (T, error)) (value T, from *server, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	order, results := c.order(nil), make(chan result[T], len(c.servers))
+	order, results, beats := c.order(nil), make(chan result[T], len(c.servers)), make(chan struct{}, 1)
 	next, waiting := 0, 0
 	launch := func() {
 		s := order[next]
 		next, waiting = next+1, waiting+1
 		go func() {
-			v, err := run(ctx, s, do)
+			v, err := run(ctx, s, beats, do)
 			results <- result[T]{v, s, err}
 		}()
 	}
@@ -170,6 +172,8 @@ func ask[T any](ctx context.Context, c *Client, do func(*ldap.Conn) (T, error)) 
 			} else if waiting == 0 {
 				return value, nil, fmt.Errorf("%w: %w", flows.ErrUnavailable, last)
 			}
+		case <-beats:
+			patience.Reset(hedgeAfter)
 		case <-patience.C:
 			if next < len(order) {
 				go order[next-1].suspect(context.WithoutCancel(ctx))
@@ -184,24 +188,32 @@ func ask[T any](ctx context.Context, c *Client, do func(*ldap.Conn) (T, error)) 
 
 // run has do done by one server. A pooled connection may have died unseen: then
 // once more, on a new one.
-func run[T any](ctx context.Context, s *server, do func(*ldap.Conn) (T, error)) (value T, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.patience())
-	defer cancel()
+func run[T any](ctx context.Context, s *server, beats chan<- struct{}, do func(l *ldap.Conn, beat func()) (T, error)) (value T, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limit := time.AfterFunc(s.patience(), func() { cancel(errFrozen) })
+	defer limit.Stop()
+	beat := func() {
+		limit.Reset(s.patience())
+		select {
+		case beats <- struct{}{}:
+		default:
+		}
+	}
 	for {
 		l, pooled, err := s.take(ctx)
-		if err != nil {
-			return value, err
+		if err == nil {
+			value, err = do(l.Conn, beat)
+			if err == nil || !gone(err) {
+				s.give(l)
+				return value, err
+			}
+			l.cut()
 		}
-		value, err = do(l.Conn)
-		if err == nil || !gone(err) {
-			s.give(l)
-			return value, err
-		}
-		l.cut()
-		if ctx.Err() != nil {
-			return value, away{ctx.Err()}
-		}
-		if !pooled {
+		switch {
+		case ctx.Err() != nil:
+			return value, away{context.Cause(ctx)}
+		case !pooled:
 			return value, err
 		}
 		s.drop()

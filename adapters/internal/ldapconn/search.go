@@ -47,7 +47,7 @@ func (c *Client) FindOne(ctx context.Context, o One) (*Found, error) {
 		size = 10
 	}
 	q := request(o.Base, ldap.ScopeWholeSubtree, size, o.Filter, o.Attributes)
-	entry, from, err := ask(ctx, c, func(l *ldap.Conn) (*ldap.Entry, error) {
+	entry, from, err := ask(ctx, c, askLimit, func(l *ldap.Conn, beat func()) (*ldap.Entry, error) {
 		answer, err := l.Search(q)
 		switch {
 		case ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject):
@@ -64,7 +64,7 @@ func (c *Client) FindOne(ctx context.Context, o One) (*Found, error) {
 		case len(hits) > 1:
 			return nil, own{ErrTooMany}
 		}
-		return complete(l, hits[0])
+		return complete(l, hits[0], beat)
 	})
 	if entry == nil || err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func without(entries []*ldap.Entry, class string) (hits []*ldap.Entry, err error
 
 // FindAll searches below base, page by page. It is all or an error.
 func (c *Client) FindAll(ctx context.Context, base, filter string, attributes ...string) ([]*ldap.Entry, error) {
-	entries, _, err := ask(ctx, c, func(l *ldap.Conn) ([]*ldap.Entry, error) {
+	entries, _, err := ask(ctx, c, pagesLimit, func(l *ldap.Conn, beat func()) ([]*ldap.Entry, error) {
 		page := ldap.NewControlPaging(pageSize)
 		q := request(base, ldap.ScopeWholeSubtree, 0, filter, attributes)
 		q.Controls = []ldap.Control{page}
@@ -99,6 +99,7 @@ func (c *Client) FindAll(ctx context.Context, base, filter string, attributes ..
 			if err != nil {
 				return nil, err
 			}
+			beat()
 			if all = append(all, answer.Entries...); len(all) > MostEntries {
 				return nil, own{ErrTooMany}
 			}
@@ -116,7 +117,7 @@ func (c *Client) FindAll(ctx context.Context, base, filter string, attributes ..
 // Capable reports that the servers name an OID among their capabilities, as
 // Active Directory does.
 func (c *Client) Capable(ctx context.Context, oid string) (bool, error) {
-	caps, _, err := ask(ctx, c, func(l *ldap.Conn) ([]string, error) {
+	caps, _, err := ask(ctx, c, askLimit, func(l *ldap.Conn, _ func()) ([]string, error) {
 		answer, err := l.Search(request("", ldap.ScopeBaseObject, 1, "(objectClass=*)", []string{"supportedCapabilities"}))
 		if err != nil || len(answer.Entries) == 0 {
 			return nil, err
@@ -138,7 +139,7 @@ func request(base string, scope, size int, filter string, attributes []string) *
 
 // complete fetches what Active Directory left out of an attribute with many values
 // ("memberOf;range=0-1499": [MS-ADTS] 3.1.1.3.1.3.3).
-func complete(l *ldap.Conn, e *ldap.Entry) (*ldap.Entry, error) {
+func complete(l *ldap.Conn, e *ldap.Entry, beat func()) (*ldap.Entry, error) {
 	for i := 0; i < len(e.Attributes); i++ {
 		a := e.Attributes[i]
 		name, last, ranged := rangeOf(a.Name)
@@ -154,6 +155,7 @@ func complete(l *ldap.Conn, e *ldap.Entry) (*ldap.Entry, error) {
 			if err != nil {
 				return nil, err
 			}
+			beat()
 			more, upTo := rest(answer, name)
 			if more == nil || len(a.Values)+len(more.Values) > MostEntries || upTo >= 0 && upTo <= last {
 				return nil, own{fmt.Errorf("%s: %w", name, ErrTooMany)}

@@ -55,7 +55,7 @@ type Lookup struct {
 
 	directory flows.Directory
 	value     template
-	known     *cache
+	known     *flows.FindCache
 	now       func() time.Time
 }
 
@@ -63,7 +63,7 @@ type Lookup struct {
 type Attribute struct {
 	// The name, as in user.<name>; reserved names cannot be given.
 	Attribute string `json:"attribute"`
-	// Its name in the directory.
+	// Its name in the directory; a dotted path leads into nested ones.
 	From string `json:"from"`
 }
 
@@ -114,7 +114,7 @@ func (l *Lookup) Bind(r flows.Registry) (err error) {
 	if l.value, err = parseTemplate(l.Value); err != nil {
 		return err
 	}
-	l.now, l.known = r.Now, newCache(time.Duration(l.Cache))
+	l.now, l.known = r.Now, flows.NewFindCache(time.Duration(l.Cache))
 	l.directory, err = r.Directory(l.Directory)
 	return err
 }
@@ -141,14 +141,14 @@ func (l *Lookup) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, 
 // give hands over what was found: all of it, or what there is where that will do.
 func (l *Lookup) give(x *flows.Execution, found flows.Attributes) flows.Outcome {
 	for _, a := range l.Attributes {
-		if v, ok := found[a.From]; l.Missing != goOn && (!ok || v == nil) {
+		if l.Missing != goOn && found.At(a.From) == nil {
 			return l.refuse(flows.ReasonNotInDirectory, fmt.Errorf("directory %s: the entry has no %s", l.Directory, a.From))
 		}
 	}
 	for _, a := range l.Attributes {
-		v, ok := found[a.From]
+		v := found.At(a.From)
 		_, has := x.User.Attribute(a.Attribute)
-		if ok && v != nil && (l.Overwrite || !has) {
+		if v != nil && (l.Overwrite || !has) {
 			x.SetDerived(flows.Derived{Name: a.Attribute, Source: l.Source}, v)
 		}
 	}
@@ -164,14 +164,14 @@ func (l *Lookup) find(ctx context.Context, value string) (flows.Attributes, erro
 		return nil, fmt.Errorf("%w: the user has no value to be looked up by", flows.ErrNotFound)
 	}
 	now := l.now()
-	if a, err, ok := l.known.get(value, now); ok {
+	if a, err, ok := l.known.Get(value, now); ok {
 		return a, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
 	a, err := l.directory.Find(ctx, l.By, value)
 	if err == nil || errors.Is(err, flows.ErrNotFound) {
-		l.known.put(value, a, err, now)
+		l.known.Put(value, a, err, now)
 	}
 	return a, err
 }
