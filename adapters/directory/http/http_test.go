@@ -57,7 +57,8 @@ func serve(t *testing.T) *crm {
 		}
 		people := []map[string]any{
 			{"mail": "anna@example.com", "id": "a1", "employee": map[string]any{"number": "4711"}, "grade": 7},
-			{"mail": "both@example.com", "id": "b1"}, {"mail": "both@example.com", "id": "b2"},
+			{"mail": "both@example.com", "id": "b1"},
+			{"mail": "both@example.com", "id": "b2"},
 		}
 		hits := []map[string]any{}
 		for _, p := range people {
