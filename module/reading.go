@@ -125,18 +125,24 @@ func trimSegment(s string) string {
 
 // readPath prepares the request as rules see it, in every reading.
 func (v *visit) readPath(r *http.Request) {
-	v.asked, v.others, v.unreadable = r, nil, nil
+	v.asked, v.other = r, nil
 	if !oddPath(r.URL.Path) {
 		return
 	}
 	matched, others, err := readings(r.URL.Path)
-	v.unreadable = err
+	v.other = &otherReadings{err: err}
 	if matched != r.URL.Path {
 		v.asked = withPath(r, matched)
 	}
 	for _, p := range others {
-		v.others = append(v.others, withPath(r, p))
+		v.other.requests = append(v.other.requests, withPath(r, p))
 	}
+}
+
+// otherReadings are what else a path may be read as; err: there are too many.
+type otherReadings struct {
+	requests []*http.Request
+	err      error
 }
 
 // withPath is the request for another path, for matchers only.
@@ -153,11 +159,14 @@ func withPath(r *http.Request, path string) *http.Request {
 
 // matches asks a rule's matchers in every reading of the path (I19).
 func (v *visit) matches(sets caddyhttp.MatcherSets, closes bool) (bool, error) {
-	if v.unreadable != nil {
-		return false, v.unreadable
+	if v.other == nil {
+		return sets.AnyMatchWithError(v.asked)
+	}
+	if v.other.err != nil {
+		return false, v.other.err
 	}
 	hit, err := sets.AnyMatchWithError(v.asked)
-	for _, r := range v.others {
+	for _, r := range v.other.requests {
 		if err != nil || hit == closes {
 			break
 		}

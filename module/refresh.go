@@ -162,22 +162,31 @@ func (a *App) refresher(provider string) flows.Refresher {
 // anew is judged by what it says now: a public answer needs nobody, and a polling
 // path renews nothing.
 func (v *visit) decide() policy.Decision {
-	d := policy.Decide(&v.p.gate.gate, &v.facts)
+	d := v.decision()
 	if !v.due() || d.Verdict == policy.Open || v.isPassive() || !v.renew() {
 		return d
 	}
-	return policy.Decide(&v.p.gate.gate, &v.facts)
+	return v.decision()
+}
+
+// decision asks the gate. One without rules looks at the session only, which it
+// has let in before if the headers are kept that this route shows for it.
+func (v *visit) decision() policy.Decision {
+	if len(v.p.gate.gate.Rules) == 0 && v.session != nil && v.latest(session.LiveOf(v.session)) != nil {
+		return policy.Decision{Verdict: policy.Allow}
+	}
+	return policy.Decide(&v.p.gate.gate, v.facts())
 }
 
 // due reports whether a provider of the session is to be asked anew.
-func (v *visit) due() bool { return v.session != nil && v.session.RenewDue(v.facts.Now) }
+func (v *visit) due() bool { return v.session != nil && v.session.RenewDue(v.now) }
 
 // renew has the session renewed: beside the request while the provider's word
 // still holds, in front of it once that has run out. It reports whether the
 // session is another one now, or none. Whom the provider cannot be asked about
 // keeps what they had, until the session's own limits.
 func (v *visit) renew() bool {
-	s, now := v.session, v.facts.Now
+	s, now := v.session, v.now
 	f := v.app.join(s, v.ticket, now)
 	if f == nil || !s.Stale(now) {
 		return false
@@ -195,11 +204,9 @@ func (v *visit) renew() bool {
 	}
 	switch {
 	case err == nil:
-		v.session = s
-		v.facts.User, v.facts.Evidence, v.facts.Session, v.facts.Readings = s.User, s.Evidence, &s.Facts, s.Readings
+		v.session, v.known = s, nil
 	case gone(err):
-		v.session, v.problem = nil, err
-		v.facts.User, v.facts.Evidence, v.facts.Session, v.facts.Readings = nil, nil, nil, nil
+		v.session, v.problem, v.known = nil, err, nil
 	default:
 		return false
 	}

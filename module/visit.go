@@ -47,25 +47,49 @@ type visit struct {
 	// shown says that the application may know who is there.
 	shown bool
 
-	facts   flows.Facts
-	request flows.Request
-	stream  session.Stream
-	// body is what conditions read of the request's body, once.
-	body     []byte
-	bodyErr  error
-	bodyRead bool
-	out      response
+	stream session.Stream
+	out    response
+	// asked is the request as matchers see it, other what else its path may be read as.
+	asked *http.Request
 
-	// asked is the request as matchers see it, others what else its path may be read as.
-	asked      *http.Request
-	others     []*http.Request
-	unreadable error
+	// What few requests need is not here but behind a pointer: what is here, every
+	// request clears and the collector frees.
+	known *known
+	body  *bodyRead
+	other *otherReadings
 
 	// now is when the request came.
 	now time.Time
 	// room for what every signed-in request needs a slice for.
 	rest   [1]string
 	values [4]string
+}
+
+// known is what rules and dialects read of a request and of who sent it.
+type known struct {
+	facts   flows.Facts
+	request flows.Request
+}
+
+// facts are made when somebody looks, and once until the request or its session
+// is another.
+func (v *visit) facts() *flows.Facts {
+	if v.known != nil {
+		return &v.known.facts
+	}
+	v.known = new(known)
+	r := v.r
+	q, f := &v.known.request, &v.known.facts // field by field: a whole one would be made and then copied
+	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
+	q.IP, q.Peer, q.Header, q.Native = v.ip, r.RemoteAddr, r.Header, v
+	if v.p.gate != nil && v.p.readsBody {
+		q.Body = v.readBody
+	}
+	f.Request, f.Now = q, v.now
+	if s := v.session; s != nil {
+		f.User, f.Evidence, f.Session, f.Readings = s.User, s.Evidence, &s.Facts, s.Readings
+	}
+	return f
 }
 
 // original is what the browser asked for: around us a prefix may have been cut off.
@@ -331,7 +355,7 @@ func (a *App) endSession(ctx context.Context, id string, why flows.Reason, fill 
 // active notes activity and writes it when due, beside the request.
 func (v *visit) active() {
 	s := v.session
-	if !s.Active(v.facts.Now) {
+	if !s.Active(v.now) {
 		return
 	}
 	a := v.app
