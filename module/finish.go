@@ -103,8 +103,8 @@ func (v *visit) standsOn(x *flows.Execution) (*flowsession.Session, *flowsession
 	if !x.Inherited && !slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return slices.ContainsFunc(v.session.Evidence, sameEvidence(e)) }) {
 		x.Evidence = append(slices.Clone(v.session.Evidence), x.Evidence...)
 	}
-	t := v.ticket
-	return v.session, &t, nil
+	t, err := flowsession.ParseTicket(v.ticket)
+	return v.session, &t, err
 }
 
 func sameEvidence(e flows.Evidence) func(flows.Evidence) bool {

@@ -92,7 +92,7 @@ func (r *renewals) answered(provider string) {
 
 // join answers the session's renewal, begun by this request or another. Nil: none
 // is tried now, and the session is due again later.
-func (a *App) join(s *flowsession.Session, t flowsession.Ticket, now time.Time) *renewal {
+func (a *App) join(s *flowsession.Session, key flowsession.CacheKey, now time.Time) *renewal {
 	r := &a.renewals
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +126,7 @@ func (a *App) join(s *flowsession.Session, t flowsession.Ticket, now time.Time) 
 	a.enter()
 	go func() {
 		defer a.leave()
-		f.err = a.safely("renewing a session", func() error { return a.renewSession(s, t.CacheKey()) })
+		f.err = a.safely("renewing a session", func() error { return a.renewSession(s, key) })
 		late.Stop()
 		r.mu.Lock()
 		delete(r.flights, s.ID())
@@ -187,7 +187,7 @@ func (v *visit) due() bool { return v.session != nil && v.session.RenewDue(v.now
 // keeps what they had, until the session's own limits.
 func (v *visit) renew() bool {
 	s, now := v.session, v.now
-	f := v.app.join(s, v.ticket, now)
+	f := v.app.join(s, v.cacheKey, now)
 	if f == nil || !s.Stale(now) {
 		return false
 	}
@@ -200,7 +200,7 @@ func (v *visit) renew() bool {
 	}
 	err := f.err
 	if err == nil {
-		s, err = v.app.renewed(v.r.Context(), s, v.ticket)
+		s, err = v.app.renewed(v.r.Context(), s, v.ticket, v.cacheKey)
 	}
 	switch {
 	case err == nil:
@@ -215,8 +215,7 @@ func (v *visit) renew() bool {
 
 // renewed is the session as it is after its renewal. The renewal put it into the
 // cache for the ticket that began it; other tickets get it here.
-func (a *App) renewed(ctx context.Context, s *flowsession.Session, t flowsession.Ticket) (*flowsession.Session, error) {
-	key := t.CacheKey()
+func (a *App) renewed(ctx context.Context, s *flowsession.Session, text string, key flowsession.CacheKey) (*flowsession.Session, error) {
 	if c, ok := a.shared.cache.Get(key); ok && c != s && c.Origin == s.Origin && !session.LiveOf(c).Ended() {
 		return c, nil
 	}
@@ -225,7 +224,7 @@ func (a *App) renewed(ctx context.Context, s *flowsession.Session, t flowsession
 		return nil, err
 	}
 	if !a.shared.cache.Replace(key, s, fresh) { // the ticket was replaced, or pushed out
-		return a.loadSession(ctx, t, key, s.Origin, Now())
+		return a.loadSession(ctx, text, key, s.Origin, Now())
 	}
 	return fresh, nil
 }

@@ -35,7 +35,7 @@ type visit struct {
 	// ip is the client's address after Caddy's trusted_proxies (B12).
 	ip      string
 	cookies []string // as they came, before ours were removed
-	ticket  flowsession.Ticket
+	ticket  string   // as it came; one that is no session's is not kept
 	// cacheKey is the ticket's, here so that working it out allocates nothing.
 	cacheKey flowsession.CacheKey
 	session  *flowsession.Session
@@ -266,23 +266,20 @@ func (v *visit) base() (bool, error) {
 // findSession tries every ticket the request shows: of several cookies with one
 // name the one that opens wins (B4).
 func (v *visit) findSession() {
-	for value := range headers.ScanCookie(v.r.Header, v.place.cookie) {
-		t, err := flowsession.ParseTicket(value)
-		if err != nil {
+	for text := range headers.ScanCookie(v.r.Header, v.place.cookie) {
+		if !v.cacheKey.Of(text) {
 			continue
 		}
-		v.ticket = t
-		v.ticket.CacheKeyTo(&v.cacheKey)
-		s, err := v.app.loadSession(v.r.Context(), t, v.cacheKey, v.place.audience, v.now)
-		if err == nil {
-			v.session, v.problem = s, nil
+		s, err := v.app.loadSession(v.r.Context(), text, v.cacheKey, v.place.audience, v.now)
+		switch {
+		case err == nil:
+			v.ticket, v.session, v.problem = text, s, nil
 			return
-		}
-		if v.problem == nil || !gone(err) {
+		case errors.Is(err, flowsession.ErrTicket):
+		case v.problem == nil || !gone(err):
 			v.problem = err
 		}
 	}
-	v.ticket = flowsession.Ticket{}
 }
 
 // gone reports whether err says there is no session, as opposed to: could not ask (I16).
@@ -291,10 +288,14 @@ func gone(err error) bool {
 		errors.Is(err, flowsession.ErrOrigin) || errors.Is(err, flowsession.ErrRotated)
 }
 
-func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, key flowsession.CacheKey, origin string, now time.Time) (*flowsession.Session, error) {
+// loadSession finds the session of a ticket's text, whose key in the cache is key.
+func (a *App) loadSession(ctx context.Context, text string, key flowsession.CacheKey, origin string, now time.Time) (*flowsession.Session, error) {
 	s, ok := a.shared.cache.Get(key)
 	if !ok {
-		var err error
+		t, err := flowsession.ParseTicket(text)
+		if err != nil {
+			return nil, err
+		}
 		if s, err = a.sessions.Load(ctx, t, origin); err != nil {
 			return nil, err
 		}
