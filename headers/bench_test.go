@@ -63,10 +63,10 @@ func BenchmarkCookies(b *testing.B) {
 	own := func(n string) bool { return n == "__Host-sallyport" }
 	b.ReportAllocs()
 	for b.Loop() {
-		for range ScanCookie(h, "__Host-sallyport") {
+		for range ScanCookie(h["Cookie"], "__Host-sallyport") {
 		}
 		h["Cookie"] = ours
-		CleanCookies(h, own)
+		CleanCookies(h, h["Cookie"], own)
 	}
 }
 

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// ScanCookie yields every value that a request has for a cookie name, in
+// ScanCookie yields every value that a request's Cookie lines have for a name, in
 // order, as it was sent. It allocates nothing, and it does not stop at the
 // first: of several cookies with one name only one may be ours (B4).
-func ScanCookie(h http.Header, name string) iter.Seq[string] {
+func ScanCookie(lines []string, name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for _, line := range h["Cookie"] {
+		for _, line := range lines {
 			for from := 0; name != ""; {
 				i := strings.Index(line[from:], name)
 				if i < 0 {
@@ -45,10 +45,9 @@ func beginsPair(line string, i int) bool {
 // application keep their order, spacing and bytes (B03). Pairs end at every
 // semicolon, quoted or not, as browsers write them (RFC 6265 §4.2.1): an
 // application must not be able to hide our ticket between two quotes of its
-// own cookies. Without a cookie of ours nothing is allocated. room may hold
-// what is left.
-func CleanCookies(h http.Header, own func(name string) bool, room ...string) {
-	lines := h["Cookie"]
+// own cookies. Without a cookie of ours nothing is allocated. lines are what h has
+// for Cookie; room may hold what is left of them.
+func CleanCookies(h http.Header, lines []string, own func(name string) bool, room ...string) {
 	for i, l := range lines {
 		start, end := firstOwn(l, own)
 		if start < 0 {

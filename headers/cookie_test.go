@@ -47,7 +47,7 @@ func TestB03AppCookiesByteIdentical(t *testing.T) {
 	} {
 		h := http.Header{"Cookie": slices.Clone(tc.in), "X-Other": {"1"}}
 		kept := h["Cookie"]
-		CleanCookies(h, ours)
+		CleanCookies(h, h["Cookie"], ours)
 		got, ok := h["Cookie"]
 		if !slices.Equal(got, tc.want) || ok != (tc.want != nil) {
 			t.Errorf("%s: %q became %q, want %q", tc.name, tc.in, got, tc.want)
@@ -64,7 +64,7 @@ func TestB03ByARealServer(t *testing.T) {
 	up := newRawUpstream(t)
 	forward := newGateway(t, up.addr, nil, nil).Config.Handler
 	gw := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		CleanCookies(r.Header, ours)
+		CleanCookies(r.Header, r.Header["Cookie"], ours)
 		forward.ServeHTTP(w, r)
 	}))
 	t.Cleanup(gw.Close)
@@ -81,12 +81,12 @@ func TestB03ByARealServer(t *testing.T) {
 
 func TestCleanCookiesAllocatesNothing(t *testing.T) {
 	none := http.Header{"Cookie": {"a=1; b=2; c=\"3\"", "d=4"}}
-	if n := testing.AllocsPerRun(100, func() { CleanCookies(none, ours) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { CleanCookies(none, none["Cookie"], ours) }); n != 0 {
 		t.Errorf("none of ours: %v allocations", n)
 	}
 	only := http.Header{}
 	line := []string{"__Host-sallyport=abc"}
-	if n := testing.AllocsPerRun(100, func() { only["Cookie"] = line; CleanCookies(only, ours) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { only["Cookie"] = line; CleanCookies(only, only["Cookie"], ours) }); n != 0 {
 		t.Errorf("only ours: %v allocations", n)
 	}
 }
@@ -99,16 +99,16 @@ func TestB4ScanCookieFindsAll(t *testing.T) {
 		"__Host-sallyport; __Host-sallyport=",
 	}}
 	want := []string{"evil", `"q"`, "good=", ""}
-	if got := slices.Collect(ScanCookie(h, "__Host-sallyport")); !slices.Equal(got, want) {
+	if got := slices.Collect(ScanCookie(h["Cookie"], "__Host-sallyport")); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	for v := range ScanCookie(h, "__Host-sallyport") {
+	for v := range ScanCookie(h["Cookie"], "__Host-sallyport") {
 		if v != "evil" {
 			t.Errorf("first is %q", v)
 		}
 		break
 	}
-	if got := slices.Collect(ScanCookie(http.Header{}, "a")); got != nil {
+	if got := slices.Collect(ScanCookie(nil, "a")); got != nil {
 		t.Errorf("no cookie header: %q", got)
 	}
 }
@@ -117,7 +117,7 @@ func TestScanCookieAllocatesNothing(t *testing.T) {
 	h := http.Header{"Cookie": {"a=1; __Host-sallyport=x; b=2; __Host-sallyport=y"}}
 	sum := 0
 	if n := testing.AllocsPerRun(100, func() {
-		for v := range ScanCookie(h, "__Host-sallyport") {
+		for v := range ScanCookie(h["Cookie"], "__Host-sallyport") {
 			sum += len(v)
 		}
 	}); n != 0 {

@@ -252,11 +252,11 @@ func (v *visit) base() (bool, error) {
 			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
 		}
 	}
-	v.cookies = r.Header["Cookie"]
+	met := v.app.stripper().Clean(r)
+	headers.CleanUpgrade(r.Header, met.Upgrade)
+	v.cookies = met.Cookie
 	v.findSession()
-	v.app.stripper().Clean(r)
-	headers.CleanUpgrade(r.Header)
-	headers.CleanCookies(r.Header, v.app.ownCookie, v.rest[:]...)
+	headers.CleanCookies(r.Header, v.cookies, v.app.ownCookie, v.rest[:]...)
 	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
 		return true, v.portal()
 	}
@@ -266,7 +266,7 @@ func (v *visit) base() (bool, error) {
 // findSession tries every ticket the request shows: of several cookies with one
 // name the one that opens wins (B4).
 func (v *visit) findSession() {
-	for text := range headers.ScanCookie(v.r.Header, v.place.cookie) {
+	for text := range headers.ScanCookie(v.cookies, v.place.cookie) {
 		if !v.cacheKey.Of(text) {
 			continue
 		}
