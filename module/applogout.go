@@ -130,7 +130,7 @@ func (v *visit) passThenEnd(d policy.Decision, next caddyhttp.Handler) error {
 	s := v.session
 	var clear recorder
 	v.clearCookies(&clear)
-	v.out.cookies = append(v.out.cookies, clear.Header()["Set-Cookie"]...)
+	v.out.own = clear.Header()
 	err := v.decided(d, next, false)
 	v.endOwn(s)
 	return err

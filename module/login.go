@@ -89,7 +89,7 @@ func (v *visit) startLogin(l login) error {
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
 	}
-	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip}
+	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
 	x.Request.Path, x.Request.Query, _ = strings.Cut(l.returnTo, "?")
 	if p, err := url.PathUnescape(x.Request.Path); err == nil {
 		x.Request.Path = p

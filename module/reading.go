@@ -179,12 +179,12 @@ func (v *visit) matches(sets caddyhttp.MatcherSets, closes bool) (bool, error) {
 // in another. A session parameter is ignored by matching, so the gate of the
 // path without it judges; where any other reading belongs to another gate, the
 // request is refused.
-func (v *visit) otherGate(r *http.Request) (*Protect, error) {
-	if !oddPath(v.original.url.Path) {
+func (v *visit) otherGate(r *http.Request, from original) (*Protect, error) {
+	if !oddPath(from.url.Path) {
 		return nil, nil //nolint:nilnil // no other gate
 	}
 	asked := *r
-	asked.Method, asked.URL, asked.RequestURI = v.original.method, v.original.url, v.original.uri
+	asked.Method, asked.URL, asked.RequestURI = from.method, from.url, from.uri
 	matched, others, err := readings(asked.URL.Path)
 	if err != nil {
 		return nil, err
@@ -211,6 +211,6 @@ func (v *visit) otherGate(r *http.Request) (*Protect, error) {
 // its answer, holds a code, state or token (P15); this line stands in for it.
 func (v *visit) logWithout(what string, status int, fields ...zap.Field) {
 	caddyhttp.SetVar(v.r.Context(), caddyhttp.LogSkipVar, true)
-	v.app.log.Info(what, append(fields, zap.String("client_ip", v.ip), zap.String("method", v.r.Method),
+	v.app.log.Info(what, append(fields, zap.String("client_ip", v.ip()), zap.String("method", v.r.Method),
 		zap.String("host", v.place.host), zap.String("path", v.r.URL.Path), zap.Int("status", status))...)
 }

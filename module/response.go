@@ -13,14 +13,13 @@ import (
 // response is the application's answer on its way back: it cannot set our
 // cookies (I12), and what was shown to somebody is never public (B8).
 type response struct {
-	*caddyhttp.ResponseWriterWrapper
-	v     *visit
+	caddyhttp.ResponseWriterWrapper
+	v *visit
+	// own has cookies of ours, added behind the application's; nil for almost every answer.
+	own   http.Header
 	wrote bool
 	// private marks answers that depend on who is there.
 	private, vary bool
-	// cookies are ours, added behind the application's.
-	cookies []string
-	wrapper caddyhttp.ResponseWriterWrapper
 	// only is the room of the commonest Cache-Control; a shared slice could be edited in place.
 	only [1]string
 }
@@ -30,9 +29,7 @@ func (v *visit) wrap(w http.ResponseWriter) http.ResponseWriter {
 	if v.out.v != nil {
 		return w
 	}
-	v.out.v = v
-	v.out.wrapper.ResponseWriter = w
-	v.out.ResponseWriterWrapper = &v.out.wrapper
+	v.out.v, v.out.ResponseWriter = v, w
 	return &v.out
 }
 
@@ -45,14 +42,14 @@ func (o *response) WriteHeader(status int) {
 		o.wrote = true
 		o.clean()
 	}
-	o.wrapper.ResponseWriter.WriteHeader(status)
+	o.ResponseWriter.WriteHeader(status)
 }
 
 func (o *response) Write(b []byte) (int, error) {
 	if !o.wrote {
 		o.WriteHeader(http.StatusOK)
 	}
-	return o.wrapper.ResponseWriter.Write(b)
+	return o.ResponseWriter.Write(b)
 }
 
 // ReadFrom keeps the fast path of files and proxied bodies, behind the cleaning.
@@ -60,11 +57,11 @@ func (o *response) ReadFrom(r io.Reader) (int64, error) {
 	if !o.wrote {
 		o.WriteHeader(http.StatusOK)
 	}
-	return o.wrapper.ReadFrom(r)
+	return o.ResponseWriterWrapper.ReadFrom(r)
 }
 
 // Unwrap lets http.ResponseController reach Flush and Hijack.
-func (o *response) Unwrap() http.ResponseWriter { return o.wrapper.ResponseWriter }
+func (o *response) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 func (o *response) clean() {
 	if o.v.answering {
@@ -72,8 +69,8 @@ func (o *response) clean() {
 	}
 	h := o.Header()
 	headers.DropSetCookie(h, o.v.app.ownCookie)
-	for _, c := range o.cookies {
-		h.Add("Set-Cookie", c)
+	if o.own != nil {
+		h["Set-Cookie"] = append(h["Set-Cookie"], o.own["Set-Cookie"]...)
 	}
 	if o.private {
 		// RFC 9213: these overrule Cache-Control in the caches they speak to.

@@ -30,10 +30,7 @@ type visit struct {
 	w   http.ResponseWriter
 	r   *http.Request
 
-	place    *place
-	original original
-	// ip is the client's address after Caddy's trusted_proxies (B12).
-	ip      string
+	place   *place
 	cookies []string // as they came, before ours were removed
 	ticket  string   // as it came; one that is no session's is not kept
 	// cacheKey is the ticket's, here so that working it out allocates nothing.
@@ -81,7 +78,7 @@ func (v *visit) facts() *flows.Facts {
 	r := v.r
 	q, f := &v.known.request, &v.known.facts // field by field: a whole one would be made and then copied
 	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
-	q.IP, q.Peer, q.Header, q.Native = v.ip, r.RemoteAddr, r.Header, v
+	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, r.Header, v
 	if v.p.gate != nil && v.p.readsBody {
 		q.Body = v.readBody
 	}
@@ -98,6 +95,8 @@ type original struct {
 	url         *url.URL
 }
 
+// originalOf asks the context, which is told nothing else than at first: what is
+// needed once is not kept.
 func originalOf(r *http.Request) original {
 	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
 		return original{o.Method, o.RequestURI, o.URL}
@@ -107,7 +106,13 @@ func originalOf(r *http.Request) original {
 
 // wanted is the address to come back to: what the browser asked for, not what
 // handle_path or rewrite left of it.
-func (v *visit) wanted() string { return v.original.url.RequestURI() }
+func (v *visit) wanted() string { return originalOf(v.r).url.RequestURI() }
+
+// ip is the client's address after Caddy's trusted_proxies (B12).
+func (v *visit) ip() string {
+	ip, _ := caddyhttp.GetVar(v.r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return ip
+}
 
 // place is where a request arrived: fixed per scheme and host, so it is kept.
 type place struct {
@@ -123,8 +128,7 @@ type place struct {
 
 func (p *Protect) begin(w http.ResponseWriter, r *http.Request, vars map[string]any) *visit {
 	v := &visit{p: p, app: p.app, w: w, r: r, now: Now(), answering: true}
-	v.place, v.original = p.placeOf(r, vars), originalOf(r)
-	v.ip, _ = vars[caddyhttp.ClientIPVarKey].(string)
+	v.place = p.placeOf(r, vars)
 	if vars != nil {
 		vars[visitVar] = v
 	}
@@ -242,13 +246,13 @@ func hasPrefixFold(s, prefix string) bool {
 
 // base runs once per request for the whole site: cookies, strict paths, strip,
 // /.identity/. It answers true when the request was served.
-func (v *visit) base() (bool, error) {
+func (v *visit) base(asked original) (bool, error) {
 	r := v.r
 	if noPath(r) {
 		return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New("no path in the target"))
 	}
 	if v.p.strict {
-		if bad := badRawPath(v.rawPath()); bad != "" {
+		if bad := badRawPath(v.rawPath(asked)); bad != "" {
 			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
 		}
 	}
