@@ -51,7 +51,7 @@ func (p *Protect) provisionLeave(ctx caddy.Context, d flows.Dialect) error {
 		p.logouts = append(p.logouts, logoutMatch{sets: caddyhttp.MatcherSets{{m}}, query: strings.ToLower(path.Query)})
 	}
 	for _, name := range leave.Cookies {
-		if err := (&http.Cookie{Name: name}).Valid(); err != nil || p.app.ownCookie(name) {
+		if err := (&http.Cookie{Name: name}).Valid(); err != nil || p.app.ownCookies().Has(name) {
 			return fmt.Errorf("the dialect clears the cookie %q, which is no valid name or our own", name)
 		}
 		p.app.leftCookie(name)

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/sallyport-gateway/sallyport/headers"
 )
 
 // response is the application's answer on its way back: it cannot set our
@@ -36,7 +34,7 @@ func (v *visit) wrap(w http.ResponseWriter) http.ResponseWriter {
 // WriteHeader cleans the answer's headers, once, before they are sent.
 func (o *response) WriteHeader(status int) {
 	if status > 100 && status < 200 && status != http.StatusSwitchingProtocols && !o.v.answering {
-		headers.DropSetCookie(o.Header(), o.v.app.ownCookie)
+		o.v.app.ownCookies().DropSet(o.Header())
 	}
 	if !o.wrote && (status < 100 || status > 199 || status == http.StatusSwitchingProtocols) {
 		o.wrote = true
@@ -68,7 +66,7 @@ func (o *response) clean() {
 		return
 	}
 	h := o.Header()
-	headers.DropSetCookie(h, o.v.app.ownCookie)
+	o.v.app.ownCookies().DropSet(h)
 	if o.own != nil {
 		h["Set-Cookie"] = append(h["Set-Cookie"], o.own["Set-Cookie"]...)
 	}

@@ -218,31 +218,8 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// ownCookie reports whether a cookie name is the gateway's, on whatever port and scheme.
-func (a *App) ownCookie(name string) bool {
-	base := a.Session.Cookie
-	if name == "" || name[0] != '_' && name[0]|0x20 != base[0]|0x20 {
-		return false // almost every cookie of an application
-	}
-	if len(name) > 2 && name[0] == '_' {
-		for _, prefix := range [...]string{"__Host-", "__Secure-"} {
-			if hasPrefixFold(name, prefix) {
-				name = name[len(prefix):]
-				break
-			}
-		}
-	}
-	if !hasPrefixFold(name, base) {
-		return false
-	}
-	rest := name[len(base):]
-	return rest == "" || rest[0] == '-' || rest[0] == '.'
-}
-
-// hasPrefixFold is strings.HasPrefix that ignores case, quick for those that are equal.
-func hasPrefixFold(s, prefix string) bool {
-	return strings.HasPrefix(s, prefix) || len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
-}
+// ownCookies are the gateway's, on whatever port and scheme.
+func (a *App) ownCookies() headers.OwnCookies { return headers.OwnCookies(a.Session.Cookie) }
 
 // base runs once per request for the whole site: cookies, strict paths, strip,
 // /.identity/. It answers true when the request was served.
@@ -259,30 +236,27 @@ func (v *visit) base(asked original) (bool, error) {
 	met := v.app.stripper().Clean(r)
 	headers.CleanUpgrade(r.Header, met.Upgrade)
 	v.cookies = met.Cookie
-	v.findSession()
-	headers.CleanCookies(r.Header, v.cookies, v.app.ownCookie, v.rest[:]...)
+	v.app.ownCookies().Clean(r.Header, v.cookies, v.tryCookie, v.rest[:]...)
 	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
 		return true, v.portal()
 	}
 	return false, nil
 }
 
-// findSession tries every ticket the request shows: of several cookies with one
-// name the one that opens wins (B4).
-func (v *visit) findSession() {
-	for text := range headers.ScanCookie(v.cookies, v.place.cookie) {
-		if !v.cacheKey.Of(text) {
-			continue
-		}
-		s, err := v.app.loadSession(v.r.Context(), text, v.cacheKey, v.place.audience, v.now)
-		switch {
-		case err == nil:
-			v.ticket, v.session, v.problem = text, s, nil
-			return
-		case errors.Is(err, flowsession.ErrTicket):
-		case v.problem == nil || !gone(err):
-			v.problem = err
-		}
+// tryCookie looks for the session of a cookie of ours: of several with one name the
+// one that opens wins (B4).
+func (v *visit) tryCookie(pair string) {
+	text, ok := headers.CookieValue(pair, v.place.cookie)
+	if v.session != nil || !ok || !v.cacheKey.Of(text) {
+		return
+	}
+	s, err := v.app.loadSession(v.r.Context(), text, v.cacheKey, v.place.audience, v.now)
+	switch {
+	case err == nil:
+		v.ticket, v.session, v.problem = text, s, nil
+	case errors.Is(err, flowsession.ErrTicket):
+	case v.problem == nil || !gone(err):
+		v.problem = err
 	}
 }
 
