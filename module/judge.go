@@ -71,12 +71,14 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 	return nil
 }
 
-// remoteUser is {http.auth.user.id}: control characters never reach a log or a CGI variable.
+// remoteUser is {http.auth.user.id}: control characters never reach a log or a CGI
+// variable. It writes nothing into the visit: a replacer may be asked by several at once.
 func (p *Protect) remoteUser(v *visit) string {
 	if p.remote == nil {
 		return ""
 	}
-	values, _ := p.remote.Values(v.facts())
+	s := v.session
+	values, _ := p.remote.Values(&flows.Facts{Now: v.now, User: s.User, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings})
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return '_'
