@@ -71,12 +71,14 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 	return nil
 }
 
-// remoteUser is {http.auth.user.id}: control characters never reach a log or a CGI variable.
+// remoteUser is {http.auth.user.id}: control characters never reach a log or a CGI
+// variable. It writes nothing into the visit: a replacer may be asked by several at once.
 func (p *Protect) remoteUser(v *visit) string {
 	if p.remote == nil {
 		return ""
 	}
-	values, _ := p.remote.Values(&v.facts)
+	s := v.session
+	values, _ := p.remote.Values(&flows.Facts{Now: v.now, User: s.User, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings})
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return '_'
@@ -88,7 +90,8 @@ func (p *Protect) remoteUser(v *visit) string {
 // judge decides and acts. Everything the decision reads is in facts.
 func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v.w, v.r, v.answering = w, r, true
-	v.fillFacts()
+	v.known = nil
+	v.readPath(r)
 	over := v.session != nil && v.routeOver()
 	if v.session != nil && len(v.p.logouts) > 0 {
 		if served, err := v.appLogout(next, over); served {
@@ -96,25 +99,11 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 		}
 	}
 	if over {
-		v.facts.Session, v.facts.User = nil, nil
-		return v.decided(policy.Decide(&v.p.gate.gate, &v.facts), next, true)
+		f := v.facts()
+		f.Session, f.User = nil, nil
+		return v.decided(policy.Decide(&v.p.gate.gate, f), next, true)
 	}
 	return v.decided(v.decide(), next, false)
-}
-
-func (v *visit) fillFacts() {
-	r := v.r
-	v.readPath(r)
-	q, f := &v.request, &v.facts // field by field: a whole one would be made and then copied
-	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
-	q.IP, q.Peer, q.Header, q.Native, q.Body = v.ip, r.RemoteAddr, r.Header, v, nil
-	if v.p.gate != nil && v.p.readsBody {
-		q.Body = v.readBody
-	}
-	f.Request, f.Now, f.User, f.Evidence, f.Session, f.Readings = q, v.now, nil, nil, nil, nil
-	if s := v.session; s != nil {
-		f.User, f.Evidence, f.Session, f.Readings = s.User, s.Evidence, &s.Facts, s.Readings
-	}
 }
 
 // decided turns a Decision into what happens.
@@ -145,11 +134,7 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	if upgrade && !v.ownUpgrade() {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("upgrade from another origin"))
 	}
-	pre, err := v.prebuilt(live)
-	if err == nil {
-		err = v.p.plan.Inject(v.r.Header, pre, &v.facts, v.values[:]...)
-	}
-	if err != nil {
+	if err := v.inject(live); err != nil {
 		return v.refuse(http.StatusForbidden, flows.ReasonOf(err), "", "", err)
 	}
 	if !v.isPassive() {
@@ -174,6 +159,19 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	return v.pass(next, r)
 }
 
+// inject writes the headers of whom the request comes from.
+func (v *visit) inject(live *session.Live) error {
+	pre, err := v.prebuilt(live)
+	if err != nil {
+		return err
+	}
+	var f *flows.Facts
+	if v.p.plan.PerRequest() {
+		f = v.facts()
+	}
+	return v.p.plan.Inject(v.r.Header, pre, f, v.values[:]...)
+}
+
 // pass hands the request to the handlers behind us.
 func (v *visit) pass(next caddyhttp.Handler, r *http.Request) error {
 	v.answering = false
@@ -191,7 +189,7 @@ type preparedKey struct{ p *Protect }
 
 // prebuilt are the session's headers on this route, evaluated once.
 func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
-	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.p == v.p {
+	if pp := v.latest(live); pp != nil {
 		return pp.pre, nil
 	}
 	key := preparedKey{v.p}
@@ -201,7 +199,7 @@ func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
 			return pp.pre, nil
 		}
 	}
-	pre, err := v.p.plan.Build(&v.facts)
+	pre, err := v.p.plan.Build(v.facts())
 	if err != nil {
 		return pre, err
 	}
@@ -215,6 +213,15 @@ func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
 	live.Prepared.Store(key, pp)
 	live.Latest.Store(pp)
 	return pre, nil
+}
+
+// latest are the headers that the session's last request was given, if they are
+// of this route; nil if not.
+func (v *visit) latest(live *session.Live) *preparedFor {
+	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.p == v.p {
+		return pp
+	}
+	return nil
 }
 
 type preparedFor struct {
@@ -247,7 +254,7 @@ func (v *visit) routeLeft() (left time.Duration, limited bool) {
 	if !ok {
 		return 0, false
 	}
-	now := v.facts.Now
+	now := v.now
 	if v.p.life > 0 {
 		left, limited = done.Add(v.p.life).Sub(now), true
 	}
@@ -271,7 +278,7 @@ func (p *Protect) routeName() string { return p.Flow + " " + p.Source }
 
 func (v *visit) noteRoute(live *session.Live) {
 	if v.p.idle > 0 {
-		live.Routes.Store(v.p.routeName(), v.facts.Now)
+		live.Routes.Store(v.p.routeName(), v.now)
 	}
 }
 

@@ -266,10 +266,11 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	defer v.rescue()
 	if first {
-		if done, err := v.base(); done || err != nil {
+		asked := originalOf(r)
+		if done, err := v.base(asked); done || err != nil {
 			return err
 		}
-		gate, err := v.otherGate(r)
+		gate, err := v.otherGate(r, asked)
 		switch {
 		case err != nil:
 			return v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", err)
