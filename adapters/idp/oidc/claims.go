@@ -35,6 +35,9 @@ func (p *Provider) source(attr string) Claim {
 	if c, ok := p.Claims[attr]; ok {
 		return c
 	}
+	if c, ok := p.as.claims[attr]; ok {
+		return c
+	}
 	return usual[attr]
 }
 
@@ -79,8 +82,11 @@ func (p *Provider) user(subject string, claims map[string]any) (flows.User, erro
 func (p *Provider) email(claims map[string]any) string {
 	path := p.source("email").Path
 	mail, _ := at(claims, path).(string)
-	verified := path == "email" && (claims["email_verified"] == true || claims["email_verified"] == "true")
-	if !verified && !p.Trusts("email") {
+	vouched := emailVerified
+	if p.as.vouched != nil {
+		vouched = p.as.vouched
+	}
+	if !(path == "email" && vouched(claims)) && !p.Trusts("email") {
 		return ""
 	}
 	local, domain, ok := strings.Cut(mail, "@")
@@ -88,6 +94,10 @@ func (p *Provider) email(claims map[string]any) string {
 		return ""
 	}
 	return mail
+}
+
+func emailVerified(claims map[string]any) bool {
+	return claims["email_verified"] == true || claims["email_verified"] == "true"
 }
 
 // overage notices that the provider left the groups out because there are too
@@ -98,7 +108,7 @@ func (p *Provider) overage(claims map[string]any) error {
 	_, distributed := names[used]
 	has := claims["hasgroups"] == true || claims["hasgroups"] == "true"
 	if distributed || (has && used == "groups") {
-		return invalid(errors.New("group overage: the provider left out the groups because there are too many; limit them at the provider or map another claim"))
+		return flows.Refuse(flows.ReasonGroupsOverage, errors.New("the provider left out the groups because there are too many; limit them at the provider or map another claim"))
 	}
 	return nil
 }
@@ -151,6 +161,9 @@ func (p *Provider) methods(v any) []string {
 	var out []string
 	for _, m := range list {
 		to, ok := p.AMRMap[m]
+		if !ok {
+			to, ok = p.as.amr[m]
+		}
 		if !ok {
 			to = []string{m}
 		}
