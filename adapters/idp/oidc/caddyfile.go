@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // UnmarshalCaddyfile sets up the provider from Caddyfile tokens. The options
@@ -274,34 +276,8 @@ func amrOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
 
 // meant names the option that differs least from a misspelt one.
 func meant(word string, words map[string]option) string {
-	best, least := "", 3
-	for _, o := range slices.Sorted(maps.Keys(words)) {
-		if n := distance(word, o); n < least {
-			best, least = o, n
-		}
+	if best := flows.Nearest(word, slices.Sorted(maps.Keys(words))); best != "" {
+		return "; did you mean '" + best + "'?"
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean '" + best + "'?"
-}
-
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }

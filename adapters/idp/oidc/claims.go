@@ -3,6 +3,7 @@ package oidc
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -74,6 +75,17 @@ func (p *Provider) user(subject string, claims map[string]any) (flows.User, erro
 		}
 	}
 	return u, nil
+}
+
+// standard are the claims of a person that OIDC Core §5.1 names.
+var standard = []string{
+	"given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website", "email_verified",
+	"gender", "birthdate", "zoneinfo", "locale", "phone_number", "phone_number_verified", "address", "updated_at",
+}
+
+// Attributes are those that `claim` fills, and the standard's.
+func (p *Provider) Attributes() []string {
+	return slices.AppendSeq(slices.Clone(standard), maps.Keys(p.Claims))
 }
 
 // email is filled only where somebody vouches for it (I06): email_verified

@@ -140,6 +140,9 @@ func (p *Provider) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	if contains(strings.Fields(p.Prompt), "none") {
+		p.log.Warn("prompt none shows nobody a page: who is not signed in at the provider already cannot sign in", zap.String("issuer", p.issuer))
+	}
 	p.issuerURL = u
 	return p.acquire()
 }
@@ -271,4 +274,5 @@ var (
 	_ flows.BackchannelLogout  = (*Provider)(nil)
 	_ flows.FrontchannelLogout = (*Provider)(nil)
 	_ flows.Health             = (*Provider)(nil)
+	_ flows.AttributeLister    = (*Provider)(nil)
 )
