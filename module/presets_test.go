@@ -244,13 +244,20 @@ func TestPresetEntraSeveralTenants(t *testing.T) {
 // A guest is of the tenant that invited them: with the same checks, and out by scope.
 func TestPresetEntraGuest(t *testing.T) {
 	op := newEntra(t, tenantA)
-	g := start(t, preset(t, "entra", op, "tenant "+tenantA), groupSite)
+	site := strings.Replace(groupSite, "require /payroll/* `auth.acr == \"c1\"`", "require /payroll/* `!has(user.acct) || user.acct == 0`", 1)
+	g := start(t, preset(t, "entra", op, "tenant "+tenantA), site)
+	for _, acct := range []any{nil, 0} {
+		op.SetUser(entraUser(map[string]any{"acct": acct}))
+		landed(t, g.open(newBrowser(t), g.url("/payroll/x")), "/payroll/x", "")
+	}
 	op.SetUser(entraUser(map[string]any{
 		"sub": "guest-sub", "oid": "00000000-0000-0000-0000-00000000e5e5", "preferred_username": "mallory@fabrikam.com", "email": "alice@contoso.com",
 		"idp": "https://sts.windows.net/" + tenantB + "/", "acct": 1,
 	}))
-	p := g.open(newBrowser(t), g.url("/a"))
+	b := newBrowser(t)
+	p := g.open(b, g.url("/a"))
 	landed(t, p, "/a", "corp:guest-sub")
+	want(t, g.open(b, g.url("/payroll/x")), http.StatusForbidden)
 	if got := header(p.Body, "X-Email"); got != nil { // what somebody else's administrator typed
 		t.Errorf("X-Email: %q", got)
 	}
