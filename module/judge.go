@@ -26,7 +26,7 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 		if h.Own != "" {
 			d, ok := p.app.dialects[h.Own]
 			if !ok {
-				return fmt.Errorf("headers at %s: no dialect is called '%s'; there are: %s", h.Source, h.Own, strings.Join(orderOf(nil, p.app.dialects), ", "))
+				return fmt.Errorf("headers%s: no dialect is called '%s'; there are: %s", written(h.Source), h.Own, strings.Join(orderOf(nil, p.app.dialects), ", "))
 			}
 			dialects = append(dialects, d)
 			continue
@@ -34,22 +34,22 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 		if h.DialectRaw == nil {
 			own, err := headers.NewOwnHeader(h.Name, h.Value, h.HeaderOptions)
 			if err != nil {
-				return fmt.Errorf("header at %s: %w", h.Source, err)
+				return fmt.Errorf("header%s: %w", written(h.Source), err)
 			}
 			dialects = append(dialects, own)
-			p.attributes = append(p.attributes, own.Template.Attributes()...)
+			p.shows(h.Source, own.Template)
 			continue
 		}
 		m, err := ctx.LoadModule(h, "DialectRaw")
 		if err != nil {
-			return fmt.Errorf("headers at %s: %w", h.Source, err)
+			return fmt.Errorf("headers%s: %w", written(h.Source), err)
 		}
 		d, ok := m.(flows.Dialect)
 		if !ok {
-			return fmt.Errorf("headers at %s: %T is no dialect", h.Source, m)
+			return fmt.Errorf("headers%s: %T is no dialect", written(h.Source), m)
 		}
 		if err := p.provisionLeave(ctx, d); err != nil {
-			return fmt.Errorf("headers at %s: %w", h.Source, err)
+			return fmt.Errorf("headers%s: %w", written(h.Source), err)
 		}
 		dialects = append(dialects, d)
 	}
@@ -67,8 +67,16 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 	if p.remote, err = headers.ParseTemplate(p.RemoteUser); err != nil {
 		return fmt.Errorf("remote_user: %w", err)
 	}
-	p.attributes = append(p.attributes, p.remote.Attributes()...)
+	p.shows(p.Source, p.remote)
 	return nil
+}
+
+// shows notes the attributes that a template shows to the application.
+func (p *Protect) shows(source string, t *headers.Template) {
+	for _, n := range t.Attributes() {
+		p.attributes = append(p.attributes, n)
+		p.app.readsAttributes(source, []string{"user." + n})
+	}
 }
 
 // remoteUser is {http.auth.user.id}: control characters never reach a log or a CGI
@@ -124,12 +132,14 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 	if d.Err != nil {
 		v.app.log.Error("condition failed, denied", zap.String("source", d.Source), zap.Error(d.Err))
 	}
+	v.shown = v.session != nil && v.facts().Session != nil // to the access log
 	return v.refuse(http.StatusForbidden, d.Reason, d.Text, d.Source, d.Err)
 }
 
 // forward lets the request through as somebody.
 func (v *visit) forward(next caddyhttp.Handler) error {
 	live := session.LiveOf(v.session)
+	v.shown = true
 	upgrade := len(v.r.Header["Upgrade"]) > 0 || v.r.Method == http.MethodConnect
 	if upgrade && !v.ownUpgrade() {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("upgrade from another origin"))
@@ -144,7 +154,7 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	if len(v.p.callOuts) > 0 {
 		v.noteCallOuts(live)
 	}
-	v.shown, v.out.private = true, true
+	v.out.private = true
 	r := v.r
 	if upgrade { // hijacking clears deadlines; the proxied connection ends by its context
 		ctx, cancel := context.WithCancel(r.Context())
