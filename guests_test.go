@@ -306,7 +306,13 @@ func reference(t *testing.T, g guest) string {
 	t.Helper()
 	pkg := packageDoc(t, g.dir)
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(pkg.Doc))
+	sentence, base := pkg.Doc, builtOn(t, g)
+	for _, typ := range pkg.Types {
+		if base != "" && typ.Name == g.typ.Name() {
+			sentence = typ.Doc // the package's is about the other guest
+		}
+	}
+	fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(sentence))
 	fmt.Fprintf(&b, "\nModule `%s`", g.id)
 	if key := inlineKeys[g.kind]; key != "" {
 		fmt.Fprintf(&b, ", in JSON `\"%s\": \"%s\"`", key, g.name)
@@ -331,7 +337,22 @@ func reference(t *testing.T, g guest) string {
 	}
 	done := map[string]bool{}
 	fields(t, &b, g, pkg, g.typ.Name(), "## JSON", done)
+	if base != "" {
+		fmt.Fprintf(&b, "\nBeside these, the fields of [%s](%s.md#json).\n", base, base)
+	}
 	return b.String() + "\n"
+}
+
+// builtOn is the guest of the same package that this one embeds; mostly there is none.
+func builtOn(t *testing.T, g guest) string {
+	t.Helper()
+	for _, o := range guests(t) {
+		f, ok := g.typ.FieldByName(o.typ.Name())
+		if ok && f.Anonymous && o.dir == g.dir && f.Type == o.typ {
+			return o.name
+		}
+	}
+	return ""
 }
 
 func packageDoc(t *testing.T, dir string) *doc.Package {

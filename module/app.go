@@ -46,6 +46,7 @@ type state struct {
 	directories map[string]flows.Directory
 	policies    *policy.Env
 	dialects    map[string]*headers.Custom
+	read        map[string][]string // attributes that the configuration reads, and where
 	store       flows.Store
 	sessions    *flowsession.Manager
 	shared      lent
@@ -276,6 +277,13 @@ func (a *App) provisionPolicies(caddy.Context) error {
 		return err
 	}
 	a.policies = env
+	for _, name := range orderOf(nil, a.Policies) {
+		cond, err := env.Condition(flows.ConditionRef{Policy: name})
+		if err != nil {
+			return err
+		}
+		a.readsAttributes(cond.Source(), cond.Reads())
+	}
 	return nil
 }
 
@@ -302,6 +310,8 @@ func (a *App) Start() error {
 	})
 	a.warnByPassed()
 	a.warnUnreached()
+	a.warnDomain()
+	a.warnMisspelt()
 	return nil
 }
 

@@ -19,7 +19,7 @@ const maxBody = 64 << 10
 // portal serves /.identity/*, the gateway's own addresses on every host.
 func (v *visit) portal() error {
 	path := strings.TrimPrefix(v.r.URL.Path, "/.identity")
-	v.fillFacts()
+	v.readPath(v.r)
 	v.hurry()
 	name := ""
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
