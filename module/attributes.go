@@ -59,11 +59,16 @@ func (a *App) knownAttributes() []string {
 
 func produced(steps []flows.Step) (names []string) {
 	for _, s := range steps {
+		var given []string
 		if p, ok := s.(flows.Producer); ok {
-			for _, n := range p.Produces() {
-				if n, ok := strings.CutPrefix(n, "user."); ok {
-					names = append(names, n)
-				}
+			given = p.Produces()
+		}
+		if p, ok := s.(flows.Perhaps); ok {
+			given = append(given, p.MayProduce()...)
+		}
+		for _, n := range given {
+			if n, ok := strings.CutPrefix(n, "user."); ok {
+				names = append(names, n)
 			}
 		}
 		if r, ok := s.(flows.Reacher); ok && reachesFlow(r) {

@@ -92,13 +92,13 @@ func attributeOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
 	if len(args) != 2 && !list {
 		return d.Err("attribute takes an attribute and its name in the directory, and perhaps list")
 	}
-	if _, twice := p.Attributes[args[0]]; twice {
+	if _, twice := p.Mapped[args[0]]; twice {
 		return d.Errf("attribute %s is written twice", args[0])
 	}
-	if p.Attributes == nil {
-		p.Attributes = map[string]Attribute{}
+	if p.Mapped == nil {
+		p.Mapped = map[string]Attribute{}
 	}
-	p.Attributes[args[0]] = Attribute{args[1], list}
+	p.Mapped[args[0]] = Attribute{args[1], list}
 	if err := checkAttribute(args[0], args[1]); err != nil {
 		return d.WrapErr(err)
 	}

@@ -54,7 +54,7 @@ type Provider struct {
 	// be among them. Default: name is sAMAccountName, without it uid; display_name is
 	// displayName, without it cn; email is mail; groups is memberOf. Everything else
 	// keeps its name in the directory.
-	Attributes map[string]Attribute `json:"attributes,omitempty"`
+	Mapped map[string]Attribute `json:"attributes,omitempty"`
 	// Searches for the groups, in the place of memberOf.
 	Groups []GroupSearch `json:"groups,omitempty"`
 	// Groups of groups count, too; default: no. Active Directory is asked by its rule
@@ -158,6 +158,13 @@ func (p *Provider) Bind(r flows.Registry) error {
 	return nil
 }
 
+// Attributes are those a person may have, as far as the configuration knows; the
+// directory may send others.
+func (p *Provider) Attributes() []string {
+	return append(slices.Sorted(maps.Keys(p.Mapped)), "dn", "group_dns", "uid", "cn", "sn", "givenName", "displayName", "mail", "telephoneNumber", "title",
+		"department", "departmentNumber", "employeeNumber", "employeeID", "employeeType", "company", "manager", "o", "ou", "l", "sAMAccountName", "userPrincipalName")
+}
+
 // Warm watches the servers until ctx ends.
 func (p *Provider) Warm(ctx context.Context) { p.client.Watch(ctx) }
 
@@ -195,8 +202,8 @@ func (p *Provider) check() error {
 	if p.Subject != "" && !ldapconn.AttributeName(p.Subject) {
 		return fmt.Errorf("subject '%s' is no name of an attribute", p.Subject)
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.Attributes)) {
-		if err := checkAttribute(name, p.Attributes[name].From); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(p.Mapped)) {
+		if err := checkAttribute(name, p.Mapped[name].From); err != nil {
 			return err
 		}
 	}
@@ -263,6 +270,7 @@ var (
 	_ caddy.Provisioner      = (*Provider)(nil)
 	_ caddy.CleanerUpper     = (*Provider)(nil)
 	_ caddyfile.Unmarshaler  = (*Provider)(nil)
+	_ flows.AttributeLister  = (*Provider)(nil)
 	_ flows.Binder           = (*Provider)(nil)
 	_ flows.Health           = (*Provider)(nil)
 	_ flows.PasswordVerifier = (*Provider)(nil)

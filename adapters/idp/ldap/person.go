@@ -32,8 +32,8 @@ func (p *Provider) attributes() []string {
 		}
 	}
 	add(p.Subject)
-	for _, name := range slices.Sorted(maps.Keys(p.Attributes)) {
-		add(p.Attributes[name].From)
+	for _, name := range slices.Sorted(maps.Keys(p.Mapped)) {
+		add(p.Mapped[name].From)
 	}
 	for _, f := range p.groupQuery {
 		for _, n := range f.Names() {
@@ -86,7 +86,7 @@ func (p *Provider) person(e *ldap3.Entry) (u flows.User, err error) {
 		return u, err
 	}
 	u.DisplayName = first(e, p.from("display_name", "displayName"))
-	if _, mapped := p.Attributes["display_name"]; !mapped && u.DisplayName == "" {
+	if _, mapped := p.Mapped["display_name"]; !mapped && u.DisplayName == "" {
 		u.DisplayName = first(e, "cn")
 	}
 	if mail := first(e, p.from("email", "mail")); mail != "" {
@@ -107,7 +107,7 @@ func (p *Provider) person(e *ldap3.Entry) (u flows.User, err error) {
 		}
 	}
 	u.Attributes["dn"] = e.DN
-	for name, a := range p.Attributes {
+	for name, a := range p.Mapped {
 		if slices.Contains(mappable, name) {
 			continue
 		}
@@ -120,7 +120,7 @@ func (p *Provider) person(e *ldap3.Entry) (u flows.User, err error) {
 }
 
 func (p *Provider) from(name, usual string) string {
-	if a, ok := p.Attributes[name]; ok {
+	if a, ok := p.Mapped[name]; ok {
 		return a.From
 	}
 	return usual

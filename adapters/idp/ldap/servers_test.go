@@ -102,10 +102,13 @@ func two(t *testing.T) (one, other *ldaptest.Server, p *Provider) {
 	t.Helper()
 	one, other = start(t, alice()), start(t, alice())
 	p = provider(t, lines(one, "url "+other.URL()))
+	usual, alive := 300*time.Millisecond, 600*time.Millisecond
+	p.client.Patience(time.Minute, alive)
 	signIn(t, p, "alice", "alicepw")
 	if other.Dials.Load() > 0 {
 		t.Fatal("the second server is asked while the first answers")
 	}
+	p.client.Patience(usual, alive)
 	return one, other, p
 }
 
@@ -148,6 +151,7 @@ func TestC18SecondServer(t *testing.T) {
 func TestC18FrozenBeforeTheBind(t *testing.T) {
 	t.Parallel()
 	one, other, p := two(t)
+	p.client.Patience(time.Minute, 600*time.Millisecond)
 	thaw := make(chan struct{})
 	defer close(thaw)
 	one.OnBind = func(dn, _ string) *ldaptest.Answer {
@@ -178,6 +182,7 @@ func TestC18FrozenBeforeTheBind(t *testing.T) {
 func TestSlowBindIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	one, other, p := two(t)
+	p.client.Patience(time.Minute, time.Minute)
 	hold := make(chan struct{})
 	one.OnBind = func(dn, _ string) *ldaptest.Answer {
 		if strings.HasPrefix(dn, "uid=alice") {

@@ -69,7 +69,7 @@ func (s *server) bindAs(ctx context.Context, dn, password string) (Verdict, erro
 	}
 	frozen := make(chan struct{})
 	go func() {
-		if s.answers(ctx, aliveWithin, false) != nil {
+		if s.answers(ctx, s.client.alive, false) != nil {
 			close(frozen)
 		}
 	}()

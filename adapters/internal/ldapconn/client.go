@@ -43,6 +43,8 @@ type Client struct {
 	now          func() time.Time
 	binds        chan struct{}
 	closed       atomic.Bool
+	// hedge and alive are hedgeAfter and aliveWithin.
+	hedge, alive time.Duration
 }
 
 // New makes a client of a checked Connection; resolve replaces placeholders.
@@ -54,7 +56,7 @@ func New(c *Connection, resolve func(name, raw string) (string, error), log *zap
 	if err != nil {
 		return nil, err
 	}
-	cl := &Client{startTLS: c.StartTLS, tls: conf, log: log, now: func() time.Time { return time.Time{} }, binds: make(chan struct{}, bindsAtOnce)}
+	cl := &Client{startTLS: c.StartTLS, tls: conf, log: log, now: func() time.Time { return time.Time{} }, binds: make(chan struct{}, bindsAtOnce), hedge: hedgeAfter, alive: aliveWithin}
 	if cl.dn, err = resolve("bind_dn", c.BindDN); err != nil {
 		return nil, err
 	}
@@ -76,6 +78,11 @@ func New(c *Connection, resolve func(name, raw string) (string, error), log *zap
 
 // Clock lends the time, by which connections grow old.
 func (c *Client) Clock(now func() time.Time) { c.now = now }
+
+// Patience changes how long a search is waited for before the next server is asked
+// beside it, and how long a slow server has to show that it is alive: for tests,
+// which share their machine.
+func (c *Client) Patience(search, alive time.Duration) { c.hedge, c.alive = search, alive }
 
 // Close lets go of idle connections; calls under way go on (I17).
 func (c *Client) Close() {
@@ -152,7 +159,7 @@ func ask[T any](ctx context.Context, c *Client, limit time.Duration, do func(l *
 		}()
 	}
 	launch()
-	patience := time.NewTimer(hedgeAfter)
+	patience := time.NewTimer(c.hedge)
 	defer patience.Stop()
 	var last error
 	for {
@@ -168,17 +175,17 @@ func ask[T any](ctx context.Context, c *Client, limit time.Duration, do func(l *
 			}
 			if next < len(order) {
 				launch()
-				patience.Reset(hedgeAfter)
+				patience.Reset(c.hedge)
 			} else if waiting == 0 {
 				return value, nil, fmt.Errorf("%w: %w", flows.ErrUnavailable, last)
 			}
 		case <-beats:
-			patience.Reset(hedgeAfter)
+			patience.Reset(c.hedge)
 		case <-patience.C:
 			if next < len(order) {
 				go order[next-1].suspect(context.WithoutCancel(ctx))
 				launch()
-				patience.Reset(hedgeAfter)
+				patience.Reset(c.hedge)
 			}
 		case <-ctx.Done():
 			return value, nil, fmt.Errorf("%w: %w", flows.ErrUnavailable, ctx.Err())

@@ -250,7 +250,7 @@ func (s *server) probe(ctx context.Context) {
 
 // suspect looks whether a server that lets somebody wait is slow or frozen.
 func (s *server) suspect(ctx context.Context) {
-	if err := s.answers(ctx, aliveWithin, false); err != nil && ctx.Err() == nil {
+	if err := s.answers(ctx, s.client.alive, false); err != nil && ctx.Err() == nil {
 		s.down(errFrozen)
 	}
 }
