@@ -28,6 +28,7 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 			if !ok {
 				return fmt.Errorf("headers at %s: no dialect is called '%s'; there are: %s", h.Source, h.Own, strings.Join(orderOf(nil, p.app.dialects), ", "))
 			}
+			p.shows(d)
 			dialects = append(dialects, d)
 			continue
 		}
@@ -51,6 +52,10 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 		if err := p.provisionLeave(ctx, d); err != nil {
 			return fmt.Errorf("headers at %s: %w", h.Source, err)
 		}
+		if err := p.app.mayAssert(d); err != nil {
+			return fmt.Errorf("headers at %s: %w", h.Source, err)
+		}
+		p.shows(d)
 		dialects = append(dialects, d)
 	}
 	plan, err := headers.NewPlan(dialects...)
@@ -146,6 +151,9 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("upgrade from another origin"))
 	}
 	pre, err := v.prebuilt(live)
+	if errors.Is(err, flows.ErrUnavailable) {
+		return v.unavailable(err)
+	}
 	if err == nil {
 		err = v.p.plan.Inject(v.r.Header, pre, &v.facts, v.values[:]...)
 	}
@@ -187,38 +195,52 @@ func (v *visit) ownUpgrade() bool {
 	return o == "" || strings.EqualFold(o, v.place.origin)
 }
 
-type preparedKey struct{ p *Protect }
+type preparedKey struct {
+	p *Protect
+	// origin is that of the request where the headers hold a token: it names who
+	// signs, and one protect may have several hosts.
+	origin string
+}
 
-// prebuilt are the session's headers on this route, evaluated once.
+// prebuilt are the session's headers on this route, evaluated once, or for as long
+// as a token in them is good.
 func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
-	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.p == v.p {
+	key := preparedKey{p: v.p}
+	if v.p.plan.Asserts() {
+		key.origin = v.place.origin
+	}
+	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.key == key && pp.pre.Good(v.now) {
 		return pp.pre, nil
 	}
-	key := preparedKey{v.p}
 	if got, ok := live.Prepared.Load(key); ok {
-		if pp := got.(*preparedFor); pp.session == v.session {
+		if pp := got.(*preparedFor); pp.session == v.session && pp.pre.Good(v.now) {
 			live.Latest.Store(pp)
 			return pp.pre, nil
 		}
 	}
-	pre, err := v.p.plan.Build(&v.facts)
+	pre, err := v.build()
 	if err != nil {
 		return pre, err
 	}
-	live.Prepared.Range(func(k, _ any) bool { // those of older configs
-		if k.(preparedKey).p.app != v.app {
+	n := 0
+	live.Prepared.Range(func(k, got any) bool { // those of older configs, and tokens that ran out
+		pre := &got.(*preparedFor).pre
+		if n++; k.(preparedKey).p.app != v.app || !pre.Good(v.now) || n > maxPrepared {
 			live.Prepared.Delete(k)
 		}
 		return true
 	})
-	pp := &preparedFor{v.p, v.session, pre}
+	pp := &preparedFor{key, v.session, pre}
 	live.Prepared.Store(key, pp)
 	live.Latest.Store(pp)
 	return pre, nil
 }
 
+// maxPrepared bounds what one session keeps: below a `domain` it may come by any host.
+const maxPrepared = 64
+
 type preparedFor struct {
-	p       *Protect
+	key     preparedKey
 	session *flowsession.Session
 	pre     headers.Prebuilt
 }
