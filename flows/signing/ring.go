@@ -20,15 +20,25 @@ func periodOf(t time.Time) int64 { return t.Unix() / int64(Period/time.Second) }
 func startOf(period int64) time.Time { return time.Unix(period*int64(Period/time.Second), 0) }
 
 // signing is the newest key that verifiers had the time to learn of; where none is,
-// as at the very beginning, the oldest.
+// as at the very beginning, the oldest that is not over.
 func (r *ring) signing(now time.Time) *key {
+	oldest := r.keys[len(r.keys)-1]
 	for i := len(r.keys) - 1; i >= 0; i-- {
-		if k := r.keys[i]; !now.Before(k.begins()) {
+		k := r.keys[i]
+		if !now.Before(k.over()) {
+			break
+		}
+		if !now.Before(k.begins()) {
 			return k
 		}
+		oldest = k
 	}
-	return r.keys[0]
+	return oldest
 }
+
+// over is when a key signs nothing any more, whatever became of its successor: so it
+// is still published, as the last but one, when its last token ends.
+func (k *key) over() time.Time { return startOf(k.period + 2).Add(Lead) }
 
 // begins is when a key takes over from the one before it.
 func (k *key) begins() time.Time {
@@ -83,8 +93,7 @@ func (k *Keys) ring(ctx context.Context, i int) (*ring, error) {
 func (r *ring) fresh(now time.Time) bool { return r != nil && now.Before(r.again) }
 
 // load asks for the keys of the two last periods, the present and, when it is near,
-// the next. Those of the past are never made: they signed, if there are any. The
-// last but one goes on signing where its successor was made late.
+// the next. Those of the past are never made: they signed, if there are any.
 func (k *Keys) load(ctx context.Context, algorithm string, used bool, now time.Time) (*ring, error) {
 	period := periodOf(now)
 	next := startOf(period + 1)
