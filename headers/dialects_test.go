@@ -497,6 +497,42 @@ func minimal(name string, lines ...string) string {
 	return name + " {\n\t" + strings.Join(lines, "\n\t") + "\n}"
 }
 
+// TestI26TokensAreShownAsKindAndLength: who lists what would be sent cannot send it.
+func TestI26TokensAreShownAsKindAndLength(t *testing.T) {
+	t.Parallel()
+	for block, plain := range map[string]int{"assertion": 0, "iap": 2, "alb": 1, "cf_access": 1} {
+		d, _, err := load(t, block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := headers.NewPlan(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pre, err := p.Build(readFacts(t, "full"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, shown := http.Header{}, 0
+		pre.Inject(sent)
+		for _, f := range pre.Fields() {
+			switch value := sent[f.Name][0]; {
+			case strings.HasPrefix(value, "eyJ") && f.Value == fmt.Sprintf("JWT, %d bytes", len(value)):
+			case f.Value == value:
+				shown++
+			default:
+				t.Errorf("%s: %s is shown as %q", block, f.Name, f.Value)
+			}
+		}
+		if shown != plain || len(sent) != plain+1 {
+			t.Errorf("%s: %d of %d headers are shown", block, shown, len(sent))
+		}
+		if !pre.Good(factsNow.Add(29*time.Second)) || pre.Good(factsNow.Add(31*time.Second)) {
+			t.Errorf("%s: a token of a minute is not made anew after half of one", block)
+		}
+	}
+}
+
 func TestDialectErrors(t *testing.T) {
 	t.Parallel()
 	for _, name := range dialectNames {
