@@ -334,6 +334,14 @@ func TestDialectGoldensAreComplete(t *testing.T) {
 			}
 		}
 	}
+	_, _, err = load(t, "assertion {\n nosuch on\n}")
+	_, words, _ := strings.Cut(err.Error(), "there are: ")
+	words, _, _ = strings.Cut(words, ", at Testfile")
+	for _, word := range append(strings.Split(words, ", "), "algorithm ES256", "algorithm RS256", "algorithm EdDSA") {
+		if !seen["assertion "+word] {
+			t.Errorf("no golden for assertion %s", word)
+		}
+	}
 }
 
 var dialectNames = []string{
@@ -557,6 +565,14 @@ func TestDialectErrors(t *testing.T) {
 		}
 	}
 	for _, tc := range []struct{ block, want string }{
+		{"assertion X-A X-B", "assertion takes one argument, the name of its header; 'X-B' is a second one"},
+		{"assertion {\n nosuch\n}", "unknown option 'nosuch' of assertion; there are: audience, issuer, ttl, claim, algorithm, without, max"},
+		{"assertion {\n algorithm none\n}", "algorithm: there is no 'none'; there are: ES256, RS256, EdDSA"},
+		{"iap {\n namespace \"a b\"\n}", "namespace must be printable ASCII without blanks"},
+		{"iap {\n id {user.key}\n}", "id: '{user.key}' is no attribute"},
+		{"alb {\n identity\n}", "identity takes exactly one argument, got 0"},
+		{"alb {\n signer a b\n}", "signer takes exactly one argument, got 2"},
+		{"cf_access {\n ttl 0s\n}", "ttl must be between 1s and 24h"},
 		{"siteminder {\n legacy_variables maybe\n}", "legacy_variables must be on or off, got 'maybe'"},
 		{"siteminder {\n legacy_variables\n}", "legacy_variables takes exactly one argument, got 0"},
 		{"siteminder {\n groups on off\n}", "groups takes exactly one argument, got 2"},

@@ -210,3 +210,19 @@ func TestAccessTokenAsCloudflareSaysToVerifyIt(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// An operator's own dialect on the base of one with a token has the token, its keys
+// and its address.
+func TestOwnDialectWithAToken(t *testing.T) {
+	g := start(t, people(t)+"dialect corp iap {\nheader X-Corp {user.name}\nheader X-Goog-Authenticated-User-Email {user.email}\n}\n", "protect {\nheaders corp\n}\nreverse_proxy {APP}")
+	b := g.signedIn("/a", "alice", "alicepw")
+	head := g.open(b, g.url("/a")).Body
+	if got := header(head, "X-Goog-Authenticated-User-Email"); len(got) != 1 || got[0] != "alice@example.test" {
+		t.Errorf("the operator's own header: %q", got)
+	}
+	token := tokenIn(t, head, "X-Goog-IAP-JWT-Assertion")
+	(&app{g: g, issuer: "https://cloud.google.com/iap", audience: g.origin(), alg: "ES256", now: time.Now}).must(t, token)
+	if !strings.Contains(g.fetch(t, "/.identity/iap/verify/public_key"), joseOf(token)["kid"].(string)) {
+		t.Error("its keys are not where its verifiers look")
+	}
+}
