@@ -441,7 +441,7 @@ func fields(t *testing.T, b *strings.Builder, g guest, pkg *doc.Package, name, t
 }
 
 // shared are structs of flows that guests embed.
-var shared = []string{"HeaderOptions", "Mapping", "Leaving"}
+var shared = []string{"Asserting", "HeaderOptions", "Mapping", "Leaving"}
 
 func jsonKey(f *ast.Field) string {
 	if f.Tag == nil || len(f.Names) == 0 {
