@@ -42,7 +42,7 @@ type facts struct {
 
 // judge reads a verified assertion and checks everything that it says about
 // itself (SAML Core §2, Profiles §4.1.4.3). el is what the signature covers.
-func (m *message) judge(el *etree.Element) (*facts, error) {
+func (m *reception) judge(el *etree.Element) (*facts, error) {
 	if err := anatomy(el); err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func parts(el *etree.Element, most map[string]int) error {
 	return nil
 }
 
-func (m *message) subject(el *etree.Element, a *samllib.Assertion, f *facts) error {
+func (m *reception) subject(el *etree.Element, a *samllib.Assertion, f *facts) error {
 	if a.Subject == nil {
 		return errors.New("assertion without Subject")
 	}
@@ -157,7 +157,7 @@ func (m *message) subject(el *etree.Element, a *samllib.Assertion, f *facts) err
 
 // confirmation wants a bearer confirmation that fits in everything; the others
 // are for other ways to show an assertion (Profiles §4.1.4.2).
-func (m *message) confirmation(_ *etree.Element, a *samllib.Assertion, f *facts) error {
+func (m *reception) confirmation(_ *etree.Element, a *samllib.Assertion, f *facts) error {
 	problem := errors.New("no bearer SubjectConfirmation")
 	for _, c := range a.Subject.SubjectConfirmations {
 		if c.Method != bearer {
@@ -194,7 +194,7 @@ func (f *facts) until(t time.Time) {
 
 // conditions: valid now, and for us. Several AudienceRestrictions hold together,
 // the audiences in one are alternatives (Core §2.5.1.4).
-func (m *message) conditions(el *etree.Element, a *samllib.Assertion, f *facts) error {
+func (m *reception) conditions(el *etree.Element, a *samllib.Assertion, f *facts) error {
 	c := a.Conditions
 	switch {
 	case c == nil:
@@ -230,7 +230,7 @@ func (m *message) conditions(el *etree.Element, a *samllib.Assertion, f *facts) 
 }
 
 // statement reads how and when the person signed in.
-func (m *message) statement(_ *etree.Element, a *samllib.Assertion, f *facts) error {
+func (m *reception) statement(_ *etree.Element, a *samllib.Assertion, f *facts) error {
 	if len(a.AuthnStatements) == 0 {
 		return errors.New("assertion without AuthnStatement")
 	}

@@ -257,7 +257,7 @@ func (s *scanner) attributes(attrs []xml.Attr, element string) error {
 			if err != nil {
 				return err
 			}
-			if strings.EqualFold(a.Name.Local, "id") || reads(element) && uri != nsXSI && uri != nsXML && ours[a.Name.Local] {
+			if strings.EqualFold(a.Name.Local, "id") || reads(element) && uri != nsXSI && uri != nsXML && deciding[a.Name.Local] {
 				return fmt.Errorf("attribute %s in a namespace", clip(a.Name.Local, 40))
 			}
 			continue
@@ -294,8 +294,8 @@ func reads(uri string) bool {
 	return false
 }
 
-// ours are the attributes that decide something in the namespaces we read.
-var ours = map[string]bool{
+// deciding are the attributes that decide something in the namespaces we read.
+var deciding = map[string]bool{
 	"Algorithm": true, "URI": true, "PrefixList": true, "Type": true, "Version": true, "IssueInstant": true,
 	"Destination": true, "InResponseTo": true, "Recipient": true, "Method": true, "NotBefore": true, "NotOnOrAfter": true,
 	"Name": true, "NameFormat": true, "FriendlyName": true, "Value": true, "Format": true, "NameQualifier": true,

@@ -98,7 +98,7 @@ func (s *SAML) facts(ctx context.Context, c flows.Callback) (f *facts, err error
 	if err != nil {
 		return nil, invalid(err)
 	}
-	m := message{s: s, peer: p, acs: c.URL, entity: s.entityID(baseOf(c.URL)), now: s.now(), skew: s.skew()}
+	m := reception{s: s, peer: p, acs: c.URL, entity: s.entityID(baseOf(c.URL)), now: s.now(), skew: s.skew()}
 	el, err := m.assertion(ctx, doc)
 	if err != nil {
 		return nil, refusal(err)
@@ -150,11 +150,11 @@ func postedMessage(c flows.Callback, name string) ([]byte, error) {
 	return raw, nil
 }
 
-// name makes the expanded name of an element.
-func name(ns, tag string) xml.Name { return xml.Name{Space: ns, Local: tag} }
+// expanded makes the expanded name of an element.
+func expanded(ns, tag string) xml.Name { return xml.Name{Space: ns, Local: tag} }
 
 // assertion finds the one verified assertion of a Response.
-func (m *message) assertion(ctx context.Context, doc *document) (*etree.Element, error) {
+func (m *reception) assertion(ctx context.Context, doc *document) (*etree.Element, error) {
 	if !is(doc.root, nsSAMLP, "Response") {
 		return nil, fmt.Errorf("a %s where a Response is expected", clip(doc.root.Tag, 40))
 	}
@@ -187,7 +187,7 @@ func (m *message) assertion(ctx context.Context, doc *document) (*etree.Element,
 }
 
 // opened decrypts the assertion of a Response.
-func (m *message) opened(ctx context.Context, response *etree.Element, vouched bool) (*etree.Element, error) {
+func (m *reception) opened(ctx context.Context, response *etree.Element, vouched bool) (*etree.Element, error) {
 	el, err := only(response, nsSAML, "EncryptedAssertion")
 	if err != nil {
 		return nil, err
@@ -208,14 +208,14 @@ func (m *message) opened(ctx context.Context, response *etree.Element, vouched b
 // signatures: what nobody looks for hides nowhere (XSW).
 func loneChild(doc *document) (*etree.Element, error) {
 	kids := append(children(doc.root, nsSAML, "Assertion"), children(doc.root, nsSAML, "EncryptedAssertion")...)
-	total := doc.count[name(nsSAML, "Assertion")] + doc.count[name(nsSAML, "EncryptedAssertion")]
+	total := doc.count[expanded(nsSAML, "Assertion")] + doc.count[expanded(nsSAML, "EncryptedAssertion")]
 	if total > 1 {
 		return nil, fmt.Errorf("%d assertions in one answer", total)
 	}
 	if total != len(kids) {
 		return nil, errors.New("an assertion in the wrong place")
 	}
-	if doc.count[name(nsSAMLP, "Response")] != 1 {
+	if doc.count[expanded(nsSAMLP, "Response")] != 1 {
 		return nil, errors.New("a Response inside of a Response")
 	}
 	places := []*etree.Element{doc.root}
@@ -234,7 +234,7 @@ func loneAssertion(doc *document) error {
 	if !is(doc.root, nsSAML, "Assertion") {
 		return errors.New("no assertion")
 	}
-	if doc.count[name(nsSAML, "Assertion")] != 1 || doc.count[name(nsSAML, "EncryptedAssertion")] != 0 || doc.count[name(nsSAMLP, "Response")] != 0 {
+	if doc.count[expanded(nsSAML, "Assertion")] != 1 || doc.count[expanded(nsSAML, "EncryptedAssertion")] != 0 || doc.count[expanded(nsSAMLP, "Response")] != 0 {
 		return errors.New("something else inside of the assertion")
 	}
 	return signaturesIn(doc, []*etree.Element{doc.root})
@@ -251,9 +251,9 @@ func signaturesIn(doc *document, places []*etree.Element) error {
 		n += own
 	}
 	switch {
-	case n != doc.count[name(nsDsig, "Signature")], n != doc.count[name(nsDsig, "SignedInfo")]:
+	case n != doc.count[expanded(nsDsig, "Signature")], n != doc.count[expanded(nsDsig, "SignedInfo")]:
 		return errors.New("a signature in the wrong place")
-	case doc.count[name(nsDsig, "Object")] != 0:
+	case doc.count[expanded(nsDsig, "Object")] != 0:
 		return errors.New("a signature with an Object")
 	}
 	return nil

@@ -15,8 +15,8 @@ import (
 // posts it as soon as it has it.
 const issueDelay = 90 * time.Second
 
-// message is what an answer is judged by.
-type message struct {
+// reception is what an answer is judged by.
+type reception struct {
 	s    *SAML
 	peer *idp
 	// acs is where it came to, entity our name there.
@@ -29,7 +29,7 @@ type message struct {
 
 // header judges the Response around the assertion (SAML Core §3.2.2, Profiles §4.1.4.2).
 // Not signed it may be anybody's, and is held to the same.
-func (m *message) header(el *etree.Element, signed bool) error {
+func (m *reception) header(el *etree.Element, signed bool) error {
 	if err := m.common(el); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (m *message) header(el *etree.Element, signed bool) error {
 }
 
 // common judges what messages and assertions have in common: Version, ID and age.
-func (m *message) common(el *etree.Element) error {
+func (m *reception) common(el *etree.Element) error {
 	if v := attrOf(el, "Version"); v != "2.0" {
 		return fmt.Errorf("%s of version %q", el.Tag, clip(v, 10))
 	}
@@ -85,7 +85,7 @@ func instant(el *etree.Element, name string) (time.Time, error) {
 }
 
 // issuer: who speaks is the provider whose metadata we have (S9).
-func (m *message) issuer(el *etree.Element) error {
+func (m *reception) issuer(el *etree.Element) error {
 	iss, err := only(el, nsSAML, "Issuer")
 	if err != nil {
 		return err
