@@ -236,7 +236,7 @@ func candidates(d *descriptor, until time.Time, cache time.Duration) ([]candidat
 // what an element says itself (SAML Metadata §2.3.1: the smaller one counts).
 func narrower(until time.Time, cache time.Duration, validUntil, cacheDuration string) (time.Time, time.Duration, error) {
 	if validUntil != "" {
-		t, err := instant(validUntil)
+		t, err := dateTime(validUntil)
 		if err != nil {
 			return until, cache, fmt.Errorf("validUntil '%s' is no time", tame(validUntil, 60))
 		}
@@ -254,8 +254,8 @@ func narrower(until time.Time, cache time.Duration, validUntil, cacheDuration st
 	return until, cache, nil
 }
 
-// instant reads an xs:dateTime; without a zone it is UTC (SAML Core §1.3.3).
-func instant(s string) (time.Time, error) {
+// dateTime reads an xs:dateTime; without a zone it is UTC (SAML Core §1.3.3).
+func dateTime(s string) (time.Time, error) {
 	s = strings.TrimSpace(s)
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t.UTC(), nil

@@ -59,9 +59,9 @@ func (s *SAML) user(f *facts) (flows.User, error) {
 // only, so it never is a name that others know (I04).
 func (s *SAML) identify(u *flows.User, f *facts) error {
 	var err error
-	if s.Subject != "" {
-		if u.Subject, err = one(f.Attributes, "subject", s.Subject); err == nil && u.Subject == "" {
-			err = invalidf("the provider did not send %q, which is the subject", s.Subject)
+	if called := s.Attributes["subject"]; called != "" {
+		if u.Subject, err = one(f.Attributes, "subject", called); err == nil && u.Subject == "" {
+			err = invalidf("the provider did not send %q, which is the subject", called)
 		}
 	} else {
 		u.Subject, err = f.named()

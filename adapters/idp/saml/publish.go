@@ -18,6 +18,7 @@ var encryptions = []string{
 	"http://www.w3.org/2009/xmlenc11#aes128-gcm",
 	"http://www.w3.org/2001/04/xmlenc#aes256-cbc",
 	"http://www.w3.org/2001/04/xmlenc#aes128-cbc",
+	"http://www.w3.org/2009/xmlenc11#rsa-oaep",
 	"http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p",
 }
 
