@@ -18,6 +18,7 @@ import (
 //	    key            <pem>
 //	    certificate    <pem>
 //	    attribute      <attribute> <saml name or friendly name>
+//	    subject        <saml name or friendly name>
 //	    name_id_format <format>
 //	    authn_context  <class>...
 //	    force_authn    on|off
@@ -86,6 +87,7 @@ var options = map[string]option{
 	"key":            pemOption(func(r *reading) *[]string { return &r.keys }),
 	"certificate":    pemOption(func(r *reading) *[]string { return &r.certificates }),
 	"attribute":      attributeOption,
+	"subject":        oneText(func(r *reading) *string { return &r.Subject }, anyText),
 	"name_id_format": oneText(func(r *reading) *string { return &r.NameIDFormat }, oneWord),
 	"authn_context":  contextOption,
 	"force_authn":    onOff(func(r *reading) *bool { return &r.ForceAuthn }),
@@ -109,6 +111,8 @@ func oneText(field func(*reading) *string, check func(string) error) option {
 		return nil
 	}
 }
+
+func anyText(string) error { return nil }
 
 func metadataOption(r *reading, d *caddyfile.Dispenser, args []string) error {
 	return oneText(func(r *reading) *string { return &r.Metadata }, checkSource)(r, d, args)

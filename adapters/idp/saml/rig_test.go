@@ -199,7 +199,7 @@ func (r *rig) guest(edit func(*SAML)) *SAML {
 	return s
 }
 
-func provision(t *testing.T, s *SAML) {
+func provision(t testing.TB, s *SAML) {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(func() {
