@@ -50,7 +50,7 @@ func (s *SAML) describe(keys []spKey, base string) *etree.Element {
 	el.CreateAttr("xmlns:ds", "http://www.w3.org/2000/09/xmldsig#")
 	el.CreateAttr("entityID", s.entityID(base))
 	sp := el.CreateElement("md:SPSSODescriptor")
-	sp.CreateAttr("protocolSupportEnumeration", protocolNS)
+	sp.CreateAttr("protocolSupportEnumeration", nsSAMLP)
 	sp.CreateAttr("AuthnRequestsSigned", strconv.FormatBool(s.signs()))
 	sp.CreateAttr("WantAssertionsSigned", "true")
 	for _, use := range []string{"signing", "encryption"} {

@@ -40,8 +40,8 @@ type SAML struct {
 	// Default: one is made once and kept sealed in the store.
 	Keys []KeyPair `json:"keys,omitempty"`
 	// Attributes fill attributes from the identity provider's, by attribute: its Name
-	// or its FriendlyName. Default: the usual ones by their usual names; subject and
-	// name are the NameID.
+	// or its FriendlyName. Default: the usual ones by their usual names; the name is
+	// the NameID.
 	Attributes map[string]string `json:"attributes,omitempty"`
 	// NameIDFormat asked for; default: none is, the identity provider chooses.
 	NameIDFormat string `json:"name_id_format,omitempty"`
@@ -191,7 +191,7 @@ func oneWord(v string) error {
 }
 
 // mappable are the reserved attributes that a provider's may fill.
-var mappable = []string{"subject", "name", "display_name", "email", "groups"}
+var mappable = []string{"name", "display_name", "email", "groups"}
 
 // checkAttribute refuses what the engine makes itself.
 func checkAttribute(attribute, name string) error {
