@@ -111,6 +111,7 @@ func bombs() []Case {
 		inside("many-attributes", "an element with more than", "<x "+numbered(`a%d="" `, 5000)+"></x>"),
 		inside("many-namespaces", "an element with more than", "<x"+spaces(5000)+"></x>"),
 		inside("many-namespaces-nested", "namespace declarations in force", strings.Repeat("<x"+spaces(10)+">", 10)+strings.Repeat("</x>", 10)),
+		inside("long-namespace", "a namespace of more than", `<x xmlns:y="urn:`+strings.Repeat("y", 50000)+`">`+strings.Repeat("<y:z/>", 9000)+"</x>"),
 		inside("long-name", "a malformed name", "<"+strings.Repeat("x", 100000)+"/>"),
 		after("trailing-document", "a second root element", func(x string) string { return x + x }),
 		after("trailing-element", "a second root element", func(x string) string { return x + "<x></x>" }),
