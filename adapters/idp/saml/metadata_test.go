@@ -353,6 +353,10 @@ func TestMetadataAgain(t *testing.T) {
 	if n := r.place.count() - before; n != 0 {
 		t.Errorf("%d fetches", n)
 	}
+	r.reg.Forward(time.Minute)
+	if r.s.again(t.Context(), m) != nil || r.place.count() != before+1 || r.peer() != m {
+		t.Error("a document that says the same is taken for a newer one")
+	}
 	if r.s.again(t.Context(), old) != m {
 		t.Error("who holds the old one is not given the newer one")
 	}

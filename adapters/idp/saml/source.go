@@ -158,7 +158,10 @@ func (s *source) fetch(ctx context.Context, f *flight) {
 	defer s.mu.Unlock()
 	s.seen = saw
 	if s.err = err; err == nil { // a bad document never replaces a good one
-		s.good, s.at = m, s.now()
+		s.at = s.now()
+		if s.good == nil || !s.good.says(m) { // who looks for news finds the old one
+			s.good = m
+		}
 	}
 	f.err, s.flight = err, nil
 	close(f.done)
