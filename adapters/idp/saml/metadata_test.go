@@ -395,3 +395,18 @@ func FuzzMetadata(f *testing.F) {
 		}
 	})
 }
+
+// Loading a configuration asks nobody, writes nothing and makes no key (I17).
+func TestI17LoadingAsksNobody(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, description{})
+	reg := flowstest.NewRegistry()
+	s := &SAML{Metadata: p.URL + "/metadata"}
+	provision(t, s)
+	if err := s.Bind(reg); err != nil {
+		t.Fatal(err)
+	}
+	if p.count() != 0 || reg.VaultOf("saml").Writes() != 0 {
+		t.Errorf("asked %d times, wrote %d times", p.count(), reg.VaultOf("saml").Writes())
+	}
+}
