@@ -1,12 +1,14 @@
 package saml
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -260,6 +262,34 @@ func TestS13PanicIsARefusal(t *testing.T) {
 	refused(t, err, flows.ReasonInvalidAnswer, "the message could not be read")
 	d.s.now = now
 	d.mustAnswer(nil)
+}
+
+// As many messages are read at once as there are processors: memory for each is
+// not a stranger's to multiply (S5).
+func TestS05ReadInTurn(t *testing.T) {
+	d := newDuo(t, nil)
+	d.mustAnswer(nil) // the metadata is at hand
+	r, _ := d.begin()
+	form := d.idp.Respond(r).Form()
+	for range cap(desks()) {
+		desks() <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := d.s.Receive(ctx, posted(form))
+	for range cap(desks()) {
+		<-desks()
+	}
+	refused(t, err, flows.ReasonInternal, "waiting to read a message")
+	var wg sync.WaitGroup
+	for range 4 * cap(desks()) {
+		wg.Go(func() {
+			if _, err := d.s.Receive(t.Context(), posted(form)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // Whatever is cut off a good message, and wherever, it is a refusal.

@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -98,23 +99,21 @@ func (s *SAML) verified(ctx context.Context, c flows.Callback) (*facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, err := parse(raw, messageLimits)
-	if err != nil {
-		return nil, invalid(err)
+	var keys []spKey
+	if bytes.Contains(raw, []byte("EncryptedAssertion")) {
+		if keys, err = s.spKeys(ctx); err != nil {
+			return nil, err
+		}
 	}
-	m := reception{s: s, peer: p, acs: c.URL, entity: s.entityID(baseOf(c.URL)), now: s.now(), skew: s.skew()}
-	el, err := m.assertion(ctx, doc)
+	m := reception{s: s, peer: p, keys: keys, acs: c.URL, entity: s.entityID(baseOf(c.URL)), now: s.now(), skew: s.skew()}
+	f, err := m.read(ctx, raw)
 	if errors.Is(err, errForeign) || errors.Is(err, errSealed) {
 		// Keys are rolled over between two looks at the metadata.
 		if newer := s.again(ctx, p); newer != nil {
 			m.peer = newer
-			el, err = m.assertion(ctx, doc)
+			f, err = m.read(ctx, raw)
 		}
 	}
-	if err != nil {
-		return nil, refusal(err)
-	}
-	f, err := m.judge(el)
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -122,6 +121,23 @@ func (s *SAML) verified(ctx context.Context, c flows.Callback) (*facts, error) {
 		return nil, invalidf("the provider began this login by itself; `idp_initiated on` would allow that")
 	}
 	return f, nil
+}
+
+// read makes facts of a message.
+func (m *reception) read(ctx context.Context, raw []byte) (f *facts, err error) {
+	err = atDesk(ctx, func() error {
+		doc, err := parse(raw, messageLimits)
+		if err != nil {
+			return err
+		}
+		el, err := m.assertion(doc)
+		if err != nil {
+			return err
+		}
+		f, err = m.judge(el)
+		return err
+	})
+	return f, err
 }
 
 // refusal makes one of an error that is none yet.
@@ -165,7 +181,7 @@ func postedMessage(c flows.Callback, name string) ([]byte, error) {
 func expanded(ns, tag string) xml.Name { return xml.Name{Space: ns, Local: tag} }
 
 // assertion finds the one verified assertion of a Response.
-func (m *reception) assertion(ctx context.Context, doc *document) (*etree.Element, error) {
+func (m *reception) assertion(doc *document) (*etree.Element, error) {
 	if !is(doc.root, nsSAMLP, "Response") {
 		return nil, fmt.Errorf("a %s where a Response is expected", clip(doc.root.Tag, 40))
 	}
@@ -188,7 +204,7 @@ func (m *reception) assertion(ctx context.Context, doc *document) (*etree.Elemen
 	case inner == nil:
 		return nil, errors.New("a success without assertion")
 	case inner.Tag == "EncryptedAssertion":
-		return m.opened(ctx, header, signed != nil)
+		return m.opened(header, signed != nil)
 	}
 	el, err := verifyEnveloped(inner, m.peer.Certs)
 	if errors.Is(err, errUnsigned) && signed != nil { // the answer vouches for what is in it
@@ -198,7 +214,7 @@ func (m *reception) assertion(ctx context.Context, doc *document) (*etree.Elemen
 }
 
 // opened decrypts the assertion of a Response.
-func (m *reception) opened(ctx context.Context, response *etree.Element, vouched bool) (*etree.Element, error) {
+func (m *reception) opened(response *etree.Element, vouched bool) (*etree.Element, error) {
 	el, err := only(response, nsSAML, "EncryptedAssertion")
 	if err != nil {
 		return nil, err
@@ -207,11 +223,7 @@ func (m *reception) opened(ctx context.Context, response *etree.Element, vouched
 	if err != nil {
 		return nil, err
 	}
-	keys, err := m.s.spKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return openAssertion(box, keys, m.peer.Certs, vouched)
+	return openAssertion(box, m.keys, m.peer.Certs, vouched)
 }
 
 // loneChild is the assertion of a Response, plain or encrypted; nil if there is

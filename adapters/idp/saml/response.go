@@ -19,6 +19,8 @@ const issueDelay = 90 * time.Second
 type reception struct {
 	s    *SAML
 	peer *idp
+	// keys are ours, when something is encrypted.
+	keys []spKey
 	// acs is where it came to, entity our name there.
 	acs, entity string
 	now         time.Time

@@ -31,11 +31,16 @@ func (s *SAML) ReceiveLogout(ctx context.Context, c flows.Callback) (lm flows.Lo
 	if err != nil {
 		return lm, err
 	}
-	got, err := openLogout(c, p)
+	var got delivered
+	read := func() (err error) {
+		got, err = openLogout(c, p)
+		return err
+	}
+	err = atDesk(ctx, read)
 	if errors.Is(err, errForeign) {
 		if newer := s.again(ctx, p); newer != nil {
 			p = newer
-			got, err = openLogout(c, p)
+			err = atDesk(ctx, read)
 		}
 	}
 	if err != nil {
