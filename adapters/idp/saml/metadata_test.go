@@ -2,7 +2,6 @@ package saml
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -360,40 +359,6 @@ func TestMetadataAgain(t *testing.T) {
 	if r.s.again(t.Context(), old) != m {
 		t.Error("who holds the old one is not given the newer one")
 	}
-}
-
-func FuzzMetadata(f *testing.F) {
-	f.Add([]byte(description{}.String()))
-	f.Add([]byte(description{until: "2026-03-02T12:00:00Z", cache: "P1DT2H", attributes: `WantAuthnRequestsSigned="true"`, slo: []endpoint{{Binding: postBinding, Location: "https://idp.example/slo"}}}.String()))
-	f.Add([]byte(description{prolog: `<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]>`}.String()))
-	f.Add([]byte(`<EntitiesDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata"><EntityDescriptor entityID="x"><IDPSSODescriptor/></EntityDescriptor></EntitiesDescriptor>`))
-	f.Add([]byte("<:x/>"))
-	f.Fuzz(func(t *testing.T, doc []byte) {
-		m, err := parseMetadata(doc, flowstest.Start)
-		if err != nil {
-			if m != nil || strings.Contains(err.Error(), "panic") {
-				t.Fatalf("%+v, %v", m, err)
-			}
-			return
-		}
-		if m.EntityID == "" || len(m.Certs) == 0 || len(m.SSO) == 0 || m.expired(flowstest.Start) {
-			t.Fatalf("unusable metadata is taken: %+v", m)
-		}
-		for _, e := range append(m.SSO, m.SLO...) {
-			if usable(e.Location) != nil || usable(e.answerTo()) != nil {
-				t.Fatalf("unusable address %+v", e)
-			}
-		}
-		// What the store keeps of it says the same.
-		b, err := json.Marshal(newRecord("here", m))
-		if err != nil {
-			t.Fatal(err)
-		}
-		kept := parseRecord(b, "here")
-		if kept == nil || kept.EntityID != m.EntityID || len(kept.Certs) != len(m.Certs) || !kept.ValidUntil.Equal(m.ValidUntil) {
-			t.Fatalf("kept %+v of %+v", kept, m)
-		}
-	})
 }
 
 // Loading a configuration asks nobody, writes nothing and makes no key (I17).
