@@ -45,10 +45,8 @@ func (v *visit) confirmLogout() {
 	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name, FormAction: v.formTargets()})
 }
 
-func (v *visit) signedOut() { v.signedOutWith(http.StatusOK) }
-
-func (v *visit) signedOutWith(status int) {
-	v.show(status, pages.View{Kind: pages.KindSignedOut, Link: "/"})
+func (v *visit) signedOut() {
+	v.show(http.StatusOK, pages.View{Kind: pages.KindSignedOut, Link: "/"})
 }
 
 // endAndLeave ends the session here first, then at the provider (B14).
