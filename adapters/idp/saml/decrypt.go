@@ -31,7 +31,8 @@ var blockMethods = map[string]block{
 	"http://www.w3.org/2009/xmlenc11#aes256-gcm":  {key: 32, gcm: true},
 }
 
-// Key transport is RSA-OAEP only: RSA1_5 is an oracle by design (CVE-2012-…, SDP-ALG01).
+// Key transport is RSA-OAEP only: RSA1_5 tells who asks often enough what was
+// encrypted (Bleichenbacher; SDP-ALG01).
 const (
 	oaepMGF1P = "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p"
 	oaep11    = "http://www.w3.org/2009/xmlenc11#rsa-oaep"

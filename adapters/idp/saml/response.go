@@ -131,3 +131,8 @@ func status(el *etree.Element) error {
 	}
 	return flows.Refuse(reason, fmt.Errorf("provider answered %q %q %q", clip(attrOf(code, "Value"), 100), clip(detail, 100), clip(said, 200)))
 }
+
+// statuses that mean more than no (SAML Core §3.2.2.2).
+var statuses = map[string]flows.Reason{
+	samllib.StatusNoAuthnContext: flows.ReasonAssuranceNotMet,
+}

@@ -202,6 +202,13 @@ func controls() []Case {
 			r.After = func(x string) string { return `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + x + "\n" }
 		}),
 		taken("S5", "valid-5000-groups", func(_ *Bench, r *Response) { ManyGroups(r, 5000) }),
+		taken("S5", "valid-5000-groups-signature-behind", func(_ *Bench, r *Response) {
+			ManyGroups(r, 5000)
+			r.Assertion.After = func(x string) string {
+				sig := signatureOf(x)
+				return strings.Replace(strings.Replace(x, sig, "", 1), "</saml:Assertion>", sig+"</saml:Assertion>", 1)
+			}
+		}),
 		taken("S1", "valid-default-namespaces", func(_ *Bench, r *Response) {
 			r.Assertion.Attributes = append(r.Assertion.Attributes, Attribute{Name: "x", Values: []string{"y"}})
 			r.Assertion.Before = Swap(`<saml:AttributeValue>`, `<saml:AttributeValue xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xs="http://www.w3.org/2001/XMLSchema" xsi:type="xs:string">`)
