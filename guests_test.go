@@ -444,7 +444,7 @@ func fields(t *testing.T, b *strings.Builder, g guest, pkg *doc.Package, name, t
 
 // embeds are structs that guests embed, and the folders they are in.
 var embeds = map[string]string{
-	"HeaderOptions": "flows", "Mapping": "flows", "Leaving": "flows", "Connection": "adapters/internal/ldapconn",
+	"Asserting": "flows", "HeaderOptions": "flows", "Mapping": "flows", "Leaving": "flows", "Connection": "adapters/internal/ldapconn",
 }
 
 func jsonKey(f *ast.Field) string {

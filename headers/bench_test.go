@@ -49,7 +49,7 @@ func BenchmarkCleanManyNames(b *testing.B) {
 }
 
 func BenchmarkInject(b *testing.B) {
-	pre := Prebuilt{[]Field{{"SM_USER", "alice"}, {"X-Dept", "sales"}, {"Remote-Groups", "a,b"}}}
+	pre := Prebuilt{fields: []Field{{"SM_USER", "alice"}, {"X-Dept", "sales"}, {"Remote-Groups", "a,b"}}}
 	h := BrowserHeaders()
 	b.ReportAllocs()
 	for b.Loop() {

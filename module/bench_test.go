@@ -167,10 +167,16 @@ func BenchmarkHandlerWithPolicy(b *testing.B) {
 	measure(b, "protect {\nheaders remote_user\nrequire /a `\"admins\" in user.groups`\n}\nreverse_proxy {APP}")
 }
 
+func BenchmarkHandlerWithAssertion(b *testing.B) {
+	measure(b, "protect {\nheaders remote_user\nassertion {\naudience payroll\n}\n}\nreverse_proxy {APP}")
+}
+
 // The way of a signed-in request allocates little: what it allocates, the
 // collector pays for on every request.
 func TestHandlerAllocations(t *testing.T) {
-	if got := allocations(handlerAlone(t, threeHeaders)); got > 8 {
-		t.Errorf("%.0f allocations in the handler", got)
+	for _, site := range []string{threeHeaders, "protect {\nheaders remote_user\nassertion\n}\nreverse_proxy {APP}"} {
+		if got := allocations(handlerAlone(t, site)); got > 8 {
+			t.Errorf("%.0f allocations in the handler:\n%s", got, site)
+		}
 	}
 }

@@ -28,6 +28,7 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 			if !ok {
 				return fmt.Errorf("headers%s: no dialect is called '%s'; there are: %s", written(h.Source), h.Own, strings.Join(orderOf(nil, p.app.dialects), ", "))
 			}
+			p.shows(d)
 			dialects = append(dialects, d)
 			continue
 		}
@@ -37,7 +38,7 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 				return fmt.Errorf("header%s: %w", written(h.Source), err)
 			}
 			dialects = append(dialects, own)
-			p.shows(h.Source, own.Template)
+			p.showsIn(h.Source, own.Template)
 			continue
 		}
 		m, err := ctx.LoadModule(h, "DialectRaw")
@@ -51,6 +52,10 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 		if err := p.provisionLeave(ctx, d); err != nil {
 			return fmt.Errorf("headers%s: %w", written(h.Source), err)
 		}
+		if err := p.app.mayAssert(d); err != nil {
+			return fmt.Errorf("headers%s: %w", written(h.Source), err)
+		}
+		p.shows(d)
 		dialects = append(dialects, d)
 	}
 	plan, err := headers.NewPlan(dialects...)
@@ -67,12 +72,12 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 	if p.remote, err = headers.ParseTemplate(p.RemoteUser); err != nil {
 		return fmt.Errorf("remote_user: %w", err)
 	}
-	p.shows(p.Source, p.remote)
+	p.showsIn(p.Source, p.remote)
 	return nil
 }
 
-// shows notes the attributes that a template shows to the application.
-func (p *Protect) shows(source string, t *headers.Template) {
+// showsIn notes the attributes that a template shows to the application.
+func (p *Protect) showsIn(source string, t *headers.Template) {
 	for _, n := range t.Attributes() {
 		p.attributes = append(p.attributes, n)
 		p.app.readsAttributes(source, []string{"user." + n})
@@ -144,7 +149,9 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	if upgrade && !v.ownUpgrade() {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("upgrade from another origin"))
 	}
-	if err := v.inject(live); err != nil {
+	if err := v.inject(live); errors.Is(err, flows.ErrUnavailable) {
+		return v.unavailable(err)
+	} else if err != nil {
 		return v.refuse(http.StatusForbidden, flows.ReasonOf(err), "", "", err)
 	}
 	if !v.isPassive() {
@@ -195,47 +202,66 @@ func (v *visit) ownUpgrade() bool {
 	return o == "" || strings.EqualFold(o, v.place.origin)
 }
 
-type preparedKey struct{ p *Protect }
+type preparedKey struct {
+	p *Protect
+	// origin is that of the request where the headers hold a token: it names who
+	// signs, and one protect may have several hosts.
+	origin string
+}
 
-// prebuilt are the session's headers on this route, evaluated once.
+// prebuilt are the session's headers on this route, evaluated once, or for as long
+// as a token in them is good.
 func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
 	if pp := v.latest(live); pp != nil {
 		return pp.pre, nil
 	}
-	key := preparedKey{v.p}
+	key := v.preparedKey()
 	if got, ok := live.Prepared.Load(key); ok {
-		if pp := got.(*preparedFor); pp.session == v.session {
+		if pp := got.(*preparedFor); pp.session == v.session && pp.pre.Good(v.now) {
 			live.Latest.Store(pp)
 			return pp.pre, nil
 		}
 	}
-	pre, err := v.p.plan.Build(v.facts())
+	pre, err := v.build()
 	if err != nil {
 		return pre, err
 	}
-	live.Prepared.Range(func(k, _ any) bool { // those of older configs
-		if k.(preparedKey).p.app != v.app {
+	n := 0
+	live.Prepared.Range(func(k, got any) bool { // those of older configs, and tokens that ran out
+		pre := &got.(*preparedFor).pre
+		if n++; k.(preparedKey).p.app != v.app || !pre.Good(v.now) || n > maxPrepared {
 			live.Prepared.Delete(k)
 		}
 		return true
 	})
-	pp := &preparedFor{v.p, v.session, pre}
+	pp := &preparedFor{key, v.session, pre}
 	live.Prepared.Store(key, pp)
 	live.Latest.Store(pp)
 	return pre, nil
 }
 
 // latest are the headers that the session's last request was given, if they are
-// of this route; nil if not.
+// of this route and a token in them is still good; nil if not.
 func (v *visit) latest(live *session.Live) *preparedFor {
-	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.p == v.p {
+	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.key == v.preparedKey() && pp.pre.Good(v.now) {
 		return pp
 	}
 	return nil
 }
 
+func (v *visit) preparedKey() preparedKey {
+	key := preparedKey{p: v.p}
+	if v.p.plan.Asserts() {
+		key.origin = v.place.origin
+	}
+	return key
+}
+
+// maxPrepared bounds what one session keeps: below a `domain` it may come by any host.
+const maxPrepared = 64
+
 type preparedFor struct {
-	p       *Protect
+	key     preparedKey
 	session *flowsession.Session
 	pre     headers.Prebuilt
 }

@@ -45,7 +45,12 @@ func (v *visit) portal() error {
 			return v.method(v.sessionInfo, http.MethodGet)
 		case "/userinfo":
 			return v.method(v.userInfo, http.MethodGet)
+		case "/jwks.json":
+			return v.method(v.jwks, http.MethodGet, http.MethodHead)
 		}
+	}
+	if found, err := v.keyDocument(); found || err != nil {
+		return err
 	}
 	v.showError(http.StatusNotFound, ReasonNoPage, "", newID())
 	return nil

@@ -11,6 +11,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/ldap"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/local"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/saml"
 
 	// Rooms: factors.
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/recovery"
@@ -39,7 +40,11 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/when"
 
 	// Rooms: header dialects.
+	_ "github.com/sallyport-gateway/sallyport/headers/alb"
+	_ "github.com/sallyport-gateway/sallyport/headers/assertion"
+	_ "github.com/sallyport-gateway/sallyport/headers/cfaccess"
 	_ "github.com/sallyport-gateway/sallyport/headers/f5"
+	_ "github.com/sallyport-gateway/sallyport/headers/iap"
 	_ "github.com/sallyport-gateway/sallyport/headers/mellon"
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/oktaag"
