@@ -35,6 +35,7 @@ const (
 	ReasonRevoked          Reason = "revoked"
 	ReasonInvalidGrant     Reason = "invalid_grant"
 	ReasonTooLarge         Reason = "too_large"
+	ReasonUnknownHost      Reason = "unknown_host"
 	ReasonInternal         Reason = "internal"
 )
 

@@ -54,6 +54,7 @@ type state struct {
 	pages    *pages.Set
 	limits   flowsession.Limits
 	keys     keyLoader
+	portal   *portalHost
 
 	owned   []string // header names of all handlers; complete after the last Provision
 	ownedMu sync.Mutex
@@ -82,7 +83,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return headers.NewStripper(append(slices.Clone(a.owned), otherAddresses...))
 	})
 	for _, f := range []func(caddy.Context) error{
-		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,
+		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
 		a.provisionProviders, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
 	} {
 		if err := f(ctx); err != nil {
@@ -294,6 +295,7 @@ func (a *App) Start() error {
 	})
 	a.warnByPassed()
 	a.warnUnreached()
+	a.warnPortal()
 	return nil
 }
 
@@ -370,8 +372,12 @@ func (a *App) changedElsewhere(keys []string, gap bool) {
 		if !ok {
 			continue
 		}
-		if c, err := a.sessions.Card(context.Background(), id); err == nil && !c.Ended.IsZero() || errors.Is(err, flows.ErrNotFound) {
+		c, err := a.sessions.Card(context.Background(), id)
+		switch {
+		case err == nil && !c.Ended.IsZero() || errors.Is(err, flows.ErrNotFound):
 			a.shared.cache.End(id)
+		case err == nil:
+			a.shared.cache.Rotated(id, c.Rotation)
 		}
 	}
 }

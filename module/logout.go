@@ -28,6 +28,8 @@ func (v *visit) logout() error {
 		return v.endAndLeave()
 	}
 	switch {
+	case v.onPortal() && v.r.URL.Query().Has("go"):
+		return v.leaveOnward(one(v.r.URL.Query(), "go"))
 	case v.cameBack():
 		return v.backFromProvider()
 	case v.session == nil:
@@ -47,8 +49,11 @@ func (v *visit) confirmLogout() {
 
 func (v *visit) signedOut() { v.signedOutWith(http.StatusOK) }
 
-func (v *visit) signedOutWith(status int) {
-	v.show(status, pages.View{Kind: pages.KindSignedOut, Link: "/"})
+func (v *visit) signedOutWith(status int) { v.signedOutOf(status, "/") }
+
+// signedOutOf ends a logout; who signs in again does so at home.
+func (v *visit) signedOutOf(status int, home string) {
+	v.show(status, pages.View{Kind: pages.KindSignedOut, Link: home})
 }
 
 // endAndLeave ends the session here first, then at the provider (B14).
@@ -96,13 +101,16 @@ func (v *visit) leaveProvider(s *flowsession.Session) flows.Outcome {
 			continue
 		}
 		state := newID()
-		out, err := e.LogoutRequest(v.r.Context(), g, v.place.origin+"/.identity/logout", state)
+		out, err := e.LogoutRequest(v.r.Context(), g, v.ownOrigin()+"/.identity/logout", state)
 		if err != nil {
 			v.app.log.Warn("provider not told of a logout", zap.String("provider", g.Provider), zap.Error(err))
 			continue
 		}
+		if out != nil && v.away() {
+			return v.leaveByPortal(s, state, out)
+		}
 		if out != nil {
-			v.expectBack(state)
+			v.expectBack(state, "")
 			return out
 		}
 	}

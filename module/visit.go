@@ -269,6 +269,10 @@ func gone(err error) bool {
 
 func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, key flowsession.CacheKey, origin string, now time.Time) (*flowsession.Session, error) {
 	s, ok := a.shared.cache.Get(key)
+	if ok && session.LiveOf(s).Outdates(s) { // the store knows what became of the ticket
+		a.shared.cache.Drop(key)
+		ok = false
+	}
 	if !ok {
 		var err error
 		if s, err = a.sessions.Load(ctx, t, origin); err != nil {

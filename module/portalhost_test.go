@@ -1,0 +1,306 @@
+package module_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
+	"github.com/sallyport-gateway/sallyport/examples/browser"
+)
+
+// town is a gateway with a portal and two applications, each on a host of its own:
+// below localhost every name is a site of its own.
+type town struct {
+	*gateway
+	op *oidctest.OP
+}
+
+const (
+	portalLine = "portal http://auth.localhost:{PORT}\n"
+	townSites  = `http://auth.localhost:{PORT} {
+	bind 127.0.0.1
+	protect off
+}
+http://one.localhost:{PORT} {
+	bind 127.0.0.1
+	protect {
+		header X-Key {user.key}
+		header X-User {user.name}
+		require /admin/* ` + "`false`" + `
+		public /open/*
+	}
+	reverse_proxy {APP}
+}
+http://two.localhost:{PORT} {
+	bind 127.0.0.1
+	protect {
+		header X-Key {user.key}
+	}
+	reverse_proxy {APP}
+}
+`
+)
+
+func newTown(t *testing.T, more string) *town {
+	t.Helper()
+	op := newOP(t)
+	g := start(t, asked(t, "corp", op, "scopes openid profile")+portalLine+more, townSites)
+	return &town{g, op}
+}
+
+// on is an address on one of the hosts.
+func (g *gateway) on(host, path string) string {
+	return fmt.Sprintf("http://%s.localhost:%d%s", host, g.port, path)
+}
+
+// ticketOn is the session cookie that a browser holds for a host; "" for none.
+func (g *gateway) ticketOn(b *browser.Browser, host string) string {
+	for _, c := range b.Jar.Cookies(g.on(host, "/")) {
+		if c.Name == fmt.Sprintf("sallyport-%d", g.port) {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// shown sends one request to a host with a ticket of whichever host.
+func (g *gateway) shown(ticket, host, path string, navigate bool) *browser.Page {
+	g.t.Helper()
+	h := []string{"Host", strings.TrimPrefix(g.on(host, ""), "http://"), "Cookie", fmt.Sprintf("sallyport-%d=%s", g.port, ticket)}
+	if navigate {
+		h = append(h, "Accept", "text/html", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document")
+	}
+	return g.raw(http.MethodGet, path, "", h...)
+}
+
+// idOn is the public id of the session that a host knows the browser by.
+func (g *gateway) idOn(b *browser.Browser, host string) string {
+	g.t.Helper()
+	p := g.shown(g.ticketOn(b, host), host, "/.identity/session", false)
+	var m struct{ ID string }
+	if err := json.Unmarshal([]byte(p.Body), &m); err != nil || m.ID == "" {
+		g.t.Fatalf("%s: %d %s", host, p.Status, p.Body)
+	}
+	return m.ID
+}
+
+// at fails unless the browser ended at a host's path, shown by the application.
+func (g *gateway) at(p *browser.Page, host, path string) {
+	g.t.Helper()
+	if p.Status != http.StatusOK || p.URL != g.on(host, path) || !p.Has("X-Key: corp:u-alice") {
+		g.t.Fatalf("want %s, got %d at %s\n%s\nhops %v", g.on(host, path), p.Status, p.URL, p.Text(), p.Browser.Hops)
+	}
+}
+
+// toCode opens an address and stops at the hand-over: the answer is its address.
+func (g *gateway) toCode(b *browser.Browser, address string) string {
+	g.t.Helper()
+	for range 12 {
+		p := g.send(b, browser.Request{URL: address})
+		to, err := p.Resolve(p.Header.Get("Location"))
+		if err != nil || p.Status != http.StatusSeeOther && p.Status != http.StatusFound {
+			g.t.Fatalf("no hand-over: %d at %s\n%s", p.Status, p.URL, p.Text())
+		}
+		if strings.Contains(to, "/.identity/handover?") {
+			return to
+		}
+		address = to
+	}
+	g.t.Fatal("no hand-over after twelve redirects")
+	return ""
+}
+
+// TestI13EachHostItsOwnTicket: one login on the portal, one session, and a ticket
+// for each host; the second application asks the provider nothing.
+func TestI13EachHostItsOwnTicket(t *testing.T) {
+	g := newTown(t, "")
+	b := newBrowser(t)
+	g.at(g.open(b, g.on("one", "/a?x=1&y=%2B")), "one", "/a?x=1&y=%2B")
+	if q := g.op.Requests(); len(q) != 1 || q[0].Get("redirect_uri") != g.on("auth", "/.identity/callback/corp") {
+		t.Fatalf("asked %v", q)
+	}
+	g.at(g.open(b, g.on("two", "/b")), "two", "/b")
+	g.at(g.open(b, g.on("one", "/c")), "one", "/c")
+	if n := g.op.Counts().Authorize; n != 1 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+	auth, one, two := g.ticketOn(b, "auth"), g.ticketOn(b, "one"), g.ticketOn(b, "two")
+	if auth == "" || one == "" || two == "" || auth == one || one == two || auth[:21] == one[:21] || one[22:] == two[22:] {
+		t.Errorf("tickets %q, %q, %q", auth, one, two)
+	}
+	id := g.idOn(b, "auth")
+	if g.idOn(b, "one") != id || g.idOn(b, "two") != id {
+		t.Errorf("not one session: %s, %s, %s", id, g.idOn(b, "one"), g.idOn(b, "two"))
+	}
+	c, err := theApp(t).Sessions().Card(t.Context(), id)
+	if err != nil || strings.Join(c.Origins, " ") != g.on("auth", "")+" "+g.on("one", "")+" "+g.on("two", "") {
+		t.Errorf("card: %v, %v", c, err)
+	}
+	e := g.events("session_handed_over", 2)
+	if len(e) != 2 || e[0]["session"] != id || e[0]["user"] != "corp:u-alice" || e[0]["host"] != strings.TrimPrefix(g.on("one", ""), "http://") {
+		t.Errorf("trail: %v", e)
+	}
+	if n := g.count("login"); n != 1 {
+		t.Errorf("%d logins in the trail", n)
+	}
+}
+
+// TestS14TicketOfOneHostOnAnother: with a portal, too, a ticket is good where it
+// was made for and nowhere else; the hand-over's code is no ticket.
+func TestS14TicketOfOneHostOnAnother(t *testing.T) {
+	g := newTown(t, "")
+	b := newBrowser(t)
+	g.at(g.open(b, g.on("one", "/")), "one", "/")
+	g.at(g.open(b, g.on("two", "/")), "two", "/")
+	for _, from := range []string{"auth", "one", "two"} {
+		for _, to := range []string{"auth", "one", "two"} {
+			want := http.StatusUnauthorized
+			if from == to {
+				want = http.StatusOK
+			}
+			if p := g.shown(g.ticketOn(b, from), to, "/.identity/session", false); p.Status != want {
+				t.Errorf("the ticket of %s on %s: want %d, got %d", from, to, want, p.Status)
+			}
+		}
+	}
+	p := g.shown(g.ticketOn(b, "two"), "one", "/x", true)
+	if p.Status != http.StatusSeeOther || strings.Contains(p.Body, "corp:u-alice") {
+		t.Errorf("want a login, got %d", p.Status)
+	}
+}
+
+// TestI09HandoverOnce: the code is for one browser, one host, thirty seconds and one use.
+func TestI09HandoverOnce(t *testing.T) {
+	clock := newClock(t)
+	g := newTown(t, "")
+	signedIn := func() *browser.Browser {
+		b := newBrowser(t)
+		g.at(g.open(b, g.on("two", "/")), "two", "/")
+		return b
+	}
+	granted := func(p *browser.Page) bool { return g.granted(p) }
+	one := func(address string) browser.Request { return browser.Request{URL: address} }
+
+	t.Run("by the browser it is for", func(t *testing.T) {
+		b := signedIn()
+		code := g.toCode(b, g.on("one", "/x"))
+		p := g.send(b, one(code))
+		if !granted(p) || p.Header.Get("Location") != g.on("one", "/x") {
+			t.Fatalf("%d to %s, %v", p.Status, p.Header.Get("Location"), p.Header)
+		}
+		if p.Header.Get("Cache-Control") != "no-store" || p.Header.Get("Referrer-Policy") != "no-referrer" || p.Body != "" {
+			t.Errorf("the answer: %v %q", p.Header, p.Body)
+		}
+		// Again, in the same browser: it is led home and gets nothing new.
+		if p := g.send(b, one(code)); granted(p) {
+			t.Error("the code worked twice")
+		}
+	})
+	t.Run("replayed with the cookies of before", func(t *testing.T) {
+		b := signedIn()
+		code := g.toCode(b, g.on("one", "/x"))
+		before := b.Jar.Clone()
+		if p := g.send(b, one(code)); !granted(p) {
+			t.Fatal(p.Status)
+		}
+		thief := newBrowser(t)
+		thief.Jar = before
+		if p := g.send(thief, one(code)); granted(p) || p.Status != http.StatusSeeOther {
+			t.Errorf("replayed: %d %v", p.Status, p.Header["Set-Cookie"])
+		}
+	})
+	t.Run("stolen", func(t *testing.T) {
+		b := signedIn()
+		code := g.toCode(b, g.on("one", "/x"))
+		thief := newBrowser(t)
+		if p := g.send(thief, one(code)); granted(p) {
+			t.Error("another browser got the session")
+		}
+		// Also with a login of its own under way there.
+		own := g.loginOf(thief, g.on("one", "/x"))
+		stolen, _ := url.Parse(code)
+		mixed, _ := url.Parse(own)
+		q := mixed.Query()
+		q.Set("code", stolen.Query().Get("code"))
+		if p := g.send(thief, one(g.on("one", "/.identity/handover?"+q.Encode()))); granted(p) {
+			t.Error("another browser got the session by its own login")
+		}
+		// The theft did not use it up.
+		if p := g.send(b, one(code)); !granted(p) {
+			t.Errorf("the right browser: %d", p.Status)
+		}
+		if p := g.open(thief, g.on("one", "/x")); !p.Has("X-Key") || len(b.Jar.Cookies(g.on("one", "/"))) == 0 {
+			t.Errorf("the thief's own login does not work any more: %d", p.Status)
+		}
+	})
+	t.Run("expired", func(t *testing.T) {
+		b := signedIn()
+		code := g.toCode(b, g.on("one", "/x"))
+		clock.Advance(31 * time.Second)
+		p := g.send(b, one(code))
+		if granted(p) {
+			t.Error("the code worked after half a minute")
+		}
+		// The person does not notice: the portal still knows them.
+		p, err := b.Open(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.at(p, "one", "/x")
+	})
+	t.Run("on another host", func(t *testing.T) {
+		b := signedIn()
+		code := g.toCode(b, g.on("one", "/x"))
+		b.Jar = newBrowser(t).Jar
+		other := g.on("two", "/.identity/handover?"+strings.SplitN(code, "?", 2)[1])
+		if p := g.send(b, one(other)); granted(p) {
+			t.Error("a code for one worked on two")
+		}
+		if p := g.send(b, one(strings.Replace(other, "two.", "auth.", 1))); granted(p) || p.Status != http.StatusNotFound {
+			t.Errorf("on the portal: %d", p.Status)
+		}
+	})
+	t.Run("bent", func(t *testing.T) {
+		b := signedIn()
+		code := g.toCode(b, g.on("one", "/x"))
+		u, _ := url.Parse(code)
+		for _, bent := range []string{"", "x", u.Query().Get("code")[:42] + "A", strings.Repeat("A", 43)} {
+			q := u.Query()
+			q.Set("code", bent)
+			if p := g.send(b, one(g.on("one", "/.identity/handover?"+q.Encode()))); granted(p) || p.Status != http.StatusSeeOther {
+				t.Errorf("%q: %d", bent, p.Status)
+			}
+		}
+		if p := g.raw(http.MethodHead, "/.identity/handover?"+u.RawQuery, "", "Host", u.Host); granted(p) {
+			t.Error("HEAD granted something")
+		}
+		if p := g.raw(http.MethodPost, "/.identity/handover?"+u.RawQuery, "", "Host", u.Host); p.Status != http.StatusMethodNotAllowed {
+			t.Errorf("POST: %d", p.Status)
+		}
+		if p := g.send(b, one(code)); !granted(p) {
+			t.Errorf("the code itself: %d", p.Status)
+		}
+	})
+}
+
+// loginOf begins a login and stops where the portal asks the provider.
+func (g *gateway) loginOf(b *browser.Browser, address string) string {
+	g.t.Helper()
+	p := g.send(b, browser.Request{URL: address})
+	to := p.Header.Get("Location")
+	if !strings.Contains(to, "/.identity/login?hop=") {
+		g.t.Fatalf("no way to the portal: %d %s", p.Status, to)
+	}
+	for _, c := range b.Jar.Cookies(address) {
+		if _, id, ok := strings.Cut(c.Name, ".p"); ok {
+			return g.on("one", "/.identity/handover?p="+id)
+		}
+	}
+	g.t.Fatal("no pending login")
+	return ""
+}
