@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -116,14 +117,19 @@ type hostSet struct {
 	open []string
 }
 
-// ports are where a server listens. Behind a trusted proxy that is not where browsers go.
+// ports are where a server listens, and whether TLS ends there.
 type ports struct {
 	listen []caddy.NetworkAddress
-	behind bool
+	tls    bool
 }
 
-func (p ports) serve(port uint, usual bool) bool {
-	return p.behind && usual || slices.ContainsFunc(p.listen, func(a caddy.NetworkAddress) bool {
+// serve reports whether a browser may come here by a scheme and port: by those of
+// the listener, or, through a balancer or a port that is mapped, by those of https.
+func (p ports) serve(scheme string, port uint) bool {
+	if scheme == "https" && port == 443 {
+		return true
+	}
+	return p.tls == (scheme == "https") && slices.ContainsFunc(p.listen, func(a caddy.NetworkAddress) bool {
 		return !a.IsUnixNetwork() && a.StartPort <= port && port <= a.EndPort
 	})
 }
@@ -132,26 +138,26 @@ func (s hostSet) has(scheme, host string) bool {
 	if s.origins[scheme+"://"+host] {
 		return true
 	}
+	port := uint64(443)
+	if scheme == "http" {
+		port = 80
+	}
 	name, text, err := net.SplitHostPort(host)
-	port := map[string]uint{"https": 443, "http": 80}[scheme]
 	if err == nil {
-		a, err := caddy.ParseNetworkAddress(":" + text)
-		if err != nil {
+		if port, err = strconv.ParseUint(text, 10, 16); err != nil || strconv.FormatUint(port, 10) != text {
 			return false
 		}
-		port = a.StartPort
 	} else {
 		name = host
 	}
-	name = strings.Trim(name, "[]")
-	return slices.ContainsFunc(s.hosts[name], func(p ports) bool { return p.serve(port, err != nil) })
+	return slices.ContainsFunc(s.hosts[strings.Trim(name, "[]")], func(p ports) bool { return p.serve(scheme, uint(port)) })
 }
 
 // hostsServed walks the routes of all servers.
 func (a *App) hostsServed() hostSet {
 	s := hostSet{origins: map[string]bool{}, hosts: map[string][]ports{}}
 	for _, srv := range a.servers() {
-		p := ports{behind: srv.TrustedProxiesRaw != nil}
+		p := ports{tls: len(srv.TLSConnPolicies) > 0}
 		for _, l := range srv.Listen {
 			if addr, err := caddy.ParseNetworkAddress(l); err == nil {
 				p.listen = append(p.listen, addr)

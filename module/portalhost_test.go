@@ -304,3 +304,230 @@ func (g *gateway) loginOf(b *browser.Browser, address string) string {
 	g.t.Fatal("no pending login")
 	return ""
 }
+
+// TestI13EvidenceReplacesTheTicketsOfAllHosts: when the session proves more, what
+// other hosts hold is replaced. Requests under way are told to try again; a page
+// fetches the new ticket by way of the portal without anybody being asked.
+func TestI13EvidenceReplacesTheTicketsOfAllHosts(t *testing.T) {
+	clock := newClock(t)
+	op := newOP(t)
+	g := &town{start(t, asked(t, "corp", op, "scopes openid profile")+portalLine,
+		strings.Replace(townSites, "require /admin", "session {\nlifetime 10m\n}\nrequire /admin", 1)), op}
+	b := newBrowser(t)
+	g.at(g.open(b, g.on("one", "/")), "one", "/")
+	g.at(g.open(b, g.on("two", "/")), "two", "/")
+	auth, one, two := g.ticketOn(b, "auth"), g.ticketOn(b, "one"), g.ticketOn(b, "two")
+	id := g.idOn(b, "two")
+
+	clock.Advance(11 * time.Minute) // one asks anew
+	g.at(g.open(b, g.on("one", "/")), "one", "/")
+	if n := op.Counts().Authorize; n != 2 {
+		t.Fatalf("the provider was asked %d times, want 2", n)
+	}
+	if g.ticketOn(b, "auth") == auth || g.ticketOn(b, "one") == one || g.ticketOn(b, "two") != two {
+		t.Error("the tickets of the hosts at hand were not replaced")
+	}
+	for host, ticket := range map[string]string{"auth": auth, "one": one, "two": two} {
+		p := g.shown(ticket, host, "/.identity/session", false)
+		if host != "auth" {
+			p = g.shown(ticket, host, "/x", false)
+		}
+		if p.Status != http.StatusUnauthorized {
+			t.Errorf("the old ticket of %s: %d %s", host, p.Status, p.Body)
+		}
+		if host == "two" && !p.Has(`"session_rotated","retry":true`) {
+			t.Errorf("a request under way: %s", p.Body)
+		}
+	}
+	g.at(g.open(b, g.on("two", "/page")), "two", "/page")
+	if g.ticketOn(b, "two") == two || g.idOn(b, "two") != id || op.Counts().Authorize != 2 {
+		t.Errorf("new ticket %v, same session %v, asked %d", g.ticketOn(b, "two") != two, g.idOn(b, "two") == id, op.Counts().Authorize)
+	}
+	// After a minute an old ticket is just no ticket.
+	clock.Advance(2 * time.Minute)
+	if p := g.shown(two, "two", "/x", false); p.Status != http.StatusUnauthorized || !p.Has(`"login_required","login_url"`) {
+		t.Errorf("an old ticket: %d %s", p.Status, p.Body)
+	}
+}
+
+// TestI01PortalRunsWhatTheRouteWants: the flow follows from the application's route,
+// and over a session only what is missing runs.
+func TestI01PortalRunsWhatTheRouteWants(t *testing.T) {
+	op, other := newOP(t), newOP(t)
+	global := asked(t, "corp", op, "scopes openid profile", "realm people") + asked(t, "more", other, "scopes openid profile", "realm people") +
+		"flow default {\nlogin corp\n}\nflow strong {\nlogin corp\nlogin more\n}\n" + portalLine
+	sites := strings.Replace(townSites, "http://two.localhost:{PORT} {\n\tbind 127.0.0.1\n\tprotect {", "http://two.localhost:{PORT} {\n\tbind 127.0.0.1\n\tprotect strong {", 1)
+	g := start(t, global, sites)
+	b := newBrowser(t)
+	if p := g.open(b, g.on("one", "/")); p.Status != http.StatusOK || !p.Has("X-Key: people:u-alice") {
+		t.Fatalf("%d %s", p.Status, p.Text())
+	}
+	if op.Counts().Authorize != 1 || other.Counts().Authorize != 0 {
+		t.Fatalf("asked %d and %d times", op.Counts().Authorize, other.Counts().Authorize)
+	}
+	// A client cannot choose the easier flow: it names an address, no flow.
+	if p := g.open(b, g.on("two", "/x?flow=default")); p.Status != http.StatusOK || !p.Has("X-Key: people:u-alice") {
+		t.Fatalf("%d at %s\n%s", p.Status, p.URL, p.Text())
+	}
+	if op.Counts().Authorize != 1 || other.Counts().Authorize != 1 {
+		t.Errorf("asked %d and %d times: want only what was missing", op.Counts().Authorize, other.Counts().Authorize)
+	}
+	c, err := theApp(t).Sessions().Card(t.Context(), g.idOn(b, "two"))
+	if err != nil || len(c.Flows) != 2 {
+		t.Errorf("flows %v, %v", c, err)
+	}
+	// A session handed over without the flow opens nothing there.
+	b = newBrowser(t)
+	g.open(b, g.on("one", "/"))
+	if p := g.shown(g.ticketOn(b, "one"), "two", "/", true); p.Status == http.StatusOK {
+		t.Error("two let somebody in without its flow")
+	}
+}
+
+// TestB04PortalPrograms: scripts hear 401 of their own host, with a login there.
+func TestB04PortalPrograms(t *testing.T) {
+	g := newTown(t, "")
+	host := strings.TrimPrefix(g.on("one", ""), "http://")
+	p := g.raw(http.MethodGet, "/api", "", "Host", host, "Referer", g.on("one", "/page?x=1"), "Sec-Fetch-Mode", "cors", "Accept", "*/*")
+	if p.Status != http.StatusUnauthorized || !p.Has(`"login_url":"/.identity/login?return_to=%2Fpage%3Fx%3D1"`) || len(p.Header["Set-Cookie"]) != 0 {
+		t.Errorf("%d %s %v", p.Status, p.Body, p.Header)
+	}
+	b := newBrowser(t)
+	g.at(g.open(b, g.on("one", "/.identity/login?return_to=%2Fpage%3Fx%3D1")), "one", "/page?x=1")
+	for _, host := range []string{"auth", "one"} {
+		if p := g.shown(g.ticketOn(b, host), host, "/.identity/session", false); p.Status != http.StatusOK || !p.Has(`"signed_in":true`) {
+			t.Errorf("%s: %d %s", host, p.Status, p.Body)
+		}
+	}
+	if p := g.shown(g.ticketOn(b, "one"), "one", "/.identity/userinfo", false); p.Status != http.StatusOK || !p.Has(`"key":"corp:u-alice"`) {
+		t.Errorf("userinfo: %d %s", p.Status, p.Body)
+	}
+	// A login on purpose with a provider goes to the portal and comes back.
+	g.at(g.open(b, g.on("two", "/.identity/login?provider=corp&return_to=/b")), "two", "/b")
+}
+
+// TestB14SignOutEverywhere: signing out at one application ends the session on all
+// hosts at once, then at the provider, from the portal, which is the one address it knows.
+func TestB14SignOutEverywhere(t *testing.T) {
+	g := newTown(t, "")
+	for _, at := range []string{"one", "auth"} {
+		b := newBrowser(t)
+		g.at(g.open(b, g.on("one", "/")), "one", "/")
+		g.at(g.open(b, g.on("two", "/")), "two", "/")
+		before := map[string]string{"auth": g.ticketOn(b, "auth"), "one": g.ticketOn(b, "one"), "two": g.ticketOn(b, "two")}
+		ended := len(g.op.Ended())
+		p := g.open(b, g.on(at, "/.identity/logout"))
+		if p.Status != http.StatusOK || !strings.HasPrefix(p.URL, g.on("auth", "/.identity/logout?state=")) || !p.Has("signed out") {
+			t.Fatalf("%s: %d at %s\n%s\n%v", at, p.Status, p.URL, p.Text(), b.Hops)
+		}
+		e := g.op.Ended()
+		if len(e) != ended+1 || e[ended].Get("post_logout_redirect_uri") != g.on("auth", "/.identity/logout") || e[ended].Get("id_token_hint") == "" {
+			t.Errorf("%s: the provider heard %v", at, e)
+		}
+		if at == "one" && !p.Has(`href="`+g.on("one", "/")+`"`) {
+			t.Errorf("no way back to the application:\n%s", p.Body)
+		}
+		for host, ticket := range before {
+			if p := g.shown(ticket, host, "/.identity/session", false); p.Status != http.StatusUnauthorized {
+				t.Errorf("signed out at %s, and %s says %d", at, host, p.Status)
+			}
+		}
+		if g.ticketOn(b, "auth") != "" || g.ticketOn(b, at) != "" {
+			t.Errorf("%s: cookies are left", at)
+		}
+		// Nothing signs in by itself; the other application asks the provider again.
+		asked := g.op.Counts().Authorize
+		g.at(g.open(b, g.on("two", "/")), "two", "/")
+		if g.op.Counts().Authorize != asked+1 {
+			t.Error("the next visit did not ask the provider")
+		}
+	}
+	t.Run("a link of another's", func(t *testing.T) {
+		b := newBrowser(t)
+		g.at(g.open(b, g.on("one", "/")), "one", "/")
+		p := g.send(b, browser.Request{URL: g.on("one", "/.identity/logout")})
+		link := p.Header.Get("Location")
+		if !strings.HasPrefix(link, g.on("auth", "/.identity/logout?go=")) {
+			t.Fatal(link)
+		}
+		victim := newBrowser(t)
+		g.at(g.open(victim, g.on("one", "/")), "one", "/")
+		if p := g.send(victim, browser.Request{URL: link}); p.Status != http.StatusOK || g.ticketOn(victim, "auth") == "" || !p.Has("Sign out?") {
+			t.Errorf("%d %s", p.Status, p.Text())
+		}
+		g.at(g.open(victim, g.on("two", "/")), "two", "/")
+		// It was used up.
+		if p := g.send(b, browser.Request{URL: link}); p.Status != http.StatusOK || !p.Has("signed out") {
+			t.Errorf("%d %s", p.Status, p.Header.Get("Location"))
+		}
+	})
+	t.Run("a provider that is not to be told", func(t *testing.T) {
+		if err := g.load(asked(t, "corp", g.op, "scopes openid profile", "single_logout off")+portalLine, townSites); err != nil {
+			t.Fatal(err)
+		}
+		b := newBrowser(t)
+		g.at(g.open(b, g.on("one", "/")), "one", "/")
+		if p := g.open(b, g.on("one", "/.identity/logout")); p.Status != http.StatusOK || p.URL != g.on("one", "/.identity/logout") || !p.Has("signed out") {
+			t.Errorf("%d at %s", p.Status, p.URL)
+		}
+		if p := g.open(b, g.on("auth", "/.identity/session")); p.Status != http.StatusUnauthorized {
+			t.Errorf("the portal: %d", p.Status)
+		}
+	})
+}
+
+// TestB15PortalBackchannelEndsAllHosts: a revocation and a provider's logout end all hosts.
+func TestB15PortalBackchannelEndsAllHosts(t *testing.T) {
+	g := newTown(t, "")
+	b := newBrowser(t)
+	g.at(g.open(b, g.on("one", "/")), "one", "/")
+	g.at(g.open(b, g.on("two", "/")), "two", "/")
+	if err := theApp(t).EndUser(t.Context(), "corp:u-alice"); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"auth", "one", "two"} {
+		if p := g.shown(g.ticketOn(b, host), host, "/.identity/session", false); p.Status != http.StatusUnauthorized {
+			t.Errorf("%s: %d", host, p.Status)
+		}
+	}
+	g.at(g.open(b, g.on("one", "/")), "one", "/")
+	g.at(g.open(b, g.on("two", "/")), "two", "/")
+	c, err := theApp(t).Sessions().Card(t.Context(), g.idOn(b, "two"))
+	if err != nil || c.SIDs["corp"] == "" {
+		t.Fatalf("%v, %v", c, err)
+	}
+	body := url.Values{"logout_token": {g.op.Logout("u-alice", c.SIDs["corp"], "")}}.Encode()
+	p := g.raw(http.MethodPost, "/.identity/backchannel-logout/corp", body, "Host", strings.TrimPrefix(g.on("auth", ""), "http://"), "Content-Type", "application/x-www-form-urlencoded")
+	want(t, p, http.StatusOK)
+	for _, host := range []string{"auth", "one", "two"} {
+		if p := g.shown(g.ticketOn(b, host), host, "/.identity/session", false); p.Status != http.StatusUnauthorized {
+			t.Errorf("%s: %d", host, p.Status)
+		}
+	}
+}
+
+// TestB17OneHostKeepsTheOthersAlive: a session is idle when none of its hosts is used.
+func TestB17OneHostKeepsTheOthersAlive(t *testing.T) {
+	clock := newClock(t)
+	g := newTown(t, "")
+	b := newBrowser(t)
+	g.at(g.open(b, g.on("one", "/")), "one", "/")
+	g.at(g.open(b, g.on("two", "/")), "two", "/")
+	one, two := g.ticketOn(b, "one"), g.ticketOn(b, "two")
+	for range 6 { // an hour, on one only
+		clock.Advance(10 * time.Minute)
+		time.Sleep(1100 * time.Millisecond) // the sweep looks every second
+		if p := g.shown(one, "one", "/x", false); p.Status != http.StatusOK {
+			t.Fatalf("one: %d", p.Status)
+		}
+	}
+	if p := g.shown(two, "two", "/x", false); p.Status != http.StatusOK {
+		t.Errorf("two: %d, though one was used all the time", p.Status)
+	}
+	clock.Advance(31 * time.Minute)
+	for host, ticket := range map[string]string{"one": one, "two": two} {
+		if p := g.shown(ticket, host, "/x", false); p.Status != http.StatusUnauthorized {
+			t.Errorf("%s after half an hour without anything: %d", host, p.Status)
+		}
+	}
+}
