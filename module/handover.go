@@ -43,7 +43,7 @@ func (v *visit) handOver(flow string, to *flows.Hop, returnTo string, attempt in
 }
 
 // handover serves /.identity/handover on an application's host. Whatever comes of
-// it, the answer is a redirect: no page ever stands at an address with a code in it.
+// it, the answer is a redirect: no page stands at an address with a code that works.
 func (v *visit) handover() error {
 	q := v.r.URL.Query()
 	id := one(q, "p")
@@ -85,11 +85,14 @@ func (v *visit) takeOver(id string, code flowsession.Pass, h flowsession.Handove
 	e.User, e.Name, e.Provider, e.Session, e.Flow = c.User, c.Name, c.Provider, c.ID, x.Flow
 	receipt, err := v.app.trail.Before(ctx, e)
 	if err != nil {
-		return v.notHanded(id, h, err)
+		return v.unavailable(err) // the code is used up: what stands in the address is worth nothing
 	}
 	t, s, err := v.app.sessions.Lend(ctx, receipt, h, flowsession.Browser{Origin: v.place.origin})
-	if err != nil {
+	switch {
+	case err != nil && gone(err):
 		return v.notHanded(id, h, err)
+	case err != nil:
+		return v.unavailable(err)
 	}
 	if !v.app.shared.cache.Add(t.CacheKey(), s) {
 		return v.notHanded(id, h, flowsession.ErrEnded)

@@ -286,8 +286,7 @@ func (v *visit) loginRequired(anew bool) error {
 	case !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP:
 		return v.insecure()
 	case v.session == nil && v.asksLogout() != nil: // nobody signs in to sign out (B14)
-		v.signedOut()
-		return nil
+		return v.nobodyToSignOut()
 	}
 	if v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r) {
 		return v.unauthorized()

@@ -38,6 +38,17 @@ func (v *visit) ownOrigin() string {
 	return v.place.origin
 }
 
+// nobodyToSignOut answers a logout where no session is shown. An application's host
+// may hold an old ticket, or none, while the portal still knows the person: it is
+// asked, and asks them, since the wish comes from another site.
+func (v *visit) nobodyToSignOut() error {
+	if v.away() && isNavigation(v.r) {
+		return v.redirect(v.app.portal.origin + "/.identity/logout")
+	}
+	v.signedOut()
+	return nil
+}
+
 // leaveByPortal sends a logout that goes on at the provider by way of the portal.
 // If that cannot be, the person is signed out here all the same.
 func (v *visit) leaveByPortal(s *flowsession.Session, state string, out flows.Outcome) flows.Outcome {

@@ -33,8 +33,7 @@ func (v *visit) logout() error {
 	case v.cameBack():
 		return v.backFromProvider()
 	case v.session == nil:
-		v.signedOut()
-		return nil
+		return v.nobodyToSignOut()
 	case v.ownOrTyped() && !isPrefetch(v.r.Header):
 		return v.endAndLeave()
 	}
@@ -62,8 +61,7 @@ func (v *visit) endAndLeave() error {
 	v.clearCookies(v.w)
 	v.clearPending()
 	if s == nil {
-		v.signedOut()
-		return nil
+		return v.nobodyToSignOut()
 	}
 	v.endOwn(s)
 	v.clearRecent() // its cookie did come back: who leaves and returns is in no loop

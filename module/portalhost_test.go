@@ -461,6 +461,44 @@ func TestB14SignOutEverywhere(t *testing.T) {
 			t.Errorf("%d %s", p.Status, p.Header.Get("Location"))
 		}
 	})
+	t.Run("with an old ticket, or none", func(t *testing.T) {
+		for name, ticket := range map[string]bool{"old": true, "none": false} {
+			b := newBrowser(t)
+			g.at(g.open(b, g.on("one", "/")), "one", "/")
+			if ticket { // of a session that ended, while a new one began on the portal
+				jar := b.Jar.Clone()
+				g.open(b, g.on("one", "/.identity/logout"))
+				b.Jar = onlyHost(jar, g.on("one", "/"))
+			}
+			g.at(g.open(b, g.on("two", "/")), "two", "/")
+			if !ticket {
+				one := *b.Jar
+				b.Jar = &browser.Jar{}
+				for _, h := range []string{"auth", "two"} {
+					u, _ := url.Parse(g.on(h, "/"))
+					b.Jar.Set(u, one.Cookies(g.on(h, "/")))
+				}
+			}
+			// By a link on its page the wish comes from another site, as the portal sees it.
+			p, err := b.Navigate(browser.Request{URL: g.on("one", "/.identity/logout"), From: &browser.Page{URL: g.on("one", "/open/x")}})
+			if err != nil || p.URL != g.on("auth", "/.identity/logout") || !p.Has("Sign out?") {
+				t.Fatalf("%s: %v %d at %s\n%s", name, err, p.Status, p.URL, p.Text())
+			}
+			f, err := p.FormWith("token")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p, err = f.Submit(); err != nil || !p.Has("signed out") {
+				t.Errorf("%s: %v at %s\n%s", name, err, p.URL, p.Text())
+			}
+			if p := g.shown(g.ticketOn(b, "two"), "two", "/.identity/session", false); p.Status != http.StatusUnauthorized {
+				t.Errorf("%s: two says %d", name, p.Status)
+			}
+			if p := g.open(b, g.on("one", "/.identity/logout")); !p.Has("You are signed out") {
+				t.Errorf("%s: once more: %s", name, p.Text())
+			}
+		}
+	})
 	t.Run("a provider that is not to be told", func(t *testing.T) {
 		if err := g.load(asked(t, "corp", g.op, "scopes openid profile", "single_logout off")+portalLine, townSites); err != nil {
 			t.Fatal(err)
