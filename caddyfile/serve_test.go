@@ -53,7 +53,6 @@ var visits = map[string][]visit{
 	"unauthenticated_401":                  {{path: "/", status: 401}},
 	"unauthenticated_redirect":             {{path: "/", status: toLogin}},
 	"strict_paths_off":                     {{path: "/", status: toLogin}, {path: "/a//b", status: toLogin}},
-	"portal":                               {{path: "/", status: 403}}, // here it listens on another port than that of the address
 	"portal_loopback":                      {{path: "/", status: 200}}, // another host
 	"strict_paths_on":                      {{path: "/a//b", status: 400}},
 	"url_https":                            {{path: "/", plain: true, status: toLogin}},

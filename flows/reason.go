@@ -36,6 +36,8 @@ const (
 	ReasonInvalidGrant     Reason = "invalid_grant"
 	ReasonTooLarge         Reason = "too_large"
 	ReasonUnknownHost      Reason = "unknown_host"
+	ReasonNotEnrolled      Reason = "not_enrolled"
+	ReasonWrongCode        Reason = "wrong_code"
 	ReasonInternal         Reason = "internal"
 )
 
