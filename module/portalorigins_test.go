@@ -176,15 +176,14 @@ func TestPortalOriginsByConfig(t *testing.T) {
 	if text := read(); strings.Contains(text, "exact hosts only") || strings.Contains(text, "answers for the portal") {
 		t.Errorf("warned though the addresses are written down:\n%s", text)
 	}
-	g, read = logged(t, asked(t, "corp", op, "scopes openid profile")+portalLine, any)
+	_, read = logged(t, asked(t, "corp", op, "scopes openid profile")+portalLine, any)
 	if text := read(); strings.Count(text, "exact hosts only") != 2 {
 		t.Errorf("want warnings about the wildcard and the site for any host:\n%s", text)
 	}
-	g, read = logged(t, asked(t, "corp", op, "scopes openid profile")+"portal http://nowhere.localhost:{PORT}\n", strings.Replace(townSites, "auth", "elsewhere", 1))
+	_, read = logged(t, asked(t, "corp", op, "scopes openid profile")+"portal http://nowhere.localhost:{PORT}\n", strings.Replace(townSites, "auth", "elsewhere", 1))
 	if text := read(); !strings.Contains(text, "no site of this config answers for the portal") {
 		t.Errorf("no warning:\n%s", text)
 	}
-	_ = g
 }
 
 // TestPortalBehindTLS: behind a balancer, by its headers or by `url`, the addresses
