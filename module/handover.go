@@ -113,7 +113,9 @@ func (v *visit) retire(ctx context.Context, s *flowsession.Session) {
 	switch old := v.session; {
 	case old == nil:
 	case old.ID() == s.ID():
-		v.app.sessions.Retire(ctx, v.ticket)
+		if t, err := flowsession.ParseTicket(v.ticket); err == nil {
+			v.app.sessions.Retire(ctx, t)
+		}
 		v.app.shared.cache.Drop(v.cacheKey)
 	default:
 		why := flows.ReasonSessionRotated

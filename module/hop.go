@@ -152,7 +152,7 @@ func (v *visit) arrived(text string) error {
 	if v.app.provider(h.Provider) == nil {
 		h.Provider = ""
 	}
-	if !h.Anew && h.Provider == "" && p.gate.gate.SignedIn(&v.facts) {
+	if !h.Anew && h.Provider == "" && p.gate.gate.SignedIn(v.facts()) {
 		return v.handOver(h.Flow, to, returnTo, h.Attempt)
 	}
 	v.logWithout("login for an application", http.StatusSeeOther)

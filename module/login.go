@@ -106,7 +106,7 @@ func (v *visit) startLogin(l login) error {
 		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop,
 	}
 	path := l.returnTo
-	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.request.IP}
+	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
 	if l.hop != nil { // conditions judge what the person asked the application for
 		_, path = v.split(path)
 		x.Request.Scheme, x.Request.Host, _ = strings.Cut(l.hop.Origin, "://")
@@ -200,7 +200,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 // lend gives a run what it needs of this request.
 func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
-		Now: Now(), Request: &v.request, Device: v.device, Enrolments: enrolments{v},
+		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v},
 		CallbackURL: func(provider string) string { return v.place.origin + "/.identity/callback/" + provider },
 		Handle: func(provider string, serial int) (string, error) {
 			return v.sealState(stateToken{Pending: id, Serial: serial, Provider: provider, ReturnTo: x.ReturnTo, Saved: savedOf(x), Attempt: x.Attempt, Expires: x.Expires.Unix()})

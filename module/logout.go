@@ -46,13 +46,11 @@ func (v *visit) confirmLogout() {
 	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name, FormAction: v.formTargets()})
 }
 
-func (v *visit) signedOut() { v.signedOutWith(http.StatusOK) }
-
-func (v *visit) signedOutWith(status int) { v.signedOutOf(status, "/") }
+func (v *visit) signedOut() { v.signedOutOf("/") }
 
 // signedOutOf ends a logout; who signs in again does so at home.
-func (v *visit) signedOutOf(status int, home string) {
-	v.show(status, pages.View{Kind: pages.KindSignedOut, Link: home})
+func (v *visit) signedOutOf(home string) {
+	v.show(http.StatusOK, pages.View{Kind: pages.KindSignedOut, Link: home})
 }
 
 // endAndLeave ends the session here first, then at the provider (B14).

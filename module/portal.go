@@ -19,7 +19,7 @@ const maxBody = 64 << 10
 // portal serves /.identity/*, the gateway's own addresses on every host.
 func (v *visit) portal() error {
 	path := strings.TrimPrefix(v.r.URL.Path, "/.identity")
-	v.fillFacts()
+	v.readPath(v.r)
 	v.hurry()
 	name := ""
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
@@ -49,7 +49,12 @@ func (v *visit) portal() error {
 			return v.method(v.sessionInfo, http.MethodGet)
 		case "/userinfo":
 			return v.method(v.userInfo, http.MethodGet)
+		case "/jwks.json":
+			return v.method(v.jwks, http.MethodGet, http.MethodHead)
 		}
+	}
+	if found, err := v.keyDocument(); found || err != nil {
+		return err
 	}
 	v.showError(http.StatusNotFound, ReasonNoPage, "", newID())
 	return nil
