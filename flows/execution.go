@@ -266,6 +266,9 @@ type Callback struct {
 	Method string
 	// Values are query or form parameters, duplicates kept: refusing them is the provider's job.
 	Values map[string][]string
+	// Query is the raw query of a GET, octet by octet as it came: what a detached
+	// signature was made over.
+	Query string
 	// Received is what Receive made of the answer; nil for one that came directly.
 	Received []byte
 }
