@@ -50,6 +50,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 		"session":   {(*identity).session, false},
 		"keys":      {(*identity).keys, false},
 		"store":     {(*identity).store, false},
+		"portal":    {(*identity).portal, false},
 		"pages":     {(*identity).pages, false},
 		"audit":     {(*identity).audit, true},
 	}
@@ -67,6 +68,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 //	    session  { … }
 //	    keys     <key…>
 //	    store    <backend> [<args…>]
+//	    portal   <address> { … }
 //	    pages    { … }
 //	    audit    <sink> [<args…>]
 //	}

@@ -23,6 +23,8 @@ var placeholder = regexp.MustCompile(`\{(?:\$|env\.)([A-Z_]+)\}`)
 // stands are values that any example can be loaded with; nobody listens there.
 func stand(name string) string {
 	switch {
+	case strings.HasSuffix(name, "_SITE"): // hosts of their own
+		return "http://" + strings.ToLower(strings.TrimSuffix(name, "_SITE")) + ".localhost:9"
 	case name == "SITE":
 		return "http://127.0.0.1:9"
 	case strings.HasSuffix(name, "ISSUER"):

@@ -21,7 +21,8 @@ type Execution struct {
 	Serial int   `json:"serial,omitempty"`
 	// Token must come back with every form of this run (I11).
 	Token string `json:"token"`
-	// Origin is the scheme and host the run belongs to; ReturnTo a path on it.
+	// Origin is the scheme and host the run belongs to; ReturnTo a path on it, or on
+	// the portal an address of the application that Hop tells of.
 	Origin   string `json:"origin"`
 	ReturnTo string `json:"return_to,omitempty"`
 	// Saved says that the return address waits in the browser's session storage under
@@ -46,6 +47,8 @@ type Execution struct {
 	Inherited bool `json:"inherited,omitempty"`
 	// Fresh says that evidence of the session does not count: the person is asked anew.
 	Fresh bool `json:"fresh,omitempty"`
+	// Hop is set on the portal, in a run for an application's host.
+	Hop *Hop `json:"hop,omitempty"`
 	// Session is the public id of the session this run stands on; empty without one.
 	Session string `json:"session,omitempty"`
 	// Stored marks the stub that a browser carries of a run that is kept in the store.
@@ -60,6 +63,16 @@ type Execution struct {
 
 	// Env is what the hall lends for this one advance; never serialised.
 	Env Env `json:"-"`
+}
+
+// Hop says for which application's host a run on the portal is: the session it
+// ends with is handed over there, to the browser that holds this pending login.
+type Hop struct {
+	Origin  string `json:"origin"`
+	Pending string `json:"pending"`
+	Nonce   string `json:"nonce"`
+	// Saved is the key under which the browser keeps the return address there.
+	Saved string `json:"saved,omitempty"`
 }
 
 // Wait names the step an Execution waits at and the serial its page carries.

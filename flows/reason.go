@@ -41,6 +41,7 @@ const (
 	ReasonRevoked          Reason = "revoked"
 	ReasonInvalidGrant     Reason = "invalid_grant"
 	ReasonTooLarge         Reason = "too_large"
+	ReasonUnknownHost      Reason = "unknown_host"
 	ReasonNotEnrolled      Reason = "not_enrolled"
 	ReasonWrongCode        Reason = "wrong_code"
 	ReasonNotInDirectory   Reason = "not_in_directory"

@@ -76,8 +76,11 @@ func (a *answer) aside() error {
 	return a.v.redirect(a.address())
 }
 
-// mayKeep reports that there may be a fragment, and a browser to keep it.
-func (v *visit) mayKeep(x *flows.Execution) bool { return x.Saved == "" && isWindow(v.r) }
+// mayKeep reports that there may be a fragment, and a browser to keep it. For an
+// application that is done on its own host, before the portal is asked.
+func (v *visit) mayKeep(x *flows.Execution) bool {
+	return x.Saved == "" && x.Hop == nil && isWindow(v.r)
+}
 
 // keeping asks the page for the fragment.
 func (a *answer) keeping(view pages.View) pages.View {

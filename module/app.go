@@ -59,6 +59,7 @@ type state struct {
 	pages    *pages.Set
 	limits   flowsession.Limits
 	keys     keyLoader
+	portal   *portalHost
 	signing  signing.Keys
 
 	owned   []string // header names of all handlers; complete after the last Provision
@@ -90,7 +91,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return headers.NewStripper(append(slices.Clone(a.owned), otherAddresses...))
 	})
 	for _, f := range []func(caddy.Context) error{
-		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,
+		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
 		a.provisionProviders, a.provisionDirectories, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
 	} {
 		if err := f(ctx); err != nil {
@@ -316,6 +317,7 @@ func (a *App) Start() error {
 	go a.tendKeys(ctx)
 	a.warnByPassed()
 	a.warnUnreached()
+	a.warnPortal()
 	a.warnDomain()
 	a.warnMisspelt()
 	return nil
@@ -394,8 +396,12 @@ func (a *App) changedElsewhere(keys []string, gap bool) {
 		if !ok {
 			continue
 		}
-		if c, err := a.sessions.Card(context.Background(), id); err == nil && !c.Ended.IsZero() || errors.Is(err, flows.ErrNotFound) {
+		c, err := a.sessions.Card(context.Background(), id)
+		switch {
+		case err == nil && !c.Ended.IsZero() || errors.Is(err, flows.ErrNotFound):
 			a.shared.cache.End(id)
+		case err == nil:
+			a.shared.cache.Rotated(id, c.Rotation)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package module
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
@@ -12,13 +13,28 @@ const backFor = 600
 
 // expectBack remembers the `state` of a logout that goes on at the provider
 // (OIDC RP-Initiated Logout 1.0 §2). It is worth nothing to who holds it (I08).
-func (v *visit) expectBack(state string) {
+// from is the application's origin that the logout began at, "" for our own.
+func (v *visit) expectBack(state, from string) {
+	if from != "" {
+		state += "~" + from
+	}
 	v.sideCookie(v.backName(), state, "/.identity/logout", backFor)
 }
 
 func (v *visit) backName() string { return v.sideNameBelow("back") }
 
-func (v *visit) expectedState() string { return v.sideValue(v.backName()) }
+func (v *visit) expectedState() (state string) {
+	state, _, _ = strings.Cut(v.sideValue(v.backName()), "~")
+	return state
+}
+
+// cameFrom is the front page of the application that a logout began at.
+func (v *visit) cameFrom() string {
+	if _, from, _ := strings.Cut(v.sideValue(v.backName()), "~"); v.onPortal() && v.app.handsTo(from) {
+		return from + "/"
+	}
+	return "/"
+}
 
 // cameBack reports whether a GET of the logout address is a provider's way back
 // to us rather than somebody's wish to leave.
@@ -46,6 +62,6 @@ func (v *visit) backFromProvider() error {
 		v.confirmLogout()
 		return nil
 	}
-	v.signedOut()
+	v.signedOutOf(v.cameFrom())
 	return nil
 }

@@ -33,6 +33,8 @@ type Config struct {
 	Keys []string `json:"keys,omitempty"`
 	// Where sessions are kept; default: file.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=identity.stores inline_key=backend"`
+	// One host where all flows run; default: each host runs its own.
+	Portal *PortalConfig `json:"portal,omitempty"`
 	// What the gateway's own pages look like.
 	Pages *PagesConfig `json:"pages,omitempty"`
 	// Where the trail is written; default: log.

@@ -22,6 +22,9 @@ func (a *App) EndUser(ctx context.Context, user flows.UserKey) error {
 	return err
 }
 
+// ChangedElsewhere is what a store's channel says when another node wrote a card.
+func (a *App) ChangedElsewhere(session string) { a.changedElsewhere([]string{"c/" + session}, false) }
+
 // AnotherNode makes what is provisioned until back is called a node of its own:
 // it shares the store with this one, and nothing else.
 func AnotherNode() (back func()) {

@@ -80,6 +80,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	v.setRecent(x.Attempt)
 	v.setDevice(x)
 	v.dropParked(id)
+	v.session, v.known = s, nil
 	return v.land(x)
 }
 
@@ -129,15 +130,19 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 
 // land leads to where the person wanted to go.
 func (v *visit) land(x *flows.Execution) error {
+	if x.Hop != nil {
+		return v.handOver(x.Flow, x.Hop, x.ReturnTo, x.Attempt)
+	}
 	return v.landAt(x.ReturnTo, x.Saved)
 }
 
 // landAt lets a browser that keeps the address under saved look there first.
 func (v *visit) landAt(returnTo, saved string) error {
+	origin, path := v.split(returnTo)
 	if !validKey(saved) {
-		return v.home(returnTo)
+		return v.redirect(origin + path)
 	}
-	return v.redirect(v.place.origin + "/.identity/flow?" + url.Values{"resume": {saved}, "return_to": {safePath(returnTo)}}.Encode())
+	return v.redirect(origin + "/.identity/flow?" + url.Values{"resume": {saved}, "return_to": {path}}.Encode())
 }
 
 // replayed answers a run that was finished before: with a session it goes on (B07).
@@ -156,7 +161,7 @@ func (v *visit) failed(x *flows.Execution, err error) error {
 	case errors.Is(err, context.Canceled):
 		return nil
 	case reason == flows.ReasonStaleLogin, errors.Is(err, flowsession.ErrEnded):
-		return v.stale(x.ReturnTo, x.Saved, x.Attempt)
+		return v.stale(x.ReturnTo, savedOf(x), x.Attempt)
 	case reason == flows.ReasonProviderDown, reason == flows.ReasonAuditDown, errors.Is(err, flows.ErrUnavailable):
 		if reason == flows.ReasonInternal {
 			reason = flows.ReasonStoreDown

@@ -148,7 +148,7 @@ func (g *gateway) caddyfile(global, site string) string {
 	if !strings.Contains(site, "http://") {
 		site = fmt.Sprintf("http://127.0.0.1:%d, http://localhost:%d {\nbind 127.0.0.1\n%s\n}", g.port, g.port, site)
 	}
-	return head + strings.ReplaceAll(strings.ReplaceAll(site, "{APP}", g.app.addr), "{PORT}", strconv.Itoa(g.port))
+	return strings.ReplaceAll(strings.ReplaceAll(head+site, "{APP}", g.app.addr), "{PORT}", strconv.Itoa(g.port))
 }
 
 // trusted takes a trusted_proxies line out of the global lines, for `servers`.

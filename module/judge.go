@@ -324,13 +324,12 @@ func (v *visit) loginRequired(anew bool) error {
 	switch {
 	case v.problem != nil && !gone(v.problem):
 		return v.unavailable(v.problem)
-	case errors.Is(v.problem, flowsession.ErrRotated):
+	case errors.Is(v.problem, flowsession.ErrRotated) && !(v.away() && isNavigation(v.r)): // the portal has a new one
 		return v.rotated()
 	case !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP:
 		return v.insecure()
 	case v.session == nil && v.asksLogout() != nil: // nobody signs in to sign out (B14)
-		v.signedOut()
-		return nil
+		return v.nobodyToSignOut()
 	}
 	if v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r) {
 		return v.unauthorized()

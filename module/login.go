@@ -29,6 +29,8 @@ type login struct {
 	attempt int
 	// saved is the key under which the browser itself keeps the return address.
 	saved string
+	// hop is, on the portal, the application's host that the login is for.
+	hop *flows.Hop
 }
 
 // maxAttempts ends a loop of logins, within loopWindow (B08).
@@ -43,7 +45,18 @@ func (v *visit) login() error {
 		return v.initiatePosted()
 	}
 	q := v.r.URL.Query()
+	if v.onPortal() {
+		if h := one(q, "hop"); h != "" {
+			return v.arrived(h)
+		}
+		if left, err := v.elsewhere(q); left {
+			return err
+		}
+	}
 	l := login{returnTo: v.returnTo(q.Get("return_to")), provider: q.Get("provider"), saved: q.Get("saved")}
+	if v.away() {
+		l.attempt = v.attempts()
+	}
 	v.initiated(&l, q)
 	if isPrefetch(v.r.Header) {
 		return v.unauthorized()
@@ -79,18 +92,26 @@ func (v *visit) startLogin(l login) error {
 		l.attempt = v.recentLogins(now)
 	}
 	if l.attempt >= maxAttempts {
-		return v.loop()
+		return v.loop(v.homeOf(l.returnTo))
 	}
-	if len(l.returnTo) > maxReturn {
+	if len(l.returnTo) > maxReturn && l.hop == nil { // an application kept it before it sent us the rest
 		return v.longAddress(l.returnTo)
+	}
+	if v.away() {
+		return v.leaveForPortal(l)
 	}
 	x := &flows.Execution{
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
-		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
+		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop,
 	}
+	path := l.returnTo
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
-	x.Request.Path, x.Request.Query, _ = strings.Cut(l.returnTo, "?")
+	if l.hop != nil { // conditions judge what the person asked the application for
+		_, path = v.split(path)
+		x.Request.Scheme, x.Request.Host, _ = strings.Cut(l.hop.Origin, "://")
+	}
+	x.Request.Path, x.Request.Query, _ = strings.Cut(path, "?")
 	if p, err := url.PathUnescape(x.Request.Path); err == nil {
 		x.Request.Path = p
 	}
@@ -115,6 +136,15 @@ func (v *visit) longAddress(returnTo string) error {
 	}
 	v.show(http.StatusOK, pages.View{Kind: pages.KindLongAddress, Key: key, Back: safePath(returnTo), Link: link})
 	return nil
+}
+
+// savedOf is the key of a run's return address, in the browser's storage of
+// whichever host that is on.
+func savedOf(x *flows.Execution) string {
+	if x.Hop != nil {
+		return x.Hop.Saved
+	}
+	return x.Saved
 }
 
 func validKey(s string) bool {
@@ -173,7 +203,7 @@ func (v *visit) lend(id string, x *flows.Execution) {
 		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v},
 		CallbackURL: func(provider string) string { return v.place.origin + "/.identity/callback/" + provider },
 		Handle: func(provider string, serial int) (string, error) {
-			return v.sealState(stateToken{Pending: id, Serial: serial, Provider: provider, ReturnTo: x.ReturnTo, Saved: x.Saved, Attempt: x.Attempt, Expires: x.Expires.Unix()})
+			return v.sealState(stateToken{Pending: id, Serial: serial, Provider: provider, ReturnTo: x.ReturnTo, Saved: savedOf(x), Attempt: x.Attempt, Expires: x.Expires.Unix()})
 		},
 	}
 }
@@ -186,7 +216,7 @@ func (v *visit) showCurrent(id string, p *flows.Program, x *flows.Execution) err
 		return v.unavailable(err)
 	}
 	if err != nil {
-		return v.stale(x.ReturnTo, x.Saved, x.Attempt)
+		return v.stale(x.ReturnTo, savedOf(x), x.Attempt)
 	}
 	return v.ask(http.StatusOK, id, x, page)
 }
@@ -216,9 +246,12 @@ func (v *visit) flow() error {
 	if err != nil {
 		return v.unavailable(err)
 	}
+	if v.away() {
+		return v.onward(id, x)
+	}
 	p, ok := v.program(x)
 	if !ok {
-		return v.stale(x.ReturnTo, x.Saved, x.Attempt)
+		return v.stale(x.ReturnTo, savedOf(x), x.Attempt)
 	}
 	if kept := v.r.URL.Query().Get("kept"); kept == x.ID && x.Saved == "" && v.r.Method == http.MethodGet {
 		x.Saved = kept

@@ -28,11 +28,12 @@ func (v *visit) logout() error {
 		return v.endAndLeave()
 	}
 	switch {
+	case v.onPortal() && v.r.URL.Query().Has("go"):
+		return v.leaveOnward(one(v.r.URL.Query(), "go"))
 	case v.cameBack():
 		return v.backFromProvider()
 	case v.session == nil:
-		v.signedOut()
-		return nil
+		return v.nobodyToSignOut()
 	case v.ownOrTyped() && !isPrefetch(v.r.Header):
 		return v.endAndLeave()
 	}
@@ -45,8 +46,11 @@ func (v *visit) confirmLogout() {
 	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name, FormAction: v.formTargets()})
 }
 
-func (v *visit) signedOut() {
-	v.show(http.StatusOK, pages.View{Kind: pages.KindSignedOut, Link: "/"})
+func (v *visit) signedOut() { v.signedOutOf("/") }
+
+// signedOutOf ends a logout; who signs in again does so at home.
+func (v *visit) signedOutOf(home string) {
+	v.show(http.StatusOK, pages.View{Kind: pages.KindSignedOut, Link: home})
 }
 
 // endAndLeave ends the session here first, then at the provider (B14).
@@ -55,8 +59,7 @@ func (v *visit) endAndLeave() error {
 	v.clearCookies(v.w)
 	v.clearPending()
 	if s == nil {
-		v.signedOut()
-		return nil
+		return v.nobodyToSignOut()
 	}
 	v.endOwn(s)
 	v.clearRecent() // its cookie did come back: who leaves and returns is in no loop
@@ -94,13 +97,16 @@ func (v *visit) leaveProvider(s *flowsession.Session) flows.Outcome {
 			continue
 		}
 		state := newID()
-		out, err := e.LogoutRequest(v.r.Context(), g, v.place.origin+"/.identity/logout", state)
+		out, err := e.LogoutRequest(v.r.Context(), g, v.ownOrigin()+"/.identity/logout", state)
 		if err != nil {
 			v.app.log.Warn("provider not told of a logout", zap.String("provider", g.Provider), zap.Error(err))
 			continue
 		}
+		if out != nil && v.away() {
+			return v.leaveByPortal(s, state, out)
+		}
 		if out != nil {
-			v.expectBack(state)
+			v.expectBack(state, "")
 			return out
 		}
 	}

@@ -35,6 +35,10 @@ func (v *visit) portal() error {
 	}
 	if name == "" {
 		switch path {
+		case "/handover":
+			if v.away() {
+				return v.methodUnlogged("handover", v.handover, http.MethodGet)
+			}
 		case "/login":
 			return v.method(v.login, http.MethodGet, http.MethodPost)
 		case "/flow":

@@ -17,7 +17,7 @@ import (
 // stale answers a login page or callback whose pending login is gone (B07):
 // who is signed in goes on; who is not gets one fresh login, then a page with a button.
 func (v *visit) stale(returnTo, saved string, attempt int) error {
-	returnTo = safePath(returnTo)
+	returnTo = v.safeReturn(returnTo)
 	if v.session != nil {
 		return v.landAt(returnTo, saved)
 	}
@@ -27,12 +27,15 @@ func (v *visit) stale(returnTo, saved string, attempt int) error {
 	// Who was sent away a moment ago and comes back with no cookie at all will do
 	// so for ever: the page names that, instead of a button that leads in a circle (B08).
 	if attempt+1 >= maxAttempts || attempt > 0 && len(v.cookies) == 0 {
-		return v.loop()
+		return v.loop(v.homeOf(returnTo))
 	}
 	e := v.event(auditLoginDenied)
 	e.Reason = flows.ReasonStaleLogin
 	v.app.trail.Note(e)
 	if attempt == 0 && isNavigation(v.r) && v.r.Method == http.MethodGet {
+		if left, err := v.freshAt(returnTo, saved, attempt+1); left {
+			return err
+		}
 		if g, err := v.gateOf(returnTo); err == nil {
 			v.p = g
 			return v.startLogin(login{flow: g.program, returnTo: returnTo, saved: saved, attempt: 1})
@@ -46,11 +49,11 @@ func (v *visit) stale(returnTo, saved string, attempt int) error {
 // Its name tells when it was made: who was sent here a moment ago, and for the
 // second time or without a single cookie, will never hold one (B08).
 func (v *visit) noPending(id string) error {
-	attempt := min(max(number(v.r.URL.Query().Get("a")), 0), maxAttempts)
+	attempt := v.attempts()
 	if v.session == nil && v.r.Method == http.MethodGet && justMade(id) && (attempt > 0 || len(v.cookies) == 0) {
-		return v.loop()
+		return v.loop("/")
 	}
-	return v.stale("/", "", attempt)
+	return v.stale(v.returnTo(v.r.URL.Query().Get("return_to")), "", attempt)
 }
 
 func justMade(id string) bool {
@@ -63,7 +66,7 @@ func justMade(id string) bool {
 }
 
 // loop ends a chain of logins that brought no session, with the likely cause.
-func (v *visit) loop() error {
+func (v *visit) loop(home string) error {
 	e := v.event(auditLoginDenied)
 	e.Reason = flows.ReasonLoop
 	cause, values := v.loopCause()
@@ -71,7 +74,7 @@ func (v *visit) loop() error {
 	v.app.trail.Note(e)
 	v.app.log.Warn("login loop stopped", zap.String("id", e.ID), zap.String("cause", cause), zap.String("host", v.place.host))
 	v.clearRecent()
-	v.show(http.StatusForbidden, pages.View{Kind: pages.KindError, Reason: flows.ReasonLoop, Cause: cause, Values: values, ID: e.ID, Link: "/"})
+	v.show(http.StatusForbidden, pages.View{Kind: pages.KindError, Reason: flows.ReasonLoop, Cause: cause, Values: values, ID: e.ID, Link: home})
 	return nil
 }
 

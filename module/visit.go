@@ -269,6 +269,10 @@ func gone(err error) bool {
 // loadSession finds the session of a ticket's text, whose key in the cache is key.
 func (a *App) loadSession(ctx context.Context, text string, key flowsession.CacheKey, origin string, now time.Time) (*flowsession.Session, error) {
 	s, ok := a.shared.cache.Get(key)
+	if ok && session.LiveOf(s).Outdates(s) { // the store knows what became of the ticket
+		a.shared.cache.Drop(key)
+		ok = false
+	}
 	if !ok {
 		t, err := flowsession.ParseTicket(text)
 		if err != nil {

@@ -42,12 +42,20 @@ func New() *Browser {
 		client: &http.Client{
 			Timeout: 20 * time.Second,
 			Transport: &http.Transport{
-				DialContext:       (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+				DialContext:       dial,
 				ForceAttemptHTTP2: false,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+// dial resolves the names below localhost by itself, as browsers do (RFC 6761 §6.3).
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".localhost") {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
 }
 
 // Close drops idle connections.

@@ -23,6 +23,7 @@ const (
 	Logout         Kind = "logout"
 	SessionEnded   Kind = "session_ended"
 	SessionChanged Kind = "session_changed"
+	HandedOver     Kind = "session_handed_over"
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
 	KeyMade        Kind = "key_made"

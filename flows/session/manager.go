@@ -91,7 +91,12 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 	write := m.write
 	if old != nil {
 		write = func(ctx context.Context, s *Session) error {
-			return m.rewrite(ctx, s, x.Started, func(c *Card) { c.fill(x, b, now) })
+			return m.rewrite(ctx, s, x.Started, func(c *Card) {
+				c.fill(x, b, now)
+				if !x.Inherited {
+					c.Rotation, c.RotatedAt = c.Rotation+1, now
+				}
+			})
 		}
 	}
 	if err := write(ctx, s); err != nil {
@@ -178,7 +183,7 @@ func (m *Manager) writeTicket(ctx context.Context, t Ticket, s *Session) error {
 	if left <= 0 {
 		return ErrEnded
 	}
-	ts, err := t.seal(s.Origin, ticketSecret{s.Card.ID, s.dataKey})
+	ts, err := t.seal(s.Origin, ticketSecret{s.Card.ID, s.dataKey, s.lent, s.rotation})
 	if err != nil {
 		return err
 	}
@@ -346,10 +351,11 @@ func (m *Manager) Load(ctx context.Context, t Ticket, origin string) (*Session, 
 
 // Reload reads a session anew from the store, for the ticket that it was loaded by.
 func (m *Manager) Reload(ctx context.Context, s *Session) (*Session, error) {
-	fresh, err := m.load(ctx, ticketSecret{s.Card.ID, s.dataKey}, s.Origin, s.Seen())
+	fresh, err := m.load(ctx, ticketSecret{Session: s.Card.ID, DataKey: s.dataKey}, s.Origin, s.Seen())
 	if err != nil {
 		return nil, err
 	}
+	fresh.lent, fresh.rotation = s.lent, s.rotation
 	fresh.Follow(s)
 	return fresh, nil
 }
@@ -367,10 +373,10 @@ func (m *Manager) load(ctx context.Context, secret ticketSecret, origin string, 
 	if !c.Ended.IsZero() || !now.Before(c.Expires) || now.Sub(seen) >= c.Idle {
 		return nil, ErrEnded
 	}
-	if err := m.notRevoked(ctx, c, c.Started); err != nil {
-		if flows.ReasonOf(err) == flows.ReasonRevoked {
-			return nil, ErrEnded
-		}
+	if err := m.standing(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := m.outdated(secret, c); err != nil {
 		return nil, err
 	}
 	sealed, err := m.Store.Get(ctx, "b/"+c.ID)
@@ -382,7 +388,7 @@ func (m *Manager) load(ctx context.Context, secret ticketSecret, origin string, 
 		return nil, err
 	}
 	s := &Session{
-		Card: *c, Origin: origin, dataKey: secret.DataKey,
+		Card: *c, Origin: origin, dataKey: secret.DataKey, lent: secret.Lent, rotation: secret.Rotation,
 		User: b.User, Evidence: b.Evidence, Grants: b.Grants, Readings: b.Readings,
 	}
 	s.prepare()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -46,14 +47,24 @@ func (s *Session) schedule() {
 	s.stale = stale
 }
 
-// Follow takes over the activity that another value of the same session noted:
-// being renewed is no activity, and does not lose any.
+// Follow shares the activity of another value of the same session from here on:
+// being renewed is no activity and does not lose any, and what one host sees keeps
+// the others alive. s must not be in use yet.
 func (s *Session) Follow(old *Session) {
-	if n := old.seen.Load(); n > s.seen.Load() {
-		s.seen.Store(n)
+	mine, theirs := s.used(), old.used()
+	if mine == theirs {
+		return
 	}
-	if n := old.written.Load(); n > s.written.Load() {
-		s.written.Store(n)
+	raise(&theirs.seen, mine.seen.Load())
+	raise(&theirs.written, mine.written.Load())
+	s.shared = theirs
+}
+
+func raise(a *atomic.Int64, n int64) {
+	for {
+		if old := a.Load(); n <= old || a.CompareAndSwap(old, n) {
+			return
+		}
 	}
 }
 

@@ -26,6 +26,10 @@ type Card struct {
 	IP      string          `json:"ip,omitempty"`
 	Agent   string          `json:"agent,omitempty"`
 	Origins []string        `json:"origins,omitempty"`
+	// Rotation counts how often evidence was added, RotatedAt is when it last was:
+	// tickets that were lent before are replaced (I13).
+	Rotation  int       `json:"rotation,omitempty"`
+	RotatedAt time.Time `json:"rotated_at,omitzero"`
 	// CallOuts are ids of the applications to tell when the session ends.
 	CallOuts []string `json:"call_outs,omitempty"`
 	// Ended is set on a tombstone, with the reason.
@@ -61,8 +65,13 @@ type Session struct {
 	Facts flows.SessionFacts
 
 	dataKey []byte
-	// seen is the newest activity, written the last activity in the store; both unix nanoseconds.
-	seen, written atomic.Int64
+	// lent and rotation are the ticket's own.
+	lent     bool
+	rotation int
+	// shared is the activity of all values of the session on a node: whichever host
+	// is used, the session is. own stands in for a value that nobody prepared.
+	shared *activity
+	own    activity
 	// due is when a grant is to be renewed, stale when the first one runs out; both unix nanoseconds.
 	due   atomic.Int64
 	stale int64
@@ -70,15 +79,26 @@ type Session struct {
 	Local any
 }
 
+// activity is when a session was used: seen is the newest, written the one in the
+// store; both unix nanoseconds.
+type activity struct{ seen, written atomic.Int64 }
+
+func (s *Session) used() *activity {
+	if s.shared != nil {
+		return s.shared
+	}
+	return &s.own
+}
+
 // ID is the public id.
 func (s *Session) ID() string { return s.Card.ID }
 
 // Seen is the newest activity.
-func (s *Session) Seen() time.Time { return time.Unix(0, s.seen.Load()) }
+func (s *Session) Seen() time.Time { return time.Unix(0, s.used().seen.Load()) }
 
 // Alive reports whether neither limit has passed.
 func (s *Session) Alive(now time.Time) bool {
-	return now.Before(s.Card.Expires) && now.UnixNano()-s.seen.Load() < int64(s.Card.Idle)
+	return now.Before(s.Card.Expires) && now.UnixNano()-s.used().seen.Load() < int64(s.Card.Idle)
 }
 
 // Left is how long the session lasts if nothing more happens.
@@ -93,15 +113,10 @@ func (s *Session) touchEvery() time.Duration { return min(s.Card.Idle/10, time.M
 // Active notes activity and reports whether it is due to be written (B17). It
 // answers true to one caller only.
 func (s *Session) Active(now time.Time) bool {
-	n := now.UnixNano()
-	for {
-		old := s.seen.Load()
-		if n <= old || s.seen.CompareAndSwap(old, n) {
-			break
-		}
-	}
-	w := s.written.Load()
-	return n-w >= int64(s.touchEvery()) && s.written.CompareAndSwap(w, n)
+	n, a := now.UnixNano(), s.used()
+	raise(&a.seen, n)
+	w := a.written.Load()
+	return n-w >= int64(s.touchEvery()) && a.written.CompareAndSwap(w, n)
 }
 
 // Finished reports whether the session completed a flow, and when (I01).
@@ -118,7 +133,8 @@ func (s *Session) prepare() {
 	for f, d := range s.Card.Flows {
 		s.Facts.Flows[f] = d.Digest
 	}
-	s.seen.Store(s.Card.Seen.UnixNano())
-	s.written.Store(s.Card.Seen.UnixNano())
+	s.shared = new(activity)
+	s.shared.seen.Store(s.Card.Seen.UnixNano())
+	s.shared.written.Store(s.Card.Seen.UnixNano())
 	s.schedule()
 }

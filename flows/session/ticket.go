@@ -111,6 +111,10 @@ type ticketRow struct {
 type ticketSecret struct {
 	Session string `json:"session"`
 	DataKey []byte `json:"key"`
+	// Lent marks the ticket of a host that got its session from a portal, Rotation
+	// how often the session had proved more by then.
+	Lent     bool `json:"lent,omitempty"`
+	Rotation int  `json:"rotation,omitempty"`
 }
 
 // seal wraps the data key. The key made of the secret seals this once, so the

@@ -59,6 +59,10 @@ func (c *Cache) add(k session.CacheKey, s *session.Session) bool {
 		c.lives[s.ID()] = l
 	}
 	l.holders++
+	if of := l.current.Load(); of != nil && of != s {
+		s.Follow(of)
+	}
+	l.Rotated(s.Card.Rotation)
 	l.current.Store(s)
 	s.Local = l
 	c.mu.Unlock()
@@ -81,7 +85,6 @@ func (c *Cache) Replace(k session.CacheKey, old, s *session.Session) bool {
 	if was, ok := c.byTicket.Peek(k); !ok || was != old {
 		return false
 	}
-	s.Follow(old)
 	return c.add(k, s)
 }
 
@@ -110,6 +113,17 @@ func (c *Cache) End(id string) {
 	c.mu.Unlock()
 	if ok {
 		l.end()
+	}
+}
+
+// Rotated notes that evidence was added to a session, here or on another node:
+// tickets that were lent before are looked up anew.
+func (c *Cache) Rotated(id string, rotation int) {
+	c.mu.Lock()
+	l, ok := c.lives[id]
+	c.mu.Unlock()
+	if ok {
+		l.Rotated(rotation)
 	}
 }
 
@@ -189,8 +203,10 @@ type Live struct {
 	current atomic.Pointer[session.Session]
 	// confirmed is when the store last vouched for the session, in unix nanoseconds.
 	confirmed atomic.Int64
-	mu        sync.Mutex
-	first     *Stream
+	// rotation is how often evidence was added, as far as this node knows.
+	rotation atomic.Int64
+	mu       sync.Mutex
+	first    *Stream
 	// Prepared is the hall's: headers built once per session and route; Latest is
 	// the one of them that was used last, which is almost always the next.
 	Prepared sync.Map
@@ -221,6 +237,19 @@ func (l *Live) ConfirmedWithin(d time.Duration, now time.Time) bool {
 
 // Ended reports whether the session ended on this node.
 func (l *Live) Ended() bool { return l.ended.Load() }
+
+// Rotated notes how often evidence was added to the session.
+func (l *Live) Rotated(n int) {
+	for {
+		old := l.rotation.Load()
+		if int64(n) <= old || l.rotation.CompareAndSwap(old, int64(n)) {
+			return
+		}
+	}
+}
+
+// Outdates reports whether the ticket that brought s was lent before the session proved more.
+func (l *Live) Outdates(s *session.Session) bool { return s.Outdated(int(l.rotation.Load())) }
 
 func (l *Live) busy() bool {
 	l.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -83,6 +84,17 @@ func (w *Window) Tab() *Window {
 	tab := &Window{Context: ctx, t: w.t}
 	w.listenInto(ctx, w)
 	return tab
+}
+
+// Listen calls f for every event of this tab; f must not wait.
+func (w *Window) Listen(f func(event any)) { chromedp.ListenTarget(w.Context, f) }
+
+// Cookies reads the cookies that would be sent to an address.
+func Cookies(into *[]*network.Cookie, address string) chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		*into, err = network.GetCookies().WithURLs([]string{address}).Do(ctx)
+		return err
+	})
 }
 
 func (w *Window) listen(ctx context.Context) { w.listenInto(ctx, w) }

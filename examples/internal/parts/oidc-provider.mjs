@@ -56,6 +56,8 @@ const provider = new Provider(ISSUER, {
   },
 });
 
+if (ISSUER.startsWith('https:')) provider.proxy = true; // something in front of us ends TLS
+
 function logoutPage(ctx, form) {
   ctx.type = 'html';
   ctx.body = `<!doctype html><title>Sign out of ${NAME}</title>${form}

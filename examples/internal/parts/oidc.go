@@ -26,6 +26,8 @@ var oidcProviderScript []byte
 type OIDCProvider struct {
 	*Process
 	Issuer string
+	// Local is where it listens: the issuer, unless others stand in front.
+	Local string
 	// Client and Secret are registered for the redirect URIs.
 	Client, Secret string
 }
@@ -48,6 +50,15 @@ func OIDCAt(t testing.TB, port int, name string, redirects ...string) *OIDCProvi
 func OIDCRefreshing(t testing.TB, name string, seconds int, redirects ...string) *OIDCProvider {
 	t.Helper()
 	return oidc(t, Port(t), name, redirects, "ACCESS_SECONDS="+strconv.Itoa(seconds))
+}
+
+// OIDCBehind is OIDC that the world knows as issuer: something in front of it takes
+// the requests for that and sends them on to Local.
+func OIDCBehind(t testing.TB, issuer, name string, redirects ...string) *OIDCProvider {
+	t.Helper()
+	op := oidc(t, Port(t), name, redirects, "ISSUER="+issuer)
+	op.Issuer = issuer
+	return op
 }
 
 // Move puts somebody into other groups, where the provider was started by [OIDCRefreshing].
@@ -83,7 +94,7 @@ func oidc(t testing.TB, port int, name string, redirects []string, more ...strin
 	if err := script.Close(); err != nil {
 		t.Fatal(err)
 	}
-	op := &OIDCProvider{Issuer: "http://" + Addr(port), Client: "gw", Secret: "gw-secret"}
+	op := &OIDCProvider{Issuer: "http://" + Addr(port), Local: "http://" + Addr(port), Client: "gw", Secret: "gw-secret"}
 	cmd := exec.Command(node, script.Name())
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "NODE_NO_WARNINGS=1",
@@ -92,6 +103,6 @@ func oidc(t testing.TB, port int, name string, redirects []string, more ...strin
 	}
 	cmd.Env = append(cmd.Env, more...)
 	op.Process = Start(t, "oidc-provider-"+name, cmd)
-	op.AwaitHTTP(op.Issuer+"/.well-known/openid-configuration", 30*time.Second)
+	op.AwaitHTTP(op.Local+"/.well-known/openid-configuration", 30*time.Second)
 	return op
 }

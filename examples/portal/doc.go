@@ -1,0 +1,3 @@
+// Package portal is an example: applications on different domains, one host where
+// everybody signs in.
+package portal

@@ -1,0 +1,248 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// PortalConfig names one host where all flows run, so that many applications need
+// one redirect URI at their provider.
+type PortalConfig struct {
+	// URL is the portal's scheme and host: https, on loopback also http.
+	URL string `json:"url"`
+	// Origins are addresses of applications that get sessions besides the exact hosts
+	// that the routes with `protect` name; sites for any host, or with a wildcard,
+	// need theirs here.
+	Origins []string `json:"origins,omitempty"`
+}
+
+// portalHost is what a PortalConfig becomes.
+type portalHost struct {
+	origin, host string
+	// named are the origins written down, served finds those of the routes.
+	named  []string
+	served func() hostSet
+}
+
+// ParseOrigin makes scheme://host[:port] of an address as people write it, in the
+// one spelling that origins are compared in. http is for loopback only.
+func ParseOrigin(s string) (string, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Path != "" && u.Path != "/",
+		u.Hostname() == "" || strings.ContainsAny(u.Host, "*{}%\\ _,;\"'"):
+		return "", fmt.Errorf("'%s' is not an address such as https://auth.example.com, without a path", s)
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "", fmt.Errorf("'%s' must begin with https://", s)
+	case u.Scheme == "http" && !loopback(u.Host):
+		return "", fmt.Errorf("'%s' must be https; http is for loopback only", s)
+	}
+	return u.Scheme + "://" + canonicalHost(u.Host, u.Scheme), nil
+}
+
+// Check finds what contradicts in a portal's own lines; origins come in their one spelling.
+func (c *PortalConfig) Check() (portal string, origins []string, err error) {
+	if portal, err = ParseOrigin(c.URL); err != nil {
+		return "", nil, err
+	}
+	for _, o := range c.Origins {
+		o, err := ParseOrigin(o)
+		switch {
+		case err != nil:
+			return "", nil, fmt.Errorf("origins: %w", err)
+		case o == portal:
+			return "", nil, fmt.Errorf("origins: %s is the portal itself", o)
+		case slices.Contains(origins, o):
+			return "", nil, fmt.Errorf("origins: %s is written twice", o)
+		}
+		origins = append(origins, o)
+	}
+	return portal, origins, nil
+}
+
+// ErrPortalAndDomain says which of the two ways to share a session is meant to stand.
+var ErrPortalAndDomain = errors.New("portal and session { domain … } contradict each other: a portal gives each host a ticket of its own, domain gives all hosts the same one; write one of them")
+
+func (a *App) provisionPortal(caddy.Context) error {
+	if a.Portal == nil {
+		return nil
+	}
+	origin, named, err := a.Portal.Check()
+	if err != nil {
+		return fmt.Errorf("portal: %w", err)
+	}
+	if a.Session.Domain != "" {
+		return ErrPortalAndDomain
+	}
+	_, host, _ := strings.Cut(origin, "://")
+	a.portal = &portalHost{origin: origin, host: host, named: named, served: sync.OnceValue(a.hostsServed)}
+	return nil
+}
+
+// handsTo reports whether sessions may go to an origin: one that is written down,
+// or an exact host of a route with protect, at an address where this server answers
+// for it. Anything else might be somebody else's, on another port of the same host, too.
+func (a *App) handsTo(origin string) bool {
+	if a.portal == nil || origin == a.portal.origin {
+		return false
+	}
+	if slices.Contains(a.portal.named, origin) {
+		return true
+	}
+	scheme, host, ok := strings.Cut(origin, "://")
+	if !ok || scheme != "https" && scheme != "http" || canonicalHost(host, scheme) != host {
+		return false
+	}
+	if scheme == "http" && !loopback(host) && !a.Session.InsecureHTTP {
+		return false
+	}
+	return a.portal.served().has(scheme, host)
+}
+
+// hostSet are the exact hosts of routes with protect.
+type hostSet struct {
+	origins map[string]bool // of `url`
+	hosts   map[string][]ports
+	// open are sites with protect whose hosts cannot be listed.
+	open []string
+}
+
+// ports are where a server listens, and whether TLS ends there.
+type ports struct {
+	listen []caddy.NetworkAddress
+	tls    bool
+}
+
+// serve reports whether a browser may come here by a scheme and port: by those of
+// the listener, or, through a balancer or a port that is mapped, by those of https.
+func (p ports) serve(scheme string, port uint) bool {
+	if scheme == "https" && port == 443 {
+		return true
+	}
+	return p.tls == (scheme == "https") && slices.ContainsFunc(p.listen, func(a caddy.NetworkAddress) bool {
+		return !a.IsUnixNetwork() && a.StartPort <= port && port <= a.EndPort
+	})
+}
+
+func (s hostSet) has(scheme, host string) bool {
+	if s.origins[scheme+"://"+host] {
+		return true
+	}
+	port := uint64(443)
+	if scheme == "http" {
+		port = 80
+	}
+	name, text, err := net.SplitHostPort(host)
+	if err == nil {
+		if port, err = strconv.ParseUint(text, 10, 16); err != nil || strconv.FormatUint(port, 10) != text {
+			return false
+		}
+	} else {
+		name = host
+	}
+	return slices.ContainsFunc(s.hosts[strings.Trim(name, "[]")], func(p ports) bool { return p.serve(scheme, uint(port)) })
+}
+
+// hostsServed walks the routes of all servers.
+func (a *App) hostsServed() hostSet {
+	s := hostSet{origins: map[string]bool{}, hosts: map[string][]ports{}}
+	for _, srv := range a.servers() {
+		p := ports{tls: len(srv.TLSConnPolicies) > 0}
+		for _, l := range srv.Listen {
+			if addr, err := caddy.ParseNetworkAddress(l); err == nil {
+				p.listen = append(p.listen, addr)
+			}
+		}
+		(&hostWalk{hostSet: &s, ports: p}).routes(proxies{named: srv.NamedRoutes}, srv.Routes, nil)
+	}
+	return s
+}
+
+type hostWalk struct {
+	*hostSet
+	ports ports
+}
+
+// routes collects the hosts of every gate below; hosts are those of the route around.
+func (w *hostWalk) routes(n proxies, routes caddyhttp.RouteList, hosts []string) {
+	for _, r := range routes {
+		here := hosts
+		if own := namesOf(r); own != nil {
+			here = own
+		}
+		for _, h := range r.Handlers {
+			if p, ok := h.(*Protect); ok && !p.Base && !p.Off {
+				w.gate(p, here)
+			}
+			w.routes(n.inside(h), n.routesOf(h), here)
+		}
+	}
+}
+
+func (w *hostWalk) gate(p *Protect, hosts []string) {
+	if p.scheme != "" {
+		w.origins[p.scheme+"://"+p.host] = true
+		return // it answers as this address, whatever it is called
+	}
+	if len(hosts) == 0 {
+		w.open = append(w.open, p.Source)
+	}
+	for _, h := range hosts {
+		if strings.ContainsAny(h, "*{}") {
+			w.open = append(w.open, h)
+			continue
+		}
+		h = strings.Trim(strings.TrimRight(strings.ToLower(h), "."), "[]")
+		w.hosts[h] = append(w.hosts[h], w.ports)
+	}
+}
+
+// namesOf are the hosts that a route asks for; nil if it asks for none.
+func namesOf(r caddyhttp.Route) []string {
+	if h := hostsOf(r); h != "" {
+		return strings.Split(h, ", ")
+	}
+	return nil
+}
+
+// warnPortal names what will not work: a portal that nothing answers for, and
+// sites whose hosts nobody can list.
+func (a *App) warnPortal() {
+	if a.portal == nil {
+		return
+	}
+	name, _, err := net.SplitHostPort(a.portal.host)
+	if err != nil {
+		name = a.portal.host
+	}
+	answers := false
+	for _, srv := range a.servers() {
+		answers = answers || proxies{named: srv.NamedRoutes}.leadTo(srv.Routes, ownAddress(srv, name))
+	}
+	if !answers {
+		a.log.Warn("nobody can sign in: no site of this config answers for the portal; add one with `protect off`", zap.String("portal", a.portal.origin))
+	}
+	for _, site := range a.portal.served().open {
+		if slices.ContainsFunc(a.portal.named, func(o string) bool { return mayBeOf(site, o) }) {
+			continue
+		}
+		a.log.Warn("the portal hands sessions to exact hosts only: write the addresses of this site into portal { origins … }", zap.String("site", site))
+	}
+}
+
+// mayBeOf reports whether an origin may be one of a site: of `*.parent` those below.
+func mayBeOf(site, origin string) bool {
+	parent, wild := strings.CutPrefix(site, "*.")
+	u, err := url.Parse(origin)
+	return !wild || err == nil && below(u.Hostname(), strings.ToLower(parent))
+}
