@@ -47,6 +47,18 @@ func (v *visit) backFromProvider() error {
 		v.confirmLogout()
 		return nil
 	}
-	v.signedOutWith(status)
+	v.signedOutBut(status, v.stillThere())
 	return nil
+}
+
+// stillParam names a provider whose own logout did not succeed. Anybody may write
+// it into a link: it says no more than that.
+const stillParam = "still"
+
+// stillThere is the title of that provider; "" for none.
+func (v *visit) stillThere() string {
+	if p := v.app.provider(one(v.r.URL.Query(), stillParam)); p != nil {
+		return p.Title()
+	}
+	return ""
 }

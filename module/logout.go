@@ -47,8 +47,15 @@ func (v *visit) confirmLogout() {
 
 func (v *visit) signedOut() { v.signedOutWith(http.StatusOK) }
 
-func (v *visit) signedOutWith(status int) {
-	v.show(status, pages.View{Kind: pages.KindSignedOut, Link: "/"})
+func (v *visit) signedOutWith(status int) { v.signedOutBut(status, "") }
+
+// signedOutBut says, too, where the person may still be signed in.
+func (v *visit) signedOutBut(status int, still string) {
+	view := pages.View{Kind: pages.KindSignedOut, Link: "/"}
+	if still != "" {
+		view.Cause, view.Values = "still_signed_in", map[string]string{"provider": still}
+	}
+	v.show(status, view)
 }
 
 // endAndLeave ends the session here first, then at the provider (B14).
@@ -63,10 +70,11 @@ func (v *visit) endAndLeave() error {
 	v.endOwn(s)
 	v.clearRecent() // its cookie did come back: who leaves and returns is in no loop
 	v.session = nil
-	if out := v.leaveProvider(s); out != nil && (isNavigation(v.r) || acceptsHTML(v.r.Header)) {
+	out, still := v.leaveProvider(s)
+	if out != nil && (isNavigation(v.r) || acceptsHTML(v.r.Header)) {
 		return out.Accept(&leaving{v})
 	}
-	v.signedOut()
+	v.signedOutBut(http.StatusOK, still)
 	return nil
 }
 
@@ -81,8 +89,9 @@ func (v *visit) endOwn(s *flowsession.Session) {
 	}
 }
 
-// leaveProvider asks the provider of the newest login to end it there, too.
-func (v *visit) leaveProvider(s *flowsession.Session) flows.Outcome {
+// leaveProvider asks the provider of the newest login to end it there, too. still
+// is the title of one that could not be asked.
+func (v *visit) leaveProvider(s *flowsession.Session) (out flows.Outcome, still string) {
 	for _, g := range slices.Backward(s.Grants) {
 		p := v.app.called(g.Provider)
 		if p == nil {
@@ -96,17 +105,26 @@ func (v *visit) leaveProvider(s *flowsession.Session) flows.Outcome {
 			continue
 		}
 		state := newID()
-		out, err := e.LogoutRequest(v.r.Context(), g, v.place.origin+"/.identity/logout", state)
+		out, err := e.LogoutRequest(v.r.Context(), g, v.afterLogout(p), state)
 		if err != nil {
 			v.app.log.Warn("provider not told of a logout", zap.String("provider", g.Provider), zap.Error(err))
+			still = p.Title()
 			continue
 		}
 		if out != nil {
 			v.expectBack(state)
-			return out
+			return out, ""
 		}
 	}
-	return nil
+	return nil, still
+}
+
+// afterLogout is where a provider sends the person when it has ended its own login.
+func (v *visit) afterLogout(p *flows.Provider) string {
+	if _, ok := p.Guest.(flows.LogoutPeer); ok {
+		return v.folder(p) + "/slo"
+	}
+	return v.place.origin + "/.identity/logout"
 }
 
 // leaving renders where a logout goes on.

@@ -13,14 +13,21 @@ import (
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
 
-// maxBody is the largest body the gateway's own addresses read.
-const maxBody = 64 << 10
+// maxBody is the largest body the gateway's own addresses read; maxMessage that of
+// those where providers speak in whole signed messages.
+const (
+	maxBody    = 64 << 10
+	maxMessage = 256 << 10
+)
 
 // portal serves /.identity/*, the gateway's own addresses on every host.
 func (v *visit) portal() error {
 	path := strings.TrimPrefix(v.r.URL.Path, "/.identity")
 	v.fillFacts()
 	v.hurry()
+	if parts := strings.Split(path, "/"); len(parts) == 4 {
+		return v.federation(parts[1], parts[2], parts[3])
+	}
 	name := ""
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
 		path, name = path[:i], path[i+1:]
@@ -38,6 +45,9 @@ func (v *visit) portal() error {
 		case "/login":
 			return v.method(v.login, http.MethodGet, http.MethodPost)
 		case "/flow":
+			if v.r.URL.Query().Has("h") {
+				return v.methodUnlogged("answer taken up", v.flow, http.MethodGet, http.MethodPost)
+			}
 			return v.method(v.flow, http.MethodGet, http.MethodPost)
 		case "/logout":
 			return v.method(v.logout, http.MethodGet, http.MethodPost)
@@ -47,6 +57,10 @@ func (v *visit) portal() error {
 			return v.method(v.userInfo, http.MethodGet)
 		}
 	}
+	return v.noPage()
+}
+
+func (v *visit) noPage() error {
 	v.showError(http.StatusNotFound, ReasonNoPage, "", newID())
 	return nil
 }
@@ -76,6 +90,7 @@ func (v *visit) method(serve func() error, allowed ...string) error {
 func (v *visit) methodUnlogged(what string, serve func() error, allowed ...string) error {
 	rec := caddyhttp.NewResponseRecorder(v.w, nil, nil)
 	v.w = rec
+	caddyhttp.SetVar(v.r.Context(), caddyhttp.LogSkipVar, true) // also when a guest panics
 	err := v.method(serve, allowed...)
 	v.logWithout(what, rec.Status())
 	return err
