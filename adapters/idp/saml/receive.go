@@ -2,22 +2,264 @@ package saml
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/xml"
 	"errors"
+	"fmt"
+	"strings"
+
+	samllib "github.com/crewjam/saml"
+
+	"github.com/beevik/etree"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
-// Handle finds the RelayState of an answer.
-func (s *SAML) Handle(flows.Callback) (string, error) {
-	return "", flows.Refuse(flows.ReasonInvalidAnswer, errors.New("not yet"))
+// maxMessage is the longest SAMLResponse that is read, in base64.
+const maxMessage = 256 << 10
+
+// Handle finds the RelayState of an answer. It stands there once, or the answer
+// is refused. It is a name for a pending login and never an address (S8).
+func (s *SAML) Handle(c flows.Callback) (string, error) {
+	if err := singular(c.Values); err != nil {
+		return "", invalid(err)
+	}
+	state := first(c.Values, "RelayState")
+	if state == "" {
+		return "", invalidf("answer without RelayState")
+	}
+	return state, nil
 }
 
-// Receive verifies what can be verified without knowing the browser.
-func (s *SAML) Receive(context.Context, flows.Callback) (flows.Received, error) {
-	return flows.Received{}, flows.Refuse(flows.ReasonInvalidAnswer, errors.New("not yet"))
+// Receive verifies what can be verified without knowing the browser. The answer
+// to an initiated login has no InResponseTo at all; any other needs its pending
+// login, whatever the configuration allows.
+func (s *SAML) Receive(ctx context.Context, c flows.Callback) (flows.Received, error) {
+	f, err := s.facts(ctx, c)
+	if err != nil {
+		return flows.Received{}, err
+	}
+	answer, err := json.Marshal(f)
+	if err != nil {
+		return flows.Received{}, invalid(err)
+	}
+	user, err := s.user(f)
+	if err != nil {
+		return flows.Received{}, err
+	}
+	return flows.Received{
+		Handle: first(c.Values, "RelayState"), Initiated: f.InResponseTo == "", Name: user.Name, Answer: answer,
+	}, nil
 }
 
-// Finish compares a verified answer with the pending login.
-func (s *SAML) Finish(context.Context, flows.Callback, []byte) (flows.Proof, error) {
-	return flows.Proof{}, flows.Refuse(flows.ReasonInvalidAnswer, errors.New("not yet"))
+// invalid refuses what the far side sent.
+func invalid(err error) error { return flows.Refuse(flows.ReasonInvalidAnswer, err) }
+
+func invalidf(format string, args ...any) error { return invalid(fmt.Errorf(format, args...)) }
+
+// answerParams are the parameters of an answer. Twice the same one would let two
+// readers see two answers (O8).
+var answerParams = []string{"SAMLResponse", "RelayState", "SAMLRequest", "SAMLart"}
+
+func singular(values map[string][]string) error {
+	for _, name := range answerParams {
+		if n := len(values[name]); n > 1 {
+			return fmt.Errorf("parameter %s stands %d times in the answer", name, n)
+		}
+	}
+	return nil
+}
+
+func first(values map[string][]string, name string) string {
+	if v := values[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// facts verifies a Response. A library that stumbles over what a stranger sent is
+// a refusal like any other.
+func (s *SAML) facts(ctx context.Context, c flows.Callback) (f *facts, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			f, err = nil, invalidf("the message could not be read: %v", r)
+		}
+	}()
+	raw, err := postedMessage(c, "SAMLResponse")
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.peer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := parse(raw, messageLimits)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	m := reception{s: s, peer: p, acs: c.URL, entity: s.entityID(baseOf(c.URL)), now: s.now(), skew: s.skew()}
+	el, err := m.assertion(ctx, doc)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	f, err = m.judge(el)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	if f.InResponseTo == "" && !s.IDPInitiated {
+		return nil, invalidf("the provider began this login by itself; `idp_initiated on` would allow that")
+	}
+	return f, nil
+}
+
+// refusal makes one of an error that is none yet.
+func refusal(err error) error {
+	var r *flows.Refusal
+	if errors.As(err, &r) {
+		return err
+	}
+	return invalid(err)
+}
+
+// postedMessage decodes a message of the POST binding (SAML Bindings §3.5.4).
+func postedMessage(c flows.Callback, name string) ([]byte, error) {
+	if err := singular(c.Values); err != nil {
+		return nil, invalid(err)
+	}
+	v := first(c.Values, name)
+	switch {
+	case c.Method != "POST":
+		return nil, invalidf("a %s that came by %s", name, clip(c.Method, 10))
+	case v == "":
+		return nil, invalidf("no %s", name)
+	case len(v) > maxMessage:
+		return nil, flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("%s of %d bytes, at most %d are read", name, len(v), maxMessage))
+	case first(c.Values, "SAMLart") != "":
+		return nil, invalidf("an artifact beside a %s", name)
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.Map(func(r rune) rune {
+		if r == ' ' || r == '\t' {
+			return -1
+		}
+		return r
+	}, v))
+	if err != nil {
+		return nil, invalidf("%s is no base64", name)
+	}
+	return raw, nil
+}
+
+// expanded makes the expanded name of an element.
+func expanded(ns, tag string) xml.Name { return xml.Name{Space: ns, Local: tag} }
+
+// assertion finds the one verified assertion of a Response.
+func (m *reception) assertion(ctx context.Context, doc *document) (*etree.Element, error) {
+	if !is(doc.root, nsSAMLP, "Response") {
+		return nil, fmt.Errorf("a %s where a Response is expected", clip(doc.root.Tag, 40))
+	}
+	inner, err := loneChild(doc)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := verifyEnveloped(doc.root, m.peer.Certs)
+	if err != nil && !errors.Is(err, errUnsigned) {
+		return nil, err
+	}
+	header := doc.root
+	if signed != nil {
+		header = signed
+	}
+	if err := m.header(header, signed != nil); err != nil {
+		return nil, err
+	}
+	switch {
+	case inner == nil:
+		return nil, errors.New("a success without assertion")
+	case inner.Tag == "EncryptedAssertion":
+		return m.opened(ctx, header, signed != nil)
+	}
+	el, err := verifyEnveloped(inner, m.peer.Certs)
+	if errors.Is(err, errUnsigned) && signed != nil { // the answer vouches for what is in it
+		return only(signed, nsSAML, "Assertion")
+	}
+	return el, err
+}
+
+// opened decrypts the assertion of a Response.
+func (m *reception) opened(ctx context.Context, response *etree.Element, vouched bool) (*etree.Element, error) {
+	el, err := only(response, nsSAML, "EncryptedAssertion")
+	if err != nil {
+		return nil, err
+	}
+	box, err := readSealed(el)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := m.s.spKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return openAssertion(box, keys, m.peer.Certs, vouched)
+}
+
+// loneChild is the assertion of a Response, plain or encrypted; nil if there is
+// none. There is one in the whole document, where it belongs, and so are the
+// signatures: what nobody looks for hides nowhere (XSW).
+func loneChild(doc *document) (*etree.Element, error) {
+	kids := append(children(doc.root, nsSAML, "Assertion"), children(doc.root, nsSAML, "EncryptedAssertion")...)
+	total := doc.count[expanded(nsSAML, "Assertion")] + doc.count[expanded(nsSAML, "EncryptedAssertion")]
+	if total > 1 {
+		return nil, fmt.Errorf("%d assertions in one answer", total)
+	}
+	if total != len(kids) {
+		return nil, errors.New("an assertion in the wrong place")
+	}
+	if doc.count[expanded(nsSAMLP, "Response")] != 1 {
+		return nil, errors.New("a Response inside of a Response")
+	}
+	places := []*etree.Element{doc.root}
+	places = append(places, kids...)
+	if err := signaturesIn(doc, places); err != nil {
+		return nil, err
+	}
+	if len(kids) == 0 {
+		return nil, nil
+	}
+	return kids[0], nil
+}
+
+// loneAssertion is the same for a document that is an assertion.
+func loneAssertion(doc *document) error {
+	if !is(doc.root, nsSAML, "Assertion") {
+		return errors.New("no assertion")
+	}
+	if doc.count[expanded(nsSAML, "Assertion")] != 1 || doc.count[expanded(nsSAML, "EncryptedAssertion")] != 0 || doc.count[expanded(nsSAMLP, "Response")] != 0 {
+		return errors.New("something else inside of the assertion")
+	}
+	return signaturesIn(doc, []*etree.Element{doc.root})
+}
+
+// signaturesIn: every signature is a child of what it may sign, one for each.
+func signaturesIn(doc *document, places []*etree.Element) error {
+	n := 0
+	for _, p := range places {
+		own := len(children(p, nsDsig, "Signature"))
+		if own > 1 {
+			return fmt.Errorf("%d signatures on one %s", own, p.Tag)
+		}
+		n += own
+	}
+	switch {
+	case n != doc.count[expanded(nsDsig, "Signature")], n != doc.count[expanded(nsDsig, "SignedInfo")]:
+		return errors.New("a signature in the wrong place")
+	case doc.count[expanded(nsDsig, "Object")] != 0:
+		return errors.New("a signature with an Object")
+	}
+	return nil
+}
+
+// statuses that mean more than no (SAML Core §3.2.2.2).
+var statuses = map[string]flows.Reason{
+	samllib.StatusNoAuthnContext: flows.ReasonAssuranceNotMet,
 }
