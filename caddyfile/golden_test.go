@@ -2,9 +2,17 @@ package caddyfile_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"flag"
+	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -44,6 +52,9 @@ func TestMain(m *testing.M) {
 		os.Setenv(k, v)
 	}
 	os.Setenv("GOLDEN_DIR", dir)
+	if err := writeSAML(dir, issuer.URL); err != nil {
+		panic(err)
+	}
 	os.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
 	os.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
 	code := m.Run()
@@ -52,9 +63,46 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// discover answers the documents of an OIDC issuer at any path: enough for a
-// gateway to send a browser there.
+// writeSAML leaves two key pairs of ours and the metadata of a SAML identity
+// provider there, which discover serves, too.
+func writeSAML(dir, issuer string) error {
+	for _, name := range []string{"sp-new", "sp-old"} {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return err
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
+		cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		if err != nil {
+			return err
+		}
+		for suffix, block := range map[string]*pem.Block{
+			".key": {Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)},
+			".crt": {Type: "CERTIFICATE", Bytes: cert},
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name+suffix), pem.EncodeToMemory(block), 0o600); err != nil {
+				return err
+			}
+		}
+		samlMetadata = fmt.Sprintf(`<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="urn:example:idp">
+<IDPSSODescriptor protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+<KeyDescriptor><KeyInfo xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>%s</X509Certificate></X509Data></KeyInfo></KeyDescriptor>
+<SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="%s/saml/sso"/>
+</IDPSSODescriptor></EntityDescriptor>`, base64.StdEncoding.EncodeToString(cert), issuer)
+	}
+	return os.WriteFile(filepath.Join(dir, "idp.xml"), []byte(samlMetadata), 0o600)
+}
+
+// samlMetadata is written before anything asks for it.
+var samlMetadata string
+
+// discover answers the documents of an OIDC issuer at any path, and a SAML
+// provider's at one: enough for a gateway to send a browser there.
 func discover(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/saml/metadata" {
+		_, _ = io.WriteString(w, samlMetadata)
+		return
+	}
 	issuer, ok := strings.CutSuffix("http://"+r.Host+r.URL.Path, "/.well-known/openid-configuration")
 	w.Header().Set("Content-Type", "application/json")
 	if !ok {

@@ -10,6 +10,7 @@ import (
 	// Rooms: identity providers.
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/local"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/saml"
 
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"

@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,12 +19,24 @@ func (c *capped) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.ContentLength > c.max && req.Method != http.MethodHead {
-		_ = resp.Body.Close()
-		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d are read", req.URL.Host, ErrTooLarge, resp.ContentLength, c.max)
+	most := c.max
+	if n, ok := req.Context().Value(bodyKey{}).(int64); ok {
+		most = n
 	}
-	resp.Body = &cappedBody{body: resp.Body, left: c.max}
+	if resp.ContentLength > most && req.Method != http.MethodHead {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("%s: %w: %d bytes, at most %d are read", req.URL.Host, ErrTooLarge, resp.ContentLength, most)
+	}
+	resp.Body = &cappedBody{body: resp.Body, left: most}
 	return resp, nil
+}
+
+type bodyKey struct{}
+
+// WithMaxBody lets the requests of ctx have answers of up to n bytes, whatever
+// Options.MaxBody says: for the one kind of document that is longer than others.
+func WithMaxBody(ctx context.Context, n int64) context.Context {
+	return context.WithValue(ctx, bodyKey{}, n)
 }
 
 // CloseIdleConnections lets http.Client reach the transport.

@@ -99,6 +99,29 @@ func TestDefaultBodyCapIsOneMiB(t *testing.T) {
 	}
 }
 
+func TestWithMaxBody(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 3000)) })
+	c := New(Options{Trusted: []string{"127.0.0.1"}, MaxBody: 1000})
+	for most, want := range map[int64]error{2999: ErrTooLarge, 3000: nil} {
+		req, err := http.NewRequestWithContext(WithMaxBody(t.Context(), most), http.MethodGet, s.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.Do(req)
+		if err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+		}
+		if !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("up to %d bytes: %v, want %v", most, err, want)
+		}
+	}
+	if _, err := get(t, c, s.URL); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("another request of the same client: %v", err)
+	}
+}
+
 func TestSlowIsBounded(t *testing.T) {
 	t.Parallel()
 	if got := New(Options{}).Timeout; got != 10*time.Second {

@@ -52,24 +52,25 @@ func (s *SAML) user(f *facts) (flows.User, error) {
 			to(a)
 		}
 	}
-	return u, s.describe(&u, f.Attributes)
+	return u, s.fill(&u, f.Attributes)
 }
 
 // identify fills subject and name. A transient NameID is somebody for one login
 // only, so it never is a name that others know (I04).
 func (s *SAML) identify(u *flows.User, f *facts) error {
-	subject, err := s.one(f.Attributes, "subject")
+	var err error
+	if s.Subject != "" {
+		if u.Subject, err = one(f.Attributes, "subject", s.Subject); err == nil && u.Subject == "" {
+			err = invalidf("the provider did not send %q, which is the subject", s.Subject)
+		}
+	} else {
+		u.Subject, err = f.named()
+	}
 	if err != nil {
 		return err
 	}
-	if subject == "" {
-		if subject, err = f.named(s.Attributes["subject"]); err != nil {
-			return err
-		}
-	}
-	u.Subject = subject
-	if _, mapped := s.Attributes["name"]; mapped {
-		u.Name, err = s.one(f.Attributes, "name")
+	if called := s.Attributes["name"]; called != "" {
+		u.Name, err = one(f.Attributes, "name", called)
 		return err
 	}
 	if f.NameID != nil && f.NameID.Format != transient {
@@ -79,27 +80,22 @@ func (s *SAML) identify(u *flows.User, f *facts) error {
 }
 
 // named is the NameID as a subject.
-func (f *facts) named(configured string) (string, error) {
+func (f *facts) named() (string, error) {
 	n := f.NameID
 	switch {
-	case configured != "":
-		return "", invalidf("the provider did not send %q, which is the subject", configured)
 	case n == nil:
-		return "", invalidf("the provider sent no NameID; `attribute subject` can name another identifier")
+		return "", invalidf("the provider sent no NameID; `subject` can name another identifier")
 	case n.Format == persistent && n.NameQualifier != "" && n.NameQualifier != f.Issuer:
 		// The same value of two qualifiers is two people (SAML Core §8.3.7).
-		return "", invalidf("the NameID is qualified by %q, not by the provider; `attribute subject` can name another identifier", clip(n.NameQualifier, 200))
+		return "", invalidf("the NameID is qualified by %q, not by the provider; `subject` can name another identifier", clip(n.NameQualifier, 200))
 	}
 	return n.Value, nil
 }
 
 // one is the single value of a mapped attribute, fit to be an identifier; ""
-// when it was not sent or is not mapped.
-func (s *SAML) one(list []attribute, attr string) (string, error) {
-	if s.Attributes[attr] == "" {
-		return "", nil
-	}
-	a, err := s.attributeFor(list, attr)
+// when it was not sent.
+func one(list []attribute, attr, called string) (string, error) {
+	a, err := find(list, called)
 	switch {
 	case err != nil:
 		return "", invalidf("%s: %w", attr, err)
@@ -135,9 +131,9 @@ func (s *SAML) email(a *attribute) string {
 	return mail
 }
 
-// describe fills attributes and claims: claims by Name as they were sent,
+// fill makes attributes and claims: claims by Name as they were sent,
 // attributes also by their short names, and mapped ones from there or not at all.
-func (s *SAML) describe(u *flows.User, list []attribute) error {
+func (s *SAML) fill(u *flows.User, list []attribute) error {
 	for i := range list {
 		a := &list[i]
 		u.Claims[a.Name] = a.value()
@@ -154,7 +150,7 @@ func (s *SAML) describe(u *flows.User, list []attribute) error {
 		}
 	}
 	for attr, called := range s.Attributes {
-		if attr == "subject" || slices.Contains(flows.ReservedAttributes, attr) {
+		if slices.Contains(flows.ReservedAttributes, attr) {
 			continue
 		}
 		delete(u.Attributes, attr)

@@ -57,7 +57,7 @@ func (m *reception) common(el *etree.Element) error {
 	if attrOf(el, "ID") == "" {
 		return fmt.Errorf("%s without ID", el.Tag)
 	}
-	at, err := instant(el, "IssueInstant")
+	at, err := timeOf(el, "IssueInstant")
 	switch {
 	case err != nil:
 		return err
@@ -71,8 +71,8 @@ func (m *reception) common(el *etree.Element) error {
 	return nil
 }
 
-// instant reads a time; zero where there is none.
-func instant(el *etree.Element, name string) (time.Time, error) {
+// timeOf reads a time; zero where there is none.
+func timeOf(el *etree.Element, name string) (time.Time, error) {
 	v, there := attr(el, name)
 	if !there {
 		return time.Time{}, nil
