@@ -1,13 +1,10 @@
 package module
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -42,29 +39,5 @@ func (v *visit) backchannelLogout(name string) error {
 	}
 	v.w.Header().Set("Cache-Control", "no-store")
 	v.w.WriteHeader(http.StatusOK)
-	return nil
-}
-
-// consumeMark makes a mark under every key of the ring: while keys are rotated,
-// any two nodes that read each other's cookies share one, and one of them loses (I09, B20).
-func (v *visit) consumeMark(ctx context.Context, m flows.Mark) error {
-	k, err := v.app.keys.ring(ctx)
-	if err != nil {
-		return err
-	}
-	names, err := k.Hashes("mark", m.Space+"\x00"+m.ID)
-	if err != nil {
-		return err
-	}
-	slices.Sort(names)
-	for _, h := range names {
-		err = v.app.store.Create(ctx, "m/"+h, []byte{1}, max(m.Until.Sub(Now()), 0)+time.Minute)
-		if errors.Is(err, flows.ErrExists) {
-			return flows.Refuse(flows.ReasonReplayed, fmt.Errorf("%s was used before", m.Space))
-		}
-		if err != nil {
-			return err
-		}
-	}
 	return nil
 }

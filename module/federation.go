@@ -103,6 +103,12 @@ func (v *visit) consumer(p *flows.Provider, r flows.Receiver) error {
 	if err != nil {
 		return v.notReceived(p, err)
 	}
+	switch err := v.unused(got.Once); {
+	case flows.ReasonOf(err) == flows.ReasonReplayed:
+		return v.notReceived(p, err)
+	case err != nil:
+		return v.unavailable(err)
+	}
 	return v.park(p, got)
 }
 

@@ -148,9 +148,12 @@ func TestFederationAddresses(t *testing.T) {
 	if p := g.raw(http.MethodPost, "/.identity/saml/corp/metadata", "x"); p.Status != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", p.Status)
 	}
+	for _, path := range []string{"/.identity/saml/corp/other", "/.identity/saml/corp/"} {
+		want(t, g.raw(http.MethodGet, path, "", "Accept", "application/json"), http.StatusNotFound)
+	}
 	for _, path := range []string{
 		"/.identity/saml/nobody/metadata", "/.identity/saml/nobody/acs", "/.identity/saml/entra/acs", "/.identity/oidc/entra/acs", "/.identity/oidc/entra/metadata",
-		"/.identity/oidc/entra/slo", "/.identity/saml/corp/other", "/.identity/saml/corp/", "/.identity/saml/corp", "/.identity/oidc/corp/metadata", "/.identity/callback/corp",
+		"/.identity/oidc/entra/slo", "/.identity/saml/corp", "/.identity/oidc/corp/metadata", "/.identity/callback/corp",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			if p := g.raw(method, path, "", "Accept", "application/json"); p.Status != http.StatusNotFound || !p.Has("no_such_page") {
@@ -282,7 +285,7 @@ func TestS14SAMLStaysOnItsHost(t *testing.T) {
 		return strings.Replace(g.url(u.RequestURI()), "127.0.0.1", "localhost", 1)
 	}
 	_, cookie, _ := g.samlIn(idp, "alice")
-	p := g.raw(http.MethodGet, "/a", "", "Cookie", cookie, "Accept", "*/*", "Host", strings.TrimPrefix(elsewhere("/"), "http://"))
+	p := g.raw(http.MethodGet, "/a", "", "Cookie", cookie, "Accept", "*/*", "Host", strings.TrimSuffix(strings.TrimPrefix(elsewhere("/"), "http://"), "/"))
 	want(t, p, http.StatusUnauthorized)
 	b := newBrowser(t)
 	res := idp.Respond(g.asksSAML(b, "/x"))
