@@ -124,7 +124,7 @@ func pemOption(list func(*reading) *[]string) option {
 			return d.ArgErr()
 		}
 		if slices.Contains(*list(r), args[0]) {
-			return d.Errf("'%s' is written twice", tame(args[0], 80))
+			return d.Errf("'%s' is written twice", clip(args[0], 80))
 		}
 		*list(r) = append(*list(r), args[0])
 		return nil

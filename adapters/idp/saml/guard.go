@@ -302,10 +302,15 @@ var deciding = map[string]bool{
 	"SPNameQualifier": true, "AuthnInstant": true, "SessionIndex": true, "SessionNotOnOrAfter": true, "Reason": true,
 }
 
-// clip shortens what a stranger wrote for the log.
+// clip shortens what a stranger wrote for the log, and keeps it on one line.
 func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "") + "…"
 	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 {
+			return ' ' // no forged lines
+		}
+		return r
+	}, s)
 }

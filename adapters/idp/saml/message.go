@@ -14,16 +14,14 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
-const assertionNS = "urn:oasis:names:tc:SAML:2.0:assertion"
-
 // newID is a message's ID: at least 128 random bits, and no digit first (SAML Core §1.3.4).
 func newID() string { return "_" + rand.Text() }
 
 // message begins a protocol message of ours (SAML Core §3.2).
 func message(tag, id string, now time.Time, destination, issuer string) *etree.Element {
 	el := etree.NewElement("samlp:" + tag)
-	el.CreateAttr("xmlns:samlp", protocolNS)
-	el.CreateAttr("xmlns:saml", assertionNS)
+	el.CreateAttr("xmlns:samlp", nsSAMLP)
+	el.CreateAttr("xmlns:saml", nsSAML)
 	el.CreateAttr("ID", id)
 	el.CreateAttr("Version", "2.0")
 	el.CreateAttr("IssueInstant", xmlTime(now))

@@ -22,7 +22,6 @@ import (
 const (
 	redirectBinding = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
 	postBinding     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
-	protocolNS      = "urn:oasis:names:tc:SAML:2.0:protocol"
 )
 
 // What a metadata document may cost. A federation's aggregate of many providers
@@ -142,7 +141,7 @@ func parseMetadata(doc []byte, now time.Time) (_ *idp, err error) {
 		return nil, fmt.Errorf("metadata is no XML: %s", short(err))
 	}
 	if root.XMLName.Space != "urn:oasis:names:tc:SAML:2.0:metadata" || root.XMLName.Local != "EntityDescriptor" && root.XMLName.Local != "EntitiesDescriptor" {
-		return nil, fmt.Errorf("metadata begins with <%s>, not with an EntityDescriptor", tame(root.XMLName.Local, 60))
+		return nil, fmt.Errorf("metadata begins with <%s>, not with an EntityDescriptor", clip(root.XMLName.Local, 60))
 	}
 	found, err := candidates(&root, time.Time{}, 0)
 	if err != nil {
@@ -154,7 +153,7 @@ func parseMetadata(doc []byte, now time.Time) (_ *idp, err error) {
 	case 1:
 	default:
 		return nil, fmt.Errorf("metadata describes %d identity providers, as '%s' and '%s'; the document of one is needed",
-			len(found), tame(found[0].entity.EntityID, 200), tame(found[1].entity.EntityID, 200))
+			len(found), clip(found[0].entity.EntityID, 200), clip(found[1].entity.EntityID, 200))
 	}
 	m, err := found[0].read()
 	if err != nil {
@@ -210,7 +209,7 @@ func candidates(d *descriptor, until time.Time, cache time.Duration) ([]candidat
 	var found []candidate
 	for i := range d.Roles {
 		r := &d.Roles[i]
-		if !slices.Contains(strings.Fields(r.Protocols), protocolNS) {
+		if !slices.Contains(strings.Fields(r.Protocols), nsSAMLP) {
 			continue
 		}
 		u, c, err := narrower(until, cache, r.ValidUntil, r.CacheDuration)
@@ -236,9 +235,9 @@ func candidates(d *descriptor, until time.Time, cache time.Duration) ([]candidat
 // what an element says itself (SAML Metadata §2.3.1: the smaller one counts).
 func narrower(until time.Time, cache time.Duration, validUntil, cacheDuration string) (time.Time, time.Duration, error) {
 	if validUntil != "" {
-		t, err := instant(validUntil)
+		t, err := dateTime(validUntil)
 		if err != nil {
-			return until, cache, fmt.Errorf("validUntil '%s' is no time", tame(validUntil, 60))
+			return until, cache, fmt.Errorf("validUntil '%s' is no time", clip(validUntil, 60))
 		}
 		if until.IsZero() || t.Before(until) {
 			until = t
@@ -254,8 +253,8 @@ func narrower(until time.Time, cache time.Duration, validUntil, cacheDuration st
 	return until, cache, nil
 }
 
-// instant reads an xs:dateTime; without a zone it is UTC (SAML Core §1.3.3).
-func instant(s string) (time.Time, error) {
+// dateTime reads an xs:dateTime; without a zone it is UTC (SAML Core §1.3.3).
+func dateTime(s string) (time.Time, error) {
 	s = strings.TrimSpace(s)
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t.UTC(), nil
@@ -266,7 +265,7 @@ func instant(s string) (time.Time, error) {
 // read makes an idp of what was found.
 func (c *candidate) read() (*idp, error) {
 	m := &idp{EntityID: strings.TrimSpace(c.entity.EntityID), ValidUntil: c.until, Cache: c.cache}
-	if m.EntityID == "" || len(m.EntityID) > 1024 || tame(m.EntityID, 1024) != m.EntityID {
+	if m.EntityID == "" || len(m.EntityID) > 1024 || clip(m.EntityID, 1024) != m.EntityID {
 		return nil, errors.New("metadata has no usable entityID")
 	}
 	var err error
@@ -322,11 +321,11 @@ func usable(location string) error {
 	u, err := url.Parse(location)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.Fragment != "":
-		return fmt.Errorf("'%s' is no usable address", tame(location, 200))
+		return fmt.Errorf("'%s' is no usable address", clip(location, 200))
 	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
 		return nil
 	}
-	return fmt.Errorf("'%s' is not https", tame(location, 200))
+	return fmt.Errorf("'%s' is not https", clip(location, 200))
 }
 
 func loopback(host string) bool {
@@ -387,22 +386,9 @@ func signingCert(text string) (*x509.Certificate, error) {
 // all requests, where a panic would end the process (C15).
 func caught(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %s", tame(fmt.Sprint(p), 200))
+		*err = fmt.Errorf("panic: %s", clip(fmt.Sprint(p), 200))
 	}
 }
 
 // short is an error's text without the pages of HTML some servers answer.
-func short(err error) string { return tame(err.Error(), 300) }
-
-// tame shortens what a stranger wrote, and keeps it on one line.
-func tame(s string, n int) string {
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 {
-			return ' ' // no forged lines in the log
-		}
-		return r
-	}, s)
-}
+func short(err error) string { return clip(err.Error(), 300) }

@@ -25,7 +25,8 @@ func TestParseMetadata(t *testing.T) {
 		certs: []*x509.Certificate{testKeys()[0].cert, ec, testKeys()[0].cert},
 		sso: []endpoint{
 			{Binding: "urn:oasis:names:tc:SAML:2.0:bindings:SOAP", Location: "https://idp.example/soap"},
-			{Binding: postBinding, Location: "https://idp.example/post"}, {Binding: redirectBinding, Location: "https://idp.example/sso?tenant=1"},
+			{Binding: postBinding, Location: "https://idp.example/post"},
+			{Binding: redirectBinding, Location: "https://idp.example/sso?tenant=1"},
 		},
 		slo: []endpoint{{Binding: redirectBinding, Location: "https://idp.example/slo", ResponseLocation: "https://idp.example/slo/answer"}},
 	}
@@ -78,7 +79,7 @@ func TestParseMetadataRefuses(t *testing.T) {
 		{"cut", description{}.String()[:300], "no XML"},
 		{"no entityID", description{entity: " "}.String(), "no usable entityID"},
 		{"service provider", `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="x"><SPSSODescriptor/></EntityDescriptor>`, "no SAML 2.0 identity provider"},
-		{"SAML 1", strings.ReplaceAll(description{}.String(), protocolNS, "urn:mace:shibboleth:1.0"), "no SAML 2.0 identity provider"},
+		{"SAML 1", strings.ReplaceAll(description{}.String(), nsSAMLP, "urn:mace:shibboleth:1.0"), "no SAML 2.0 identity provider"},
 		{"other namespace", strings.ReplaceAll(description{}.String(), "SAML:2.0:metadata", "SAML:9:metadata"), "not with an EntityDescriptor"},
 		{"expired", description{until: "2026-03-01T11:59:59Z"}.String(), "was valid until 2026-03-01T11:59:59Z"},
 		{"no time", description{until: "tomorrow"}.String(), "validUntil 'tomorrow' is no time"},

@@ -18,6 +18,7 @@ var encryptions = []string{
 	"http://www.w3.org/2009/xmlenc11#aes128-gcm",
 	"http://www.w3.org/2001/04/xmlenc#aes256-cbc",
 	"http://www.w3.org/2001/04/xmlenc#aes128-cbc",
+	"http://www.w3.org/2009/xmlenc11#rsa-oaep",
 	"http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p",
 }
 
@@ -49,7 +50,7 @@ func (s *SAML) describe(keys []spKey, base string) *etree.Element {
 	el.CreateAttr("xmlns:ds", "http://www.w3.org/2000/09/xmldsig#")
 	el.CreateAttr("entityID", s.entityID(base))
 	sp := el.CreateElement("md:SPSSODescriptor")
-	sp.CreateAttr("protocolSupportEnumeration", protocolNS)
+	sp.CreateAttr("protocolSupportEnumeration", nsSAMLP)
 	sp.CreateAttr("AuthnRequestsSigned", strconv.FormatBool(s.signs()))
 	sp.CreateAttr("WantAssertionsSigned", "true")
 	for _, use := range []string{"signing", "encryption"} {

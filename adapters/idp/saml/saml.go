@@ -40,7 +40,8 @@ type SAML struct {
 	// Default: one is made once and kept sealed in the store.
 	Keys []KeyPair `json:"keys,omitempty"`
 	// Attributes fill attributes from the identity provider's, by attribute: its Name
-	// or its FriendlyName. Default: the usual ones by their usual names.
+	// or its FriendlyName. Default: the usual ones by their usual names; the name is
+	// the NameID.
 	Attributes map[string]string `json:"attributes,omitempty"`
 	// Subject is the attribute, by Name or short name, that is who somebody is in
 	// place of the NameID; its value must never change. Providers of one realm need the

@@ -197,7 +197,7 @@ func download(ctx context.Context, c *http.Client, place string) ([]byte, error)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answered %s", tame(resp.Status, 60))
+		return nil, fmt.Errorf("the server answered %s", clip(resp.Status, 60))
 	}
 	return bounded(resp.Body)
 }
