@@ -1,9 +1,13 @@
 package module_test
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -109,6 +113,21 @@ func (g *gateway) samlIn(i *samltest.IDP, id string) (*browser.Browser, string, 
 	landed(g.t, g.brings(b, i, res), "/a", "corp:"+id)
 	c := ticketOf(g.t, g, b)
 	return b, c.Name + "=" + c.Value, res
+}
+
+// decoded is a message of the POST binding, inflated one of the redirect binding.
+func decoded(text string) (string, error) {
+	b, err := base64.StdEncoding.DecodeString(text)
+	return string(b), err
+}
+
+func inflated(text string) (string, error) {
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return "", err
+	}
+	out, err := io.ReadAll(flate.NewReader(bytes.NewReader(b)))
+	return string(out), err
 }
 
 func init() { caddy.RegisterModule(new(watchedStore)) }
