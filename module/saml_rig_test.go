@@ -222,7 +222,7 @@ func (g *gateway) secondNode(global, site string) func(r *http.Request) *httptes
 	if err := app.Start(); err != nil {
 		g.t.Fatal(err)
 	}
-	g.t.Cleanup(func() { _ = app.Stop() })
+	g.t.Cleanup(app.LetGo)
 	v, err := ctx.AppIfConfigured("http")
 	if err != nil {
 		g.t.Fatal(err)
