@@ -26,6 +26,8 @@ func stand(name string) string {
 		return "http://127.0.0.1:9"
 	case strings.HasSuffix(name, "ISSUER"):
 		return "http://127.0.0.1:9"
+	case strings.HasSuffix(name, "METADATA"):
+		return "http://127.0.0.1:9/metadata"
 	case strings.HasSuffix(name, "_HASH"):
 		return "$2a$04$7Zr2pO2nBGgYH7r5o2Xw4eAPzxJm7xLQG3h1F9iVbWvJxwN7oWb3K"
 	case name == "SIGNOFF":

@@ -87,7 +87,7 @@ var options = map[string]option{
 	"key":            pemOption(func(r *reading) *[]string { return &r.keys }),
 	"certificate":    pemOption(func(r *reading) *[]string { return &r.certificates }),
 	"attribute":      attributeOption,
-	"subject":        oneText(func(r *reading) *string { return &r.Subject }, anyText),
+	"subject":        subjectOption,
 	"name_id_format": oneText(func(r *reading) *string { return &r.NameIDFormat }, oneWord),
 	"authn_context":  contextOption,
 	"force_authn":    onOff(func(r *reading) *bool { return &r.ForceAuthn }),
@@ -112,8 +112,6 @@ func oneText(field func(*reading) *string, check func(string) error) option {
 	}
 }
 
-func anyText(string) error { return nil }
-
 func metadataOption(r *reading, d *caddyfile.Dispenser, args []string) error {
 	return oneText(func(r *reading) *string { return &r.Metadata }, checkSource)(r, d, args)
 }
@@ -129,6 +127,14 @@ func pemOption(list func(*reading) *[]string) option {
 		*list(r) = append(*list(r), args[0])
 		return nil
 	}
+}
+
+// subjectOption is `attribute subject`, as the contract writes it for every provider.
+func subjectOption(r *reading, d *caddyfile.Dispenser, args []string) error {
+	if len(args) != 1 {
+		return d.ArgErr()
+	}
+	return attributeOption(r, d, []string{"subject", args[0]})
 }
 
 func attributeOption(r *reading, d *caddyfile.Dispenser, args []string) error {

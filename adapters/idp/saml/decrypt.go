@@ -40,8 +40,8 @@ const (
 // oaepDigests: SHA-1 is what OAEP means when no digest is named (XML Encryption
 // §5.5.2), and what SDP-ALG01 asks for. The last is how one library misspells SHA-256.
 var oaepDigests = map[string]rsa.OAEPOptions{
-	"": {Hash: crypto.SHA1},
-	"http://www.w3.org/2000/09/xmldsig#sha1":        {Hash: crypto.SHA1},
+	"":                                       {Hash: crypto.SHA1},
+	"http://www.w3.org/2000/09/xmldsig#sha1": {Hash: crypto.SHA1},
 	"http://www.w3.org/2001/04/xmlenc#sha256":       {Hash: crypto.SHA256},
 	"http://www.w3.org/2001/04/xmldsig-more#sha384": {Hash: crypto.SHA384},
 	"http://www.w3.org/2001/04/xmlenc#sha512":       {Hash: crypto.SHA512},

@@ -34,11 +34,14 @@ type limits struct {
 	// attributes of one element, namespace declarations among them, and declarations
 	// in force at one place: canonicalisation copies those for every element.
 	attributes, prefixes int
+	// uri is how long a namespace name is: canonicalisation writes it out again wherever
+	// it is used.
+	uri int
 }
 
 // messageLimits are those of a protocol message: 5,000 groups fit, and the worst
 // that fits costs less than 0.2 s (BenchmarkWorstMessage).
-var messageLimits = limits{bytes: 256 << 10, elements: 10_000, depth: 32, attributes: 24, prefixes: 24}
+var messageLimits = limits{bytes: 256 << 10, elements: 10_000, depth: 32, attributes: 24, prefixes: 24, uri: 200}
 
 // document is a parsed document that kept its limits.
 type document struct {
@@ -193,6 +196,8 @@ func (s *scanner) declare(attrs []xml.Attr) error {
 		case prefix == "xml" || prefix == "xmlns" || a.Value == nsXML || a.Value == nsXMLNS:
 			return errors.New("a reserved namespace is declared")
 		case a.Value == "" && prefix == "": // back to no namespace
+		case len(a.Value) > s.limits.uri:
+			return fmt.Errorf("a namespace of more than %d bytes", s.limits.uri)
 		case !absolute.MatchString(a.Value):
 			return errors.New("a namespace that is no absolute URI")
 		}

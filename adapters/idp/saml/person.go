@@ -59,9 +59,9 @@ func (s *SAML) user(f *facts) (flows.User, error) {
 // only, so it never is a name that others know (I04).
 func (s *SAML) identify(u *flows.User, f *facts) error {
 	var err error
-	if s.Subject != "" {
-		if u.Subject, err = one(f.Attributes, "subject", s.Subject); err == nil && u.Subject == "" {
-			err = invalidf("the provider did not send %q, which is the subject", s.Subject)
+	if called := s.Attributes["subject"]; called != "" {
+		if u.Subject, err = one(f.Attributes, "subject", called); err == nil && u.Subject == "" {
+			err = invalidf("the provider did not send %q, which is the subject", called)
 		}
 	} else {
 		u.Subject, err = f.named()
@@ -193,20 +193,20 @@ func overage(list []attribute) error {
 
 // classes are the RFC 8176 methods that standard context classes stand for.
 var classes = map[string][]string{
-	classPrefix + "Password":                     {"pwd"},
-	classPrefix + "PasswordProtectedTransport":   {"pwd"},
-	classPrefix + "X509":                         {"swk"},
-	classPrefix + "SoftwarePKI":                  {"swk"},
-	classPrefix + "TLSClient":                    {"swk"},
-	classPrefix + "Smartcard":                    {"sc"},
-	classPrefix + "SmartcardPKI":                 {"sc", "hwk"},
-	classPrefix + "TimeSyncToken":                {"otp"},
-	classPrefix + "Kerberos":                     {"wia"},
-	classPrefix + "MobileTwoFactorContract":      {"mfa"},
-	classPrefix + "MobileTwoFactorUnregistered":  {"mfa"},
-	"urn:federation:authentication:windows":      {"wia"},
-	"https://refeds.org/profile/mfa":             {"mfa"},
-	"https://refeds.org/profile/sfa":             {"pwd"},
+	classPrefix + "Password":                            {"pwd"},
+	classPrefix + "PasswordProtectedTransport":          {"pwd"},
+	classPrefix + "X509":                                {"swk"},
+	classPrefix + "SoftwarePKI":                         {"swk"},
+	classPrefix + "TLSClient":                           {"swk"},
+	classPrefix + "Smartcard":                           {"sc"},
+	classPrefix + "SmartcardPKI":                        {"sc", "hwk"},
+	classPrefix + "TimeSyncToken":                       {"otp"},
+	classPrefix + "Kerberos":                            {"wia"},
+	classPrefix + "MobileTwoFactorContract":             {"mfa"},
+	classPrefix + "MobileTwoFactorUnregistered":         {"mfa"},
+	"urn:federation:authentication:windows":             {"wia"},
+	"https://refeds.org/profile/mfa":                    {"mfa"},
+	"https://refeds.org/profile/sfa":                    {"pwd"},
 	"http://schemas.microsoft.com/claims/multipleauthn": {"mfa"},
 }
 

@@ -251,7 +251,7 @@ func signaturesIn(doc *document, places []*etree.Element) error {
 		n += own
 	}
 	switch {
-	case n != doc.count[expanded(nsDsig, "Signature")], n != doc.count[expanded(nsDsig, "SignedInfo")]:
+	case n != doc.count[expanded(nsDsig, "Signature")]:
 		return errors.New("a signature in the wrong place")
 	case doc.count[expanded(nsDsig, "Object")] != 0:
 		return errors.New("a signature with an Object")

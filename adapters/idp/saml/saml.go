@@ -43,10 +43,6 @@ type SAML struct {
 	// or its FriendlyName. Default: the usual ones by their usual names; the name is
 	// the NameID.
 	Attributes map[string]string `json:"attributes,omitempty"`
-	// Subject is the attribute, by Name or short name, that is who somebody is in
-	// place of the NameID; its value must never change. Providers of one realm need the
-	// same. Default: the NameID.
-	Subject string `json:"subject,omitempty"`
 	// NameIDFormat asked for; default: none is, the identity provider chooses.
 	NameIDFormat string `json:"name_id_format,omitempty"`
 	// AuthnContext are the context classes asked for, of which the answer must have

@@ -30,6 +30,8 @@ var needs = map[string]need{
 	"radicale":      {"apt-get install radicale", []string{"/usr/bin/radicale"}},
 	"tomcat":        {"apt-get install tomcat10", []string{"/usr/share/tomcat10/bin/catalina.sh"}},
 	"icingaweb2":    {"apt-get install icingaweb2 php-xml php-intl php-mbstring", []string{"/usr/share/icingaweb2/public/index.php"}},
+	"simplesamlphp": {"apt-get install simplesamlphp php-xml php-mbstring", []string{"/usr/share/simplesamlphp/www/index.php"}},
+	"php":           {"apt-get install php-cli", []string{"php"}},
 	"php-cgi":       {"apt-get install php-cgi", []string{"php-cgi"}},
 	"chromium":      {"apt-get install chromium", []string{"chromium", "chromium-browser", "google-chrome"}},
 	"node":          {"apt-get install nodejs", []string{"node"}},

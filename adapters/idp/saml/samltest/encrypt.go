@@ -118,7 +118,6 @@ func (e Encryption) wrap(key []byte) []byte {
 	return out
 }
 
-
 func (e Encryption) element(data, key []byte) string {
 	method := `<xenc:EncryptionMethod Algorithm="` + e.Transport + `">`
 	if e.Digest != "" {

@@ -1,0 +1,2 @@
+// Package saml is an example: a SAML identity provider vouches for people.
+package saml
