@@ -86,6 +86,10 @@ func (s *SAML) facts(ctx context.Context, c flows.Callback) (f *facts, err error
 			f, err = nil, invalidf("the message could not be read: %v", r)
 		}
 	}()
+	return s.verified(ctx, c)
+}
+
+func (s *SAML) verified(ctx context.Context, c flows.Callback) (*facts, error) {
 	raw, err := postedMessage(c, "SAMLResponse")
 	if err != nil {
 		return nil, err
@@ -103,7 +107,7 @@ func (s *SAML) facts(ctx context.Context, c flows.Callback) (f *facts, err error
 	if err != nil {
 		return nil, refusal(err)
 	}
-	f, err = m.judge(el)
+	f, err := m.judge(el)
 	if err != nil {
 		return nil, refusal(err)
 	}
