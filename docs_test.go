@@ -149,6 +149,7 @@ func anchors(t *testing.T, page string) []string {
 var kinds = []struct{ dir, title string }{
 	{"providers", "Who vouches for people"},
 	{"steps", "Steps of a flow"},
+	{"factors", "Second factors"},
 	{"headers", "Headers to the application"},
 	{"stores", "Where sessions are kept"},
 	{"audit", "Where the trail goes"},

@@ -35,6 +35,7 @@ type guest struct {
 // inlineKeys are the JSON keys that name a guest, by kind.
 var inlineKeys = map[string]string{
 	"providers": "type", "stores": "backend", "audit": "sink", "steps": "step", "headers": "name",
+	"factors": "", // the kind itself is the key
 }
 
 func guests(t *testing.T) []guest {
@@ -203,6 +204,11 @@ func collect(v any, seen map[string]bool) {
 		for k, e := range v {
 			if s, ok := e.(string); ok {
 				seen[k+"="+s] = true
+			}
+			if kinds, ok := e.(map[string]any); ok && k == "factors" {
+				for kind := range kinds {
+					seen["="+kind] = true
+				}
 			}
 			collect(e, seen)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -89,6 +90,15 @@ func (b *binder) Provider(name string) (*flows.Provider, error) {
 
 // Providers lists all in the order they were written.
 func (b *binder) Providers() []*flows.Provider { return slices.Clone(b.providers) }
+
+// Factor finds a factor by its kind. It is a bare one: only its abilities are asked for.
+func (b *binder) Factor(kind string) (flows.Factor, error) {
+	f := b.known.factors[kind]
+	if f == nil {
+		return nil, nobody("factor", kind, slices.Sorted(maps.Keys(b.known.factors)))
+	}
+	return f, nil
+}
 
 // Flow finds the steps of another flow, bound.
 func (b *binder) Flow(name string) ([]flows.Step, error) {

@@ -42,6 +42,7 @@ var identityWords map[string]word[*identity]
 func init() { // not a literal: a flow's parser reaches back to this table's functions
 	identityWords = map[string]word[*identity]{
 		"provider": {(*identity).provider, true},
+		"factor":   {(*identity).factor, true},
 		"policy":   {(*identity).policy, true},
 		"dialect":  {(*identity).dialect, true},
 		"flow":     {(*identity).flow, true},
@@ -57,6 +58,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 //
 //	identity {
 //	    provider <name> <type> { … }
+//	    factor   <kind> { … }
 //	    policy   <name> <cel>
 //	    dialect  <name> [<base>] { … }
 //	    flow     <name> { <steps…> }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -18,6 +19,7 @@ import (
 // language that conditions are written in.
 type known struct {
 	providers, policies, flows, dialects []string
+	factors                              map[string]flows.Factor
 	env                                  *policy.Env
 }
 
@@ -28,6 +30,16 @@ func knownFrom(c *module.Config) (*known, error) {
 		policies:  slices.Sorted(maps.Keys(c.Policies)),
 		flows:     slices.Sorted(maps.Keys(c.Flows)),
 		dialects:  slices.Sorted(maps.Keys(c.Dialects)),
+	}
+	for kind := range c.FactorsRaw {
+		if mod, err := caddy.GetModule("identity.factors." + kind); err == nil {
+			if f, ok := mod.New().(flows.Factor); ok {
+				if k.factors == nil {
+					k.factors = map[string]flows.Factor{}
+				}
+				k.factors[kind] = f
+			}
+		}
 	}
 	sources := make(map[string]policy.Source, len(c.Policies))
 	for name, p := range c.Policies {

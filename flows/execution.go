@@ -50,6 +50,9 @@ type Execution struct {
 	Session string `json:"session,omitempty"`
 	// Stored marks the stub that a browser carries of a run that is kept in the store.
 	Stored bool `json:"stored,omitempty"`
+	// Guarded keeps the run in the store whoever it belongs to: an older copy of its
+	// private state would be worth something to its owner (I08).
+	Guarded bool `json:"guarded,omitempty"`
 	// Private is the state of waiting steps, by operation.
 	Private map[int]json.RawMessage `json:"private,omitempty"`
 	// Marks are consumed before anything is granted (I09).
@@ -94,6 +97,8 @@ type Env struct {
 	Request *Request
 	// Asked is the provider that was asked last, for the trail: steps set it.
 	Asked string
+	// Enrolments are the factors of people.
+	Enrolments Enrolments
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback
@@ -219,7 +224,7 @@ func (x *Execution) SetDerived(d Derived, v any) {
 func (x *Execution) Restart(digest string) {
 	x.Digest, x.PC, x.Wait, x.Private = digest, 0, nil, nil
 	x.User, x.Evidence, x.Readings, x.Grants, x.Marks = nil, nil, nil, nil, nil
-	x.Inherited, x.Session = false, ""
+	x.Inherited, x.Session, x.Guarded = false, "", false
 }
 
 // Input is what came back from the person or a provider. It names the waiting

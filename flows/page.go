@@ -36,6 +36,30 @@ type Secret struct {
 	Autofocus    bool   `json:"autofocus,omitempty"`
 }
 
+// Code is a short code to type in, such as a one-time code.
+type Code struct {
+	Name  string `json:"name"`
+	Label string `json:"label"`
+	// Digits is how many there are; 0: letters and digits, of any length.
+	Digits    int  `json:"digits,omitempty"`
+	Autofocus bool `json:"autofocus,omitempty"`
+}
+
+// QR is a code for a camera, and the same text for those who cannot use one.
+type QR struct {
+	// Text is what the camera reads.
+	Text string `json:"text"`
+	// Manual is what a person types in instead, Label the code of its caption.
+	Manual string `json:"manual"`
+	Label  string `json:"label"`
+}
+
+// Codes are to be written down: they are shown once.
+type Codes struct {
+	Codes []string `json:"codes"`
+	Label string   `json:"label"`
+}
+
 // Choice is one of several buttons; pressing it answers name=value.
 type Choice struct {
 	Name  string `json:"name"`
@@ -53,5 +77,8 @@ type Note struct {
 
 func (Field) widget()  {}
 func (Secret) widget() {}
+func (Code) widget()   {}
+func (QR) widget()     {}
+func (Codes) widget()  {}
 func (Choice) widget() {}
 func (Note) widget()   {}

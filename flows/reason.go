@@ -35,6 +35,8 @@ const (
 	ReasonRevoked          Reason = "revoked"
 	ReasonInvalidGrant     Reason = "invalid_grant"
 	ReasonTooLarge         Reason = "too_large"
+	ReasonNotEnrolled      Reason = "not_enrolled"
+	ReasonWrongCode        Reason = "wrong_code"
 	ReasonInternal         Reason = "internal"
 )
 

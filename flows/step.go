@@ -66,6 +66,8 @@ type Registry interface {
 	Provider(name string) (*Provider, error)
 	// Providers returns all of them in the order they were written.
 	Providers() []*Provider
+	// Factor returns a configured factor by its kind; the error lists those that exist.
+	Factor(kind string) (Factor, error)
 	// Flow returns the steps of another flow, bound; an error names a cycle.
 	Flow(name string) ([]Step, error)
 	// Condition compiles a condition, or finds a named policy.

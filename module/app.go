@@ -42,6 +42,7 @@ type state struct {
 	raw       map[string]string // config of what a digest may reach, by "kind:name"
 	steps     map[string][]flows.Step
 	programs  map[string]*flows.Program
+	factors   map[string]flows.Factor
 	policies  *policy.Env
 	dialects  map[string]*headers.Custom
 	store     flows.Store
@@ -85,7 +86,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
+		a.provisionProviders, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
 	} {
 		if err := f(ctx); err != nil {
 			return err

@@ -16,6 +16,8 @@ type Config struct {
 	ProvidersRaw map[string]json.RawMessage `json:"providers,omitempty" caddy:"namespace=identity.providers inline_key=type"`
 	// The order providers are offered in; default: by name.
 	ProviderOrder []string `json:"provider_order,omitempty"`
+	// What can be asked for in addition to a login, by kind.
+	FactorsRaw caddy.ModuleMap `json:"factors,omitempty" caddy:"namespace=identity.factors"`
 	// Named conditions, by name.
 	Policies map[string]*Policy `json:"policies,omitempty"`
 	// Operators' own header dialects, by name.

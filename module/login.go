@@ -160,16 +160,7 @@ func (v *visit) advance(id string, p *flows.Program, x *flows.Execution, in *flo
 // advanceAside is advance, where the browser may first be sent to a page of ours
 // to begin the detour there.
 func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in *flows.Input, detour *flows.Execution) error {
-	x.Env = flows.Env{
-		Now: Now(), Request: &v.request, Device: v.device,
-		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived,
-		Handle: func(provider string, serial int) (string, error) {
-			if v.receiver(provider) != nil {
-				return v.shortHandle(id, serial, x.Attempt)
-			}
-			return v.sealState(stateToken{Pending: id, Serial: serial, Provider: provider, ReturnTo: x.ReturnTo, Saved: x.Saved, Attempt: x.Attempt, Expires: x.Expires.Unix()})
-		},
-	}
+	v.lend(id, x)
 	out, fin, err := p.Advance(v.r.Context(), x, in)
 	switch {
 	case x.Env.Arrived != nil && err == nil: // no login of the flow wanted it (I02)
@@ -184,9 +175,27 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 	return out.Accept(&answer{v: v, id: id, x: x, posted: in != nil && in.Callback == nil, detour: detour})
 }
 
+// lend gives a run what it needs of this request.
+func (v *visit) lend(id string, x *flows.Execution) {
+	x.Env = flows.Env{
+		Now: Now(), Request: &v.request, Device: v.device, Enrolments: enrolments{v},
+		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived,
+		Handle: func(provider string, serial int) (string, error) {
+			if v.receiver(provider) != nil {
+				return v.shortHandle(id, serial, x.Attempt)
+			}
+			return v.sealState(stateToken{Pending: id, Serial: serial, Provider: provider, ReturnTo: x.ReturnTo, Saved: x.Saved, Attempt: x.Attempt, Expires: x.Expires.Unix()})
+		},
+	}
+}
+
 // showCurrent shows the page the run waits with, or goes on where it was.
 func (v *visit) showCurrent(id string, p *flows.Program, x *flows.Execution) error {
+	v.lend(id, x)
 	page, err := p.Show(v.r.Context(), x)
+	if errors.Is(err, flows.ErrUnavailable) {
+		return v.unavailable(err)
+	}
 	if err != nil {
 		return v.stale(x.ReturnTo, x.Saved, x.Attempt)
 	}

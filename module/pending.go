@@ -85,7 +85,7 @@ func (v *visit) savePending(id string, x *flows.Execution) error {
 	}
 	carried := *x
 	switch {
-	case x.Inherited:
+	case x.Inherited && !x.Guarded:
 		carried.User, carried.Evidence, carried.Readings = nil, nil, nil
 	case x.User != nil:
 		if err := v.parkExecution(id, x); err != nil {

@@ -12,6 +12,10 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/saml"
 
+	// Rooms: factors.
+	_ "github.com/sallyport-gateway/sallyport/adapters/factor/recovery"
+	_ "github.com/sallyport-gateway/sallyport/adapters/factor/totp"
+
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/memory"
@@ -23,6 +27,7 @@ import (
 	// Rooms: steps.
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/deny"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/login"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"

@@ -26,6 +26,7 @@ const (
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
 	KeyMade        Kind = "key_made"
+	FactorAdded    Kind = "factor_added"
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
@@ -40,6 +41,8 @@ type Event struct {
 	Flow     string        `json:"flow,omitempty"`
 	// Step is the kind of the flow's step that ended a login.
 	Step string `json:"step,omitempty"`
+	// Factor is the kind of a factor that was added or removed.
+	Factor string `json:"factor,omitempty"`
 	// Session is the public id.
 	Session string       `json:"session,omitempty"`
 	Reason  flows.Reason `json:"reason,omitempty"`

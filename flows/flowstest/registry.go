@@ -24,6 +24,8 @@ type Registry struct {
 	Client *http.Client
 	// Flows are the steps of other flows, by name.
 	Flows map[string][]flows.Step
+	// Factors are those that Factor finds, by kind.
+	Factors map[string]flows.Factor
 	// OnCondition and OnExpression compile; nil: an error.
 	OnCondition  func(flows.ConditionRef) (flows.Condition, error)
 	OnExpression func(cel, source string) (flows.Expression, error)
@@ -86,6 +88,14 @@ func (r *Registry) Providers() []*flows.Provider {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]*flows.Provider(nil), r.providers...)
+}
+
+// Factor returns one of Factors.
+func (r *Registry) Factor(kind string) (flows.Factor, error) {
+	if f, ok := r.Factors[kind]; ok {
+		return f, nil
+	}
+	return nil, fmt.Errorf("no factor '%s' is configured", kind)
 }
 
 // Flow returns the steps put into Flows.

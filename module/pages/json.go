@@ -42,7 +42,7 @@ type jsonPage struct {
 }
 
 type jsonWidget struct {
-	// Type is field, secret, choice or note.
+	// Type is field, secret, code, choice, note, qr or codes.
 	Type         string `json:"type"`
 	Name         string `json:"name,omitempty"`
 	Label        string `json:"label,omitempty"`
@@ -50,6 +50,10 @@ type jsonWidget struct {
 	Detail       string `json:"detail,omitempty"`
 	Autocomplete string `json:"autocomplete,omitempty"`
 	Code         string `json:"code,omitempty"`
+	Digits       int    `json:"digits,omitempty"`
+	// URL is what a QR code says; Value the same to type in.
+	URL   string   `json:"url,omitempty"`
+	Codes []string `json:"codes,omitempty"`
 	// Text is the translated label, or the sentence of a note.
 	Text string `json:"text,omitempty"`
 }
@@ -113,6 +117,12 @@ func (c catalogue) page(v *View) *jsonPage {
 			j.Widgets = append(j.Widgets, jsonWidget{Type: "field", Name: w.Name, Label: w.Label, Value: w.Value, Autocomplete: w.Autocomplete, Text: c.label(w.Label)})
 		case flows.Secret:
 			j.Widgets = append(j.Widgets, jsonWidget{Type: "secret", Name: w.Name, Label: w.Label, Autocomplete: w.Autocomplete, Text: c.label(w.Label)})
+		case flows.Code:
+			j.Widgets = append(j.Widgets, jsonWidget{Type: "code", Name: w.Name, Label: w.Label, Digits: w.Digits, Autocomplete: "one-time-code", Text: c.label(w.Label)})
+		case flows.QR:
+			j.Widgets = append(j.Widgets, jsonWidget{Type: "qr", Label: w.Label, URL: w.Text, Value: w.Manual, Text: c.label(w.Label)})
+		case flows.Codes:
+			j.Widgets = append(j.Widgets, jsonWidget{Type: "codes", Label: w.Label, Codes: w.Codes, Text: c.label(w.Label)})
 		case flows.Choice:
 			j.Widgets = append(j.Widgets, jsonWidget{Type: "choice", Name: w.Name, Value: w.Value, Label: w.Label, Detail: w.Detail, Text: c.label(w.Label)})
 		case flows.Note:

@@ -133,9 +133,14 @@ type Data struct {
 
 // Input is one widget as a template sees it.
 type Input struct {
-	// Type is field, secret, choice or note.
+	// Type is field, secret, code, choice, note, qr or codes.
 	Type, ID, Name, Value, Label, Detail, Autocomplete string
 	Autofocus                                          bool
+	// Digits is how many a code has; 0: letters and digits.
+	Digits int
+	// Image is what a camera reads (qr), Codes are to be written down (codes).
+	Image template.HTML
+	Codes []string
 }
 
 func (s *Set) render(lang, nonce string, v *View) ([]byte, error) {
@@ -209,6 +214,12 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 			d.Inputs = append(d.Inputs, Input{Type: "field", ID: id, Name: w.Name, Value: w.Value, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus})
 		case flows.Secret:
 			d.Inputs = append(d.Inputs, Input{Type: "secret", ID: id, Name: w.Name, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus})
+		case flows.Code:
+			d.Inputs = append(d.Inputs, Input{Type: "code", ID: id, Name: w.Name, Label: c.label(w.Label), Digits: w.Digits, Autocomplete: "one-time-code", Autofocus: w.Autofocus})
+		case flows.QR:
+			d.Inputs = append(d.Inputs, Input{Type: "qr", ID: id, Label: c.label(w.Label), Value: w.Manual, Image: qrImage(w.Text)})
+		case flows.Codes:
+			d.Inputs = append(d.Inputs, Input{Type: "codes", ID: id, Label: c.label(w.Label), Codes: w.Codes})
 		case flows.Choice:
 			d.Choices = append(d.Choices, Input{Type: "choice", ID: id, Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail})
 		case flows.Note:

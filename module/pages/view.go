@@ -106,6 +106,9 @@ func samples() []View {
 		flows.Field{Name: "username", Label: "username", Value: "maria", Autocomplete: "username", Autofocus: true},
 		flows.Secret{Name: "password", Label: "password", Autocomplete: "current-password"},
 		flows.Choice{Name: "provider", Value: "corp", Label: "Corp", Detail: "detail"},
+		flows.Code{Name: "code", Label: "code", Digits: 6},
+		flows.QR{Text: "otpauth://totp/a:b?secret=c", Manual: "c", Label: "totp_manual"},
+		flows.Codes{Codes: []string{"AAAA-BBBB", "CCCC-DDDD"}, Label: "recovery_codes"},
 	}}
 	full := View{
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,

@@ -1,0 +1,118 @@
+package mfa
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// kept is the private state of a waiting step. The run that holds it stays in the
+// store: an older copy would give back tries and codes (I08).
+type kept struct {
+	// Factor is the kind that is asked for or set up; empty: one is being chosen.
+	Factor    string          `json:"factor,omitempty"`
+	Enrolling bool            `json:"enrolling,omitempty"`
+	State     json.RawMessage `json:"state,omitempty"`
+}
+
+func (m *MFA) kept(x *flows.Execution) (kept, error) {
+	var k kept
+	ok, err := x.Kept(&k)
+	if err == nil && !ok {
+		err = errors.New("mfa waits without state")
+	}
+	return k, err
+}
+
+func (m *MFA) keep(x *flows.Execution, k kept) error {
+	x.Guarded = true
+	return x.Keep(k)
+}
+
+// of is what a factor works on in this run.
+func (m *MFA) of(x *flows.Execution, k kept, own []flows.Record) *flows.Challenge {
+	c := &flows.Challenge{User: x.User, State: k.State, Origin: x.Origin, Now: x.Env.Now}
+	for _, r := range own {
+		if r.Factor == k.Factor {
+			c.Records = append(c.Records, r)
+		}
+	}
+	return c
+}
+
+// challenge begins a try at one factor.
+func (m *MFA) challenge(ctx context.Context, x *flows.Execution, own []flows.Record, kind string) (flows.Outcome, error) {
+	k := kept{Factor: kind}
+	c := m.of(x, k, own)
+	if err := m.factors[kind].Begin(ctx, c); err != nil {
+		return nil, err
+	}
+	k.State = c.State
+	return m.ask(x, k, own, ""), m.keep(x, k)
+}
+
+func (m *MFA) ask(x *flows.Execution, k kept, own []flows.Record, problem flows.Reason) flows.Outcome {
+	return flows.Ask(m.page(x, k, own, problem))
+}
+
+// page is that of the factor, with the others the person could use.
+func (m *MFA) page(x *flows.Execution, k kept, own []flows.Record, problem flows.Reason) flows.Page {
+	p := m.factors[k.Factor].Draw(m.of(x, k, own))
+	p.Problem = problem
+	for _, kind := range m.Factors {
+		if kind != k.Factor && has(own, kind) {
+			use, _ := m.factors[kind].Labels()
+			p.Widgets = append(p.Widgets, flows.Choice{Name: "factor", Value: kind, Label: use})
+		}
+	}
+	return p
+}
+
+// verify counts the try, has the factor judge it and notes its use, in this
+// order: a guess is never free, and one proof is worth one sign-in (I08, I09).
+func (m *MFA) verify(ctx context.Context, x *flows.Execution, k kept, own []flows.Record, in flows.Input) (flows.Outcome, error) {
+	wait, err := x.Env.Enrolments.Reserve(ctx, x.User.Key, k.Factor)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		p := m.page(x, k, own, flows.ReasonTooManyTries)
+		p.Wait = int((wait + time.Second - 1) / time.Second)
+		return flows.Ask(p), m.keep(x, k)
+	}
+	c := m.of(x, k, own)
+	v, err := m.factors[k.Factor].Verify(ctx, c, in)
+	k.State = c.State
+	if err == nil && !v.Again && v.Use != nil {
+		err = x.Env.Enrolments.Use(ctx, x.User.Key, v.Record, v.Use)
+	}
+	switch {
+	case errors.Is(err, flows.ErrCredentials), errors.Is(err, flows.ErrReplayed), errors.Is(err, flows.ErrNotFound):
+		return m.ask(x, k, own, flows.ReasonWrongCode), m.keep(x, k)
+	case err != nil:
+		return nil, err
+	case v.Again:
+		return m.ask(x, k, own, ""), m.keep(x, k)
+	}
+	if err := x.Env.Enrolments.Proved(ctx, x.User.Key, k.Factor); err != nil {
+		return nil, err
+	}
+	m.prove(x, k.Factor, v.AMR, flows.Direct)
+	return flows.Continue(), nil
+}
+
+// prove adds the evidence. A second kind beside what the login proved is `mfa`
+// (RFC 8176 §2).
+func (m *MFA) prove(x *flows.Execution, kind string, amr []string, how flows.EvidenceKind) {
+	second := slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return e.Counts() && e.Method != kind })
+	if second && !slices.Contains(amr, "mfa") {
+		amr = append(slices.Clone(amr), "mfa")
+	}
+	e := flows.Evidence{User: x.User.Key, Method: kind, AMR: amr, At: x.Env.Now, Kind: how}
+	x.Evidence = append(slices.Clip(x.Evidence), e)
+	x.Inherited = false
+}

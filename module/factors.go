@@ -1,0 +1,167 @@
+package module
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
+)
+
+func (a *App) provisionFactors(ctx caddy.Context) error {
+	a.factors = map[string]flows.Factor{}
+	if a.FactorsRaw == nil {
+		return nil
+	}
+	for kind, raw := range a.FactorsRaw {
+		a.raw["factor:"+kind] = string(raw)
+	}
+	mods, err := ctx.LoadModule(a, "FactorsRaw")
+	if err != nil {
+		return fmt.Errorf("loading factors: %w", err)
+	}
+	for kind, m := range mods.(map[string]any) {
+		f, ok := m.(flows.Factor)
+		if !ok {
+			return fmt.Errorf("factor %s: %T is no factor", kind, m)
+		}
+		a.factors[kind] = f
+	}
+	return nil
+}
+
+func (r *registry) Factor(kind string) (flows.Factor, error) {
+	if f, ok := r.a.factors[kind]; ok {
+		return f, nil
+	}
+	have := "none"
+	if names := orderOf(nil, r.a.factors); len(names) > 0 {
+		have = strings.Join(names, ", ")
+	}
+	return nil, fmt.Errorf("no factor '%s' is configured; there are: %s", kind, have)
+}
+
+// recordsFor is how long a factor is kept: for ever, until it is removed.
+const recordsFor = 100 * 365 * 24 * time.Hour
+
+// maxRecords bounds what one person can enrol.
+const maxRecords = 32
+
+// enrolments are the factors of people, one entry of the store a person, and
+// beside each the tries at it. A visit lends them to a run.
+type enrolments struct{ v *visit }
+
+func (e enrolments) vault() *vault {
+	return &vault{space: "hall/factors", store: e.v.app.store, keys: &e.v.app.keys}
+}
+
+// List answers a person's records, the one used last first.
+func (e enrolments) List(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
+	b, err := e.vault().Get(ctx, string(user))
+	if errors.Is(err, flows.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := readRecords(b)
+	slices.SortStableFunc(list, func(x, y flows.Record) int { return y.Used.Compare(x.Used) })
+	return list, err
+}
+
+func readRecords(b []byte) (list []flows.Record, err error) {
+	if b == nil {
+		return nil, nil
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, fmt.Errorf("reading factors: %w", err)
+	}
+	return list, nil
+}
+
+func (e enrolments) change(ctx context.Context, user flows.UserKey, fn func([]flows.Record) ([]flows.Record, error)) error {
+	return e.vault().Update(ctx, string(user), func(old []byte) (flows.Change, error) {
+		list, err := readRecords(old)
+		if err != nil {
+			return flows.Keep(), err
+		}
+		if list, err = fn(list); err != nil {
+			return flows.Keep(), err
+		}
+		b, err := json.Marshal(list)
+		return flows.Set(b, recordsFor), err
+	})
+}
+
+// Add writes the trail, then the record (I25).
+func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) error {
+	ev := e.v.event(audit.FactorAdded)
+	ev.User, ev.Name, ev.Provider, ev.Factor = u.Key, u.Name, u.Provider, r.Factor
+	if _, err := e.v.app.trail.Before(ctx, ev); err != nil {
+		return err
+	}
+	r.ID, r.Created, r.Used = rand.Text()[:16], Now().Truncate(time.Second), Now().Truncate(time.Second)
+	return e.change(ctx, u.Key, func(list []flows.Record) ([]flows.Record, error) {
+		if len(list) >= maxRecords {
+			return nil, flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("%s has %d factors", u.Key, len(list)))
+		}
+		return append(list, r), nil
+	})
+}
+
+// Use changes one record in one atomic step.
+func (e enrolments) Use(ctx context.Context, user flows.UserKey, id string, fn func(flows.Record) (flows.Record, error)) error {
+	now := Now().Truncate(time.Second)
+	return e.change(ctx, user, func(list []flows.Record) ([]flows.Record, error) {
+		i := slices.IndexFunc(list, func(r flows.Record) bool { return r.ID == id })
+		if i < 0 {
+			return nil, flows.ErrNotFound
+		}
+		r, err := fn(list[i])
+		if err != nil {
+			return nil, err
+		}
+		list[i], list[i].Used = r, now
+		return list, nil
+	})
+}
+
+// triesFor outlasts every window and wait; what is locked stays so for that long.
+const triesFor = 30 * 24 * time.Hour
+
+// Reserve counts one try where all nodes see it.
+func (e enrolments) Reserve(ctx context.Context, user flows.UserKey, factor string) (wait time.Duration, err error) {
+	now := Now()
+	err = e.vault().Update(ctx, "tries\x00"+string(user)+"\x00"+factor, func(old []byte) (flows.Change, error) {
+		var t flows.Tally
+		if old != nil {
+			if err := json.Unmarshal(old, &t); err != nil {
+				return flows.Keep(), err
+			}
+		}
+		if t, wait = t.Reserve(flows.LimitFactor, now); wait > 0 {
+			return flows.Keep(), nil
+		}
+		b, err := json.Marshal(t)
+		return flows.Set(b, triesFor), err
+	})
+	return wait, err
+}
+
+// Proved forgets the counted tries.
+func (e enrolments) Proved(ctx context.Context, user flows.UserKey, factor string) error {
+	return e.vault().Update(ctx, "tries\x00"+string(user)+"\x00"+factor, func(old []byte) (flows.Change, error) {
+		if old == nil {
+			return flows.Keep(), nil
+		}
+		return flows.Remove(), nil
+	})
+}
