@@ -295,3 +295,36 @@ func TestS14SAMLStaysOnItsHost(t *testing.T) {
 		t.Errorf("taken up on another host: %d %v", p.Status, p.Header)
 	}
 }
+
+// From OIDC to SAML are three more lines: both vouch at one gateway (B01).
+func TestB01SAMLIsThreeMoreLines(t *testing.T) {
+	idp, op := newIDP(t, 0), newOP(t)
+	before := asked(t, "entra", op)
+	more := "provider corp saml {\nmetadata " + idp.URL + "/metadata\n}\n"
+	if n := strings.Count(more, "\n"); n != 3 {
+		t.Errorf("%d lines", n)
+	}
+	g := start(t, before, whoSite)
+	landed(t, g.open(newBrowser(t), g.url("/x")), "/x", "entra:u-alice")
+	if err := g.load(before+more, whoSite); err != nil {
+		t.Fatal(err)
+	}
+	landed(t, g.open(newBrowser(t), g.url("/.identity/login?provider=entra&return_to=/x")), "/x", "entra:u-alice")
+	// A browser walks it: the chooser, the provider's page that posts itself, and back.
+	b := newBrowser(t)
+	p, err := g.open(b, g.url("/x")).Fill("provider", "corp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := p.FormWith("SAMLResponse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = f.Submit(); err != nil {
+		t.Fatal(err)
+	}
+	landed(t, p, "/x", "corp:alice")
+	if got := header(p.Body, "X-User"); len(got) != 1 || got[0] != "alice" {
+		t.Errorf("X-User %q", got)
+	}
+}
