@@ -3,11 +3,15 @@
 package saml
 
 import (
+	"bytes"
 	_ "embed"
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/examples/browser"
 	"github.com/sallyport-gateway/sallyport/examples/internal/parts"
@@ -27,7 +31,14 @@ func start(t *testing.T) federation {
 	t.Helper()
 	port := parts.Port(t)
 	g := parts.Gateway(t, caddyfile, "APP="+parts.Echo(t), "IDP_METADATA="+parts.SAMLMetadata(port))
-	return federation{g, parts.SimpleSAML(t, port, g.URL+"/.identity/saml/corp/metadata")}
+	f := federation{g, parts.SimpleSAML(t, port, g.URL+"/.identity/saml/corp/metadata")}
+	parts.Await(t, "a login leads to the provider", 20*time.Second, func() error {
+		if p := parts.Browser(t).Open(g.URL + "/"); !strings.HasPrefix(p.URL, f.idp.URL+"/") {
+			return fmt.Errorf("%d at %s", p.Status, p.URL)
+		}
+		return nil
+	})
+	return f
 }
 
 // signIn follows a page into the provider's form and back.
@@ -45,12 +56,28 @@ func TestSAMLSignIn(t *testing.T) {
 	if !strings.HasPrefix(p.URL, f.idp.URL+"/") {
 		t.Fatalf("led to %s", p.URL)
 	}
-	signIn(p, "alice").Want(http.StatusOK, "GET /deep/page?x=1&amp;y=a%20b", "X-Forwarded-User: alice", "X-User-Key: corp:alice", "X-Name: Alice Liddell", "X-Forwarded-Email: alice@example.test")
+	answer := p.Want(http.StatusOK, "username").Fill("username", "alice", "password", "alicepw")
+	encrypted(t, answer)
+	answer.Carry().Want(http.StatusOK, "GET /deep/page?x=1&amp;y=a%20b", "X-Forwarded-User: alice", "X-User-Key: corp:alice", "X-Name: Alice Liddell", "X-Forwarded-Email: alice@example.test")
 	b.Open(f.g.URL+"/admin/x").Want(http.StatusOK, "GET /admin/x")
 
 	bob := parts.Browser(t)
 	signIn(bob.Open(f.g.URL+"/"), "bob").Want(http.StatusOK, "X-User-Key: corp:bob")
 	bob.Open(f.g.URL+"/admin/x").Want(http.StatusForbidden, "Administrators only.")
+}
+
+// encrypted fails the test unless the answer on its way holds an encrypted
+// assertion, and no other.
+func encrypted(t *testing.T, p *parts.TestPage) {
+	t.Helper()
+	form, err := p.FormWith("SAMLResponse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := base64.StdEncoding.DecodeString(form.Fields.Get("SAMLResponse"))
+	if err != nil || !bytes.Contains(message, []byte("EncryptedAssertion")) || bytes.Contains(message, []byte("alice")) {
+		t.Fatalf("the assertion is not encrypted: %v\n%s", err, message)
+	}
 }
 
 // TestSAMLUnsignedRequest: this provider refuses what the gateway would send
@@ -68,7 +95,7 @@ func TestSAMLUnsignedRequest(t *testing.T) {
 	q.Del("SigAlg")
 	to.RawQuery = q.Encode()
 	p := parts.Browser(t).Open(to.String())
-	if p.Status < 400 || p.Has("password") {
+	if p.Has(`name="password"`) || !p.Has("no signature found on message") {
 		t.Errorf("an unsigned request got %d:\n%s", p.Status, p.Text())
 	}
 }

@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"net/url"
@@ -41,17 +42,9 @@ func duoWith(t testing.TB, i *samltest.IDP, edit func(*SAML)) *duo {
 	t.Helper()
 	d := &duo{t: t, idp: i, reg: flowstest.NewRegistry()}
 	d.idp.Now = d.reg.Now
-	dir := t.TempDir()
-	place := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
 	d.s = &SAML{
-		Metadata: place("idp.xml", d.idp.Metadata()),
-		Keys:     []KeyPair{{Key: place("sp.key", own.KeyPEM()), Certificate: place("sp.crt", own.CertPEM())}},
+		Metadata: file(t, d.idp.Metadata()),
+		Keys:     []KeyPair{{Key: file(t, own.KeyPEM()), Certificate: file(t, own.CertPEM())}},
 	}
 	if edit != nil {
 		edit(d.s)
@@ -61,6 +54,25 @@ func duoWith(t testing.TB, i *samltest.IDP, edit func(*SAML)) *duo {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// file holds a text for this test.
+func file(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// certs are those of an identity provider's metadata.
+func certs(i *samltest.IDP) []*x509.Certificate {
+	out := []*x509.Certificate{i.Cert}
+	for _, m := range i.More {
+		out = append(out, m.Cert)
+	}
+	return out
 }
 
 // begin is a pending login, and what was asked.

@@ -81,6 +81,13 @@ func (m *idp) expired(now time.Time) bool {
 	return !m.ValidUntil.IsZero() && now.After(m.ValidUntil)
 }
 
+// says reports whether both say the same.
+func (m *idp) says(o *idp) bool {
+	return m.EntityID == o.EntityID && m.WantSigned == o.WantSigned && m.Cache == o.Cache && m.ValidUntil.Equal(o.ValidUntil) &&
+		slices.Equal(m.SSO, o.SSO) && slices.Equal(m.SLO, o.SLO) && slices.Equal(m.Scopes, o.Scopes) &&
+		slices.EqualFunc(m.Certs, o.Certs, (*x509.Certificate).Equal)
+}
+
 // descriptor is an EntityDescriptor, or an EntitiesDescriptor around several.
 type descriptor struct {
 	XMLName       xml.Name

@@ -353,6 +353,10 @@ func TestMetadataAgain(t *testing.T) {
 	if n := r.place.count() - before; n != 0 {
 		t.Errorf("%d fetches", n)
 	}
+	r.reg.Forward(time.Minute)
+	if r.s.again(t.Context(), m) != nil || r.place.count() != before+1 || r.peer() != m {
+		t.Error("a document that says the same is taken for a newer one")
+	}
 	if r.s.again(t.Context(), old) != m {
 		t.Error("who holds the old one is not given the newer one")
 	}
@@ -390,4 +394,19 @@ func FuzzMetadata(f *testing.F) {
 			t.Fatalf("kept %+v of %+v", kept, m)
 		}
 	})
+}
+
+// Loading a configuration asks nobody, writes nothing and makes no key (I17).
+func TestI17LoadingAsksNobody(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, description{})
+	reg := flowstest.NewRegistry()
+	s := &SAML{Metadata: p.URL + "/metadata"}
+	provision(t, s)
+	if err := s.Bind(reg); err != nil {
+		t.Fatal(err)
+	}
+	if p.count() != 0 || reg.VaultOf("saml").Writes() != 0 {
+		t.Errorf("asked %d times, wrote %d times", p.count(), reg.VaultOf("saml").Writes())
+	}
 }

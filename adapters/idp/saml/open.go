@@ -71,6 +71,7 @@ func (w *opening) verify(plain []byte, vouched bool) (*etree.Element, error) {
 func (w *opening) even() {
 	if w.root == nil {
 		_, _ = newScanner(messageLimits).scan(decoy(w.size - w.scanned))
+		w.scanned = w.size
 		doc, err := newScanner(messageLimits).tree(decoy(w.size))
 		if err != nil {
 			return
@@ -81,6 +82,7 @@ func (w *opening) even() {
 		w.check()
 	}
 	if !w.digested {
+		w.digested = true
 		_, _ = dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("").Canonicalize(w.root.Copy())
 	}
 }
@@ -94,6 +96,7 @@ func (w *opening) check() {
 	if sig.ReadFromString(decoySignature(w.certs[0])) != nil || sig.Root() == nil {
 		return
 	}
+	w.checked = true
 	w.root.CreateAttr("ID", "_decoy")
 	w.root.InsertChildAt(0, sig.Root())
 	_, _ = verifyEnveloped(w.root, w.certs)

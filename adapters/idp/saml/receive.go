@@ -104,6 +104,13 @@ func (s *SAML) verified(ctx context.Context, c flows.Callback) (*facts, error) {
 	}
 	m := reception{s: s, peer: p, acs: c.URL, entity: s.entityID(baseOf(c.URL)), now: s.now(), skew: s.skew()}
 	el, err := m.assertion(ctx, doc)
+	if errors.Is(err, errForeign) || errors.Is(err, errSealed) {
+		// Keys are rolled over between two looks at the metadata.
+		if newer := s.again(ctx, p); newer != nil {
+			m.peer = newer
+			el, err = m.assertion(ctx, doc)
+		}
+	}
 	if err != nil {
 		return nil, refusal(err)
 	}

@@ -191,7 +191,7 @@ func oneWord(v string) error {
 }
 
 // mappable are the reserved attributes that a provider's may fill.
-var mappable = []string{"name", "display_name", "email", "groups"}
+var mappable = []string{"subject", "name", "display_name", "email", "groups"}
 
 // checkAttribute refuses what the engine makes itself.
 func checkAttribute(attribute, name string) error {

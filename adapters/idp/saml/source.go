@@ -51,7 +51,6 @@ type source struct {
 	seen     stamp // of the file that was read last
 	err      error // of the newest try; nil when it went well
 	flight   *flight
-	poke     chan struct{}
 }
 
 // flight is one running try that everyone waits for.
@@ -71,7 +70,7 @@ var errNotAsked = errors.New("metadata was not asked for yet")
 func (s *SAML) acquire() error {
 	key := s.source + "\x00" + s.entity
 	v, _, err := sources.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &source{place: s.source, poke: make(chan struct{}, 1), err: errNotAsked}, nil
+		return &source{place: s.source, err: errNotAsked}, nil
 	})
 	if err != nil {
 		return err
@@ -159,7 +158,10 @@ func (s *source) fetch(ctx context.Context, f *flight) {
 	defer s.mu.Unlock()
 	s.seen = saw
 	if s.err = err; err == nil { // a bad document never replaces a good one
-		s.good, s.at = m, s.now()
+		s.at = s.now()
+		if s.good == nil || !s.good.says(m) { // who looks for news finds the old one
+			s.good = m
+		}
 	}
 	f.err, s.flight = err, nil
 	close(f.done)

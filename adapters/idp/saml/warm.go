@@ -30,7 +30,7 @@ func (s *SAML) keepWarm() {
 }
 
 // keepFresh is the loop of Warm; wait answers false when it is over.
-func (s *SAML) keepFresh(ctx context.Context, wait func(context.Context, time.Duration, <-chan struct{}) bool) {
+func (s *SAML) keepFresh(ctx context.Context, wait func(context.Context, time.Duration) bool) {
 	retry := firstRetry
 	_ = s.src.restore(ctx) // a login asks again
 	for {
@@ -39,12 +39,15 @@ func (s *SAML) keepFresh(ctx context.Context, wait func(context.Context, time.Du
 			if err := s.src.discover(ctx); err == nil {
 				retry, next = firstRetry, s.src.untilStale()
 			} else if ctx.Err() == nil {
-				s.log.Warn("provider's metadata cannot be used; the last good one stays", zap.String("metadata", s.source),
-					zap.Bool("have_one", s.src.last() != nil), zap.Duration("retry_in", retry), zap.Error(err))
+				what := "provider is not available: its metadata cannot be used"
+				if s.src.last() != nil {
+					what = "provider's metadata cannot be used; the last good one stays"
+				}
+				s.log.Warn(what, zap.String("metadata", s.source), zap.Duration("retry_in", retry), zap.Error(err))
 				next, retry = retry, min(2*retry, lastRetry)
 			}
 		}
-		if !wait(ctx, max(next, firstRetry), s.src.poke) {
+		if !wait(ctx, max(next, firstRetry)) {
 			return
 		}
 	}
@@ -71,19 +74,10 @@ func (s *source) untilStale() time.Duration {
 	return max(0, age-now.Sub(s.at))
 }
 
-// pause waits for d, or less when poked. A poke waits the shortest time, too:
-// it must not turn a broken provider into a storm of fetches.
-func pause(ctx context.Context, d time.Duration, poke <-chan struct{}) bool {
+// pause waits for d; false when ctx ended before.
+func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	case <-poke:
-	}
-	t.Reset(min(d, firstRetry))
 	select {
 	case <-ctx.Done():
 		return false

@@ -15,7 +15,7 @@ func TestB19MetadataWarm(t *testing.T) {
 	r := newRig(t, description{}, nil)
 	r.place.answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	var waits []time.Duration
-	r.s.keepFresh(t.Context(), func(_ context.Context, d time.Duration, _ <-chan struct{}) bool {
+	r.s.keepFresh(t.Context(), func(_ context.Context, d time.Duration) bool {
 		waits = append(waits, d/time.Second)
 		if len(waits) == 8 {
 			r.place.set(description{cache: "PT10M"}.String())
