@@ -65,7 +65,7 @@ func (m *reception) judge(el *etree.Element) (*facts, error) {
 		InResponseTo: m.inResponseTo, Until: a.IssueInstant.Add(issueDelay + m.skew),
 	}
 	for _, step := range []func(*etree.Element, *samllib.Assertion, *facts) error{
-		m.subject, m.confirmation, m.conditions, m.statement, attributesOf,
+		m.subject, m.confirmation, m.conditions, m.statement, m.attributes,
 	} {
 		if err := step(el, &a, f); err != nil {
 			return nil, err

@@ -175,6 +175,8 @@ func TestS08InitiatedOn(t *testing.T) {
 	}
 	off := newDuo(t, nil)
 	res := off.idp.Initiate(acs, entity)
+	_, err = off.s.Receive(t.Context(), posted(res.Form())) // not even parked
+	refused(t, err, flows.ReasonInvalidAnswer, "began this login by itself")
 	_, err = off.s.Finish(t.Context(), posted(res.Form()), nil)
 	refused(t, err, flows.ReasonInvalidAnswer, "began this login by itself")
 }

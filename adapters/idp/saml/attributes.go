@@ -3,12 +3,15 @@ package saml
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/beevik/etree"
 	samllib "github.com/crewjam/saml"
+
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // attribute is one of the person's, as the provider names it.
@@ -20,9 +23,9 @@ type attribute struct {
 	Opaque bool `json:"opaque,omitempty"`
 }
 
-// attributesOf reads the AttributeStatements. One that stands twice is one with
+// attributes reads the AttributeStatements. One that stands twice is one with
 // the values of both.
-func attributesOf(el *etree.Element, _ *samllib.Assertion, f *facts) error {
+func (m *reception) attributes(el *etree.Element, _ *samllib.Assertion, f *facts) error {
 	at := map[string]int{}
 	for _, st := range children(el, nsSAML, "AttributeStatement") {
 		for _, a := range st.ChildElements() {
@@ -41,7 +44,25 @@ func attributesOf(el *etree.Element, _ *samllib.Assertion, f *facts) error {
 			f.Attributes[i].add(a)
 		}
 	}
+	for i := range f.Attributes {
+		m.scope(&f.Attributes[i])
+	}
 	return nil
+}
+
+// scoped are the attributes whose values say behind their @ whose they are.
+var scoped = []string{"eduPersonPrincipalName", "eduPersonScopedAffiliation", "eduPersonUniqueId", "subject-id", "pairwise-id"}
+
+// scope drops values of a scope that the provider's metadata does not grant it
+// (S9; SAML2Int SDP-SP17). Metadata without scopes grants all.
+func (m *reception) scope(a *attribute) {
+	if len(m.peer.Scopes) == 0 || !slices.Contains(scoped, friendlyNames[a.Name]) {
+		return
+	}
+	a.Values = slices.DeleteFunc(a.Values, func(v string) bool {
+		domain, ok := flows.DomainOf(v)
+		return !ok || !slices.Contains(m.peer.Scopes, domain)
+	})
 }
 
 func (a *attribute) add(el *etree.Element) {

@@ -72,7 +72,7 @@ func (w *opening) even() {
 	if w.root == nil {
 		_, _ = newScanner(messageLimits).scan(decoy(w.size - w.scanned))
 		w.scanned = w.size
-		doc, err := newScanner(messageLimits).tree(decoy(w.size))
+		doc, err := newScanner(messageLimits).tree(decoy(w.size - decoySignatureSize))
 		if err != nil {
 			return
 		}
@@ -105,7 +105,9 @@ func (w *opening) check() {
 const (
 	decoyHead = `<a:Assertion xmlns:a="` + nsSAML + `" ID="_decoy"><a:AttributeStatement>`
 	decoyTail = `</a:AttributeStatement></a:Assertion>`
-	decoyRow  = `<a:AttributeValue Name="attribute">of usual length</a:AttributeValue>`
+	decoyRow  = `<a:AttributeValue Name="attribute">of usual length, or somewhat longer than that</a:AttributeValue>`
+
+	decoySignatureSize = 1200
 )
 
 // decoy is a document of about n bytes that reads like an assertion.

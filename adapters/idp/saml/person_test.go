@@ -304,3 +304,33 @@ func TestRefusalsAreShort(t *testing.T) {
 		}
 	}
 }
+
+// What the provider may not speak for is not taken, whoever configured what (S9).
+func TestS09MetadataScopes(t *testing.T) {
+	i := samltest.New(t, 0)
+	i.Scopes = []string{"a.example"}
+	d := duoWith(t, i, func(s *SAML) { s.Attributes = map[string]string{"name": "eduPersonPrincipalName"} })
+	eppn := func(v ...string) func(*samltest.Response) {
+		return attributes(attr1("urn:oid:1.3.6.1.4.1.5923.1.1.1.6", v...), attr1("urn:oid:1.3.6.1.4.1.5923.1.1.1.9", "staff@A.example", "staff@b.example", "staff"))
+	}
+	p := d.mustAnswer(eppn("x@a.example"))
+	if p.User.Name != "x@a.example" || p.User.Attributes["eduPersonScopedAffiliation"] != "staff@A.example" {
+		t.Errorf("name %q, attributes %v", p.User.Name, p.User.Attributes)
+	}
+	for _, foreign := range []string{"x@b.example", "x@sub.a.example", "x@a.example@b.example", "x"} {
+		if p := d.mustAnswer(eppn(foreign)); p.User.Name != "" {
+			t.Errorf("%q is taken for the name", foreign)
+		}
+	}
+}
+
+func TestNilValueIsNone(t *testing.T) {
+	d := newDuo(t, nil)
+	p := d.mustAnswer(func(r *samltest.Response) {
+		r.Assertion.Attributes = []samltest.Attribute{attr1("groups", "VALUE", "staff")}
+		r.Assertion.Before = samltest.Swap("<saml:AttributeValue>VALUE", `<saml:AttributeValue xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:nil="true">`)
+	})
+	if !slices.Equal(p.User.Groups, []string{"staff"}) {
+		t.Errorf("groups %q", p.User.Groups)
+	}
+}

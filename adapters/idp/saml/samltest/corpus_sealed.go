@@ -153,7 +153,7 @@ func controls() []Case {
 		"rsa-sha256": {}, "rsa-sha384": {Method: RSASHA384, Digest: SHA384}, "rsa-sha512": {Method: RSASHA512, Digest: SHA512},
 		"no-keyinfo": {KeyInfo: "-"}, "key-name": {KeyInfo: `<ds:KeyInfo><ds:KeyName>idp</ds:KeyName></ds:KeyInfo>`},
 		"with-comments": {Transforms: `<ds:Transform Algorithm="` + Enveloped + `"></ds:Transform><ds:Transform Algorithm="` + ExcC14N + `WithComments"></ds:Transform>`},
-		"prefix-list":   {Transforms: `<ds:Transform Algorithm="` + Enveloped + `"></ds:Transform><ds:Transform Algorithm="` + ExcC14N + `"><ec:InclusiveNamespaces xmlns:ec="` + ExcC14N + `" PrefixList="xs"></ec:InclusiveNamespaces></ds:Transform>`},
+		"prefix-list":   {Prefixes: "xs"},
 	} {
 		signed(name, func(b *Bench) *Signing { s.Pair = b.IDP.Pair; return &s })
 	}
@@ -205,6 +205,15 @@ func controls() []Case {
 		taken("S1", "valid-default-namespaces", func(_ *Bench, r *Response) {
 			r.Assertion.Attributes = append(r.Assertion.Attributes, Attribute{Name: "x", Values: []string{"y"}})
 			r.Assertion.Before = Swap(`<saml:AttributeValue>`, `<saml:AttributeValue xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xs="http://www.w3.org/2001/XMLSchema" xsi:type="xs:string">`)
+		}),
+		taken("S1", "valid-prefix-list-used", func(b *Bench, r *Response) {
+			const xs = ` xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"`
+			r.Sign, r.Assertion.Sign = b.IDP.Signing(), b.IDP.Signing()
+			r.Sign.Prefixes, r.Assertion.Sign.Prefixes = "xs", "xs"
+			r.Assertion.Before = func(x string) string {
+				x = Swap("<saml:Assertion ", "<saml:Assertion"+xs+" ")(x)
+				return strings.ReplaceAll(x, "<saml:AttributeValue>", `<saml:AttributeValue xsi:type="xs:string">`)
+			}
 		}),
 		taken("S1", "valid-foreign-attribute", func(_ *Bench, r *Response) {
 			r.Assertion.Before = Swap(`<saml:Attribute Name="groups"`, `<saml:Attribute xmlns:a="http://schemas.xmlsoap.org/ws/2009/09/identity/claims" a:OriginalIssuer="x" Name="groups"`)

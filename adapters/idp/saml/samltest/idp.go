@@ -43,6 +43,8 @@ type IDP struct {
 	SignResponse bool
 	// WantSigned asks for signed AuthnRequests in the metadata.
 	WantSigned bool
+	// Scopes are the domains that its metadata grants it; none: it does not say.
+	Scopes []string
 	// Edit changes every answer made at /sso.
 	Edit func(*Response)
 
@@ -86,10 +88,21 @@ func (i *IDP) Metadata() string {
 		return fmt.Sprintf(`<md:%s Binding="urn:oasis:names:tc:SAML:2.0:bindings:%s" Location="%s"/>`, tag, binding, i.URL+path)
 	}
 	return `<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="` + html.EscapeString(i.EntityID) + `">` +
-		`<md:IDPSSODescriptor protocolSupportEnumeration="` + NSProtocol + `"` + want + `>` + keys +
+		`<md:IDPSSODescriptor protocolSupportEnumeration="` + NSProtocol + `"` + want + `>` + i.scopes() + keys +
 		at("SingleLogoutService", "/slo", "HTTP-Redirect") + at("SingleLogoutService", "/slo", "HTTP-POST") +
 		at("SingleSignOnService", "/sso", "HTTP-Redirect") + at("SingleSignOnService", "/sso", "HTTP-POST") +
 		`</md:IDPSSODescriptor></md:EntityDescriptor>`
+}
+
+func (i *IDP) scopes() string {
+	if len(i.Scopes) == 0 {
+		return ""
+	}
+	s := `<md:Extensions xmlns:shibmd="urn:mace:shibboleth:metadata:1.0">`
+	for _, d := range i.Scopes {
+		s += `<shibmd:Scope regexp="false">` + d + `</shibmd:Scope>`
+	}
+	return s + `</md:Extensions>`
 }
 
 // Request is an AuthnRequest, or what an initiated login knows of one.

@@ -59,6 +59,8 @@ type Signing struct {
 	HMAC []byte
 	// Transforms in the place of enveloped and exclusive canonicalisation.
 	Transforms string
+	// Prefixes are an InclusiveNamespaces list of that canonicalisation.
+	Prefixes string
 	// Canonicalization of SignedInfo in the place of the exclusive one.
 	Canonicalization string
 }
@@ -80,11 +82,13 @@ func (s Signing) digest() string {
 	return SHA256
 }
 
-// Canonical is a document exclusively canonicalised, without its first signature.
-func Canonical(doc string) []byte {
+// Canonical is a document exclusively canonicalised.
+func Canonical(doc string) []byte { return canonical(doc, "") }
+
+func canonical(doc, prefixes string) []byte {
 	d := etree.NewDocument()
 	must(d.ReadFromString(doc))
-	out, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList("").Canonicalize(d.Root())
+	out, err := dsig.MakeC14N10ExclusiveCanonicalizerWithPrefixList(prefixes).Canonicalize(d.Root())
 	must(err)
 	return out
 }
@@ -93,10 +97,17 @@ func Canonical(doc string) []byte {
 func (s Signing) Reference(id, doc string) string {
 	transforms := s.Transforms
 	if transforms == "" {
-		transforms = `<ds:Transform Algorithm="` + Enveloped + `"></ds:Transform><ds:Transform Algorithm="` + ExcC14N + `"></ds:Transform>`
+		transforms = `<ds:Transform Algorithm="` + Enveloped + `"></ds:Transform><ds:Transform Algorithm="` + ExcC14N + `">` + s.inclusive() + `</ds:Transform>`
 	}
 	return fmt.Sprintf(`<ds:Reference URI="#%s"><ds:Transforms>%s</ds:Transforms><ds:DigestMethod Algorithm="%s"></ds:DigestMethod><ds:DigestValue>%s</ds:DigestValue></ds:Reference>`,
-		id, transforms, s.digest(), hashed(s.digest(), Canonical(doc)))
+		id, transforms, s.digest(), hashed(s.digest(), canonical(doc, s.Prefixes)))
+}
+
+func (s Signing) inclusive() string {
+	if s.Prefixes == "" {
+		return ""
+	}
+	return `<ec:InclusiveNamespaces xmlns:ec="` + ExcC14N + `" PrefixList="` + s.Prefixes + `"></ec:InclusiveNamespaces>`
 }
 
 func hashed(alg string, b []byte) string {

@@ -4,10 +4,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/saml/samltest"
 )
@@ -19,6 +22,14 @@ func cpu() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// threadCPU is what this thread has used: other work on the machine does not count.
+func threadCPU() time.Duration {
+	const clockThread = 3 // CLOCK_THREAD_CPUTIME_ID
+	var ts syscall.Timespec
+	_, _, _ = syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockThread, uintptr(unsafe.Pointer(&ts)), 0)
+	return time.Duration(ts.Nano())
 }
 
 // perAnswer reports the CPU of one message, garbage collection included: the
@@ -187,4 +198,62 @@ func BenchmarkWorstMessage(b *testing.B) {
 			perAnswer(b, d, form)
 		})
 	}
+}
+
+// BenchmarkSealedRefusal compares how long the ways to fail with a ciphertext
+// take in CPU time, in turns so that the machine treats all alike. Reported are the
+// median of each and the largest difference between two medians, all in microseconds.
+func BenchmarkSealedRefusal(b *testing.B) {
+	d := newDuo(b, nil)
+	seal := func(edit func(e *samltest.Encryption, a *samltest.Assertion)) url.Values {
+		r, _ := d.begin()
+		res := d.idp.Respond(r)
+		res.Assertion.Encrypt = &samltest.Encryption{To: own.Cert, Block: samltest.AES256CBC}
+		edit(res.Assertion.Encrypt, res.Assertion)
+		return res.Form()
+	}
+	flip := func(from int) func([]byte) []byte {
+		return func(b []byte) []byte {
+			if from < 0 {
+				from += len(b)
+			}
+			b[from] ^= 0x55
+			return b
+		}
+	}
+	ways := map[string]url.Values{
+		"wrapped-key":  seal(func(e *samltest.Encryption, _ *samltest.Assertion) { e.Key = flip(30) }),
+		"padding":      seal(func(e *samltest.Encryption, _ *samltest.Assertion) { e.Data = flip(-17) }),
+		"first-block":  seal(func(e *samltest.Encryption, _ *samltest.Assertion) { e.Data = flip(0) }),
+		"middle-block": seal(func(e *samltest.Encryption, _ *samltest.Assertion) { e.Data = flip(1600) }),
+		"late-block":   seal(func(e *samltest.Encryption, _ *samltest.Assertion) { e.Data = flip(-100) }),
+		"not-xml": seal(func(e *samltest.Encryption, _ *samltest.Assertion) {
+			e.Plain = func(b []byte) []byte { return make([]byte, len(b)) }
+		}),
+		"unsigned": seal(func(_ *samltest.Encryption, a *samltest.Assertion) { a.Sign = nil }),
+		"foreign": seal(func(_ *samltest.Encryption, a *samltest.Assertion) {
+			a.Sign = &samltest.Signing{Pair: samltest.RSA(66)}
+		}),
+		"changed-content": seal(func(_ *samltest.Encryption, a *samltest.Assertion) { a.After = samltest.Swap(">alice<", ">admin<") }),
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	times := map[string][]time.Duration{}
+	for b.Loop() {
+		for name, form := range ways {
+			start := threadCPU()
+			if _, err := d.s.Receive(b.Context(), posted(form)); err == nil || !strings.Contains(err.Error(), errSealed.Error()) {
+				b.Fatalf("%s: %v", name, err)
+			}
+			times[name] = append(times[name], threadCPU()-start)
+		}
+	}
+	low, high := time.Duration(1<<62), time.Duration(0)
+	for name, list := range times {
+		slices.Sort(list)
+		median := list[len(list)/2]
+		low, high = min(low, median), max(high, median)
+		b.ReportMetric(float64(median.Microseconds()), name+"-µs")
+	}
+	b.ReportMetric(float64((high - low).Microseconds()), "apart-µs")
 }
