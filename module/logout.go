@@ -72,7 +72,7 @@ func (v *visit) endAndLeave() error {
 	v.session = nil
 	out, still := v.leaveProvider(s)
 	if out != nil && (isNavigation(v.r) || acceptsHTML(v.r.Header)) {
-		return out.Accept(&leaving{v})
+		return out.Accept(&leaving{v: v})
 	}
 	v.signedOutBut(http.StatusOK, still)
 	return nil
@@ -127,8 +127,12 @@ func (v *visit) afterLogout(p *flows.Provider) string {
 	return v.place.origin + "/.identity/logout"
 }
 
-// leaving renders where a logout goes on.
-type leaving struct{ v *visit }
+// leaving renders where a logout goes on. framed: who we lead to may have loaded us
+// in a frame of its own.
+type leaving struct {
+	v      *visit
+	framed bool
+}
 
 func (l *leaving) Redirect(to string) error {
 	l.v.logWithout("logout goes on at the provider", http.StatusSeeOther) // the address may hold an ID token
@@ -136,7 +140,11 @@ func (l *leaving) Redirect(to string) error {
 }
 
 func (l *leaving) Post(to string, fields []flows.FormField) error {
-	l.v.show(http.StatusOK, pages.View{Kind: pages.KindPost, Action: to, Fields: fields})
+	view := pages.View{Kind: pages.KindPost, Action: to, Fields: fields}
+	if l.framed {
+		view.Framer = to
+	}
+	l.v.show(http.StatusOK, view)
 	return nil
 }
 func (l *leaving) Continue() error         { l.v.signedOut(); return nil }

@@ -140,6 +140,10 @@ func TestS11LogoutRequestOfTheProvider(t *testing.T) {
 		r := req()
 		p := post(r.Post(idp.Signing()), "Cookie", alice)
 		answered(t, p, r.ID, samltest.Success)
+		// The provider may have loaded us in a frame, and nobody else.
+		if csp := p.Header.Get("Content-Security-Policy"); !strings.HasSuffix(csp, "; frame-ancestors "+idp.URL) || p.Header.Get("X-Frame-Options") != "" {
+			t.Errorf("framing: %q %q", csp, p.Header.Get("X-Frame-Options"))
+		}
 		if c := strings.Join(p.Header["Set-Cookie"], "\n"); !strings.Contains(c, fmt.Sprintf("sallyport-%d=;", g.port)) {
 			t.Errorf("the browser keeps its cookie: %s", c)
 		}

@@ -58,7 +58,7 @@ func (v *visit) logoutAsked(p *flows.Provider, peer flows.LogoutPeer, m flows.Lo
 		v.signedOut()
 		return nil
 	}
-	return out.Accept(&leaving{v})
+	return out.Accept(&leaving{v: v, framed: true})
 }
 
 // logoutAnswered ends a logout that began here: everything ended before the person

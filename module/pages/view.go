@@ -83,6 +83,9 @@ type View struct {
 	// Back is the path that the person wanted, Kept where KindKeep and KindPost lead
 	// when something was kept; a form of KindAsk says so by sending Key as "kept".
 	Back, Kept string
+	// Framer is an address of who may frame a page of KindPost: a provider that ends its
+	// logins in frames must hear our answer. Empty: nobody.
+	Framer string
 	// Cause names why sign-in keeps starting over, or where a logout was not complete;
 	// Values fill the places of its text, and those of KindArrived and KindSomebodyElse.
 	Cause  string
