@@ -1,6 +1,7 @@
 package sallyport_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 )
@@ -75,6 +77,43 @@ func TestDocsSnippetsAdapt(t *testing.T) {
 	}
 	if n < 8 {
 		t.Errorf("only %d snippets found", n)
+	}
+}
+
+// TestPresetsTakeTwelveLines: the whole Caddyfile on the page of a preset is short,
+// and is loaded as it stands there, but for where the secret is.
+func TestPresetsTakeTwelveLines(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	for _, preset := range []string{"entra", "okta", "google"} {
+		page := "docs/providers/" + preset + ".md"
+		_, tail, _ := strings.Cut(text(t, page), docEnd)
+		m := fence.FindStringSubmatch(tail)
+		if m == nil || !strings.HasPrefix(m[1], "{\n\tidentity {\n") || !strings.Contains(m[1], " "+preset+" {") {
+			t.Fatalf("%s begins with no whole Caddyfile of it", page)
+		}
+		n := 0
+		for line := range strings.Lines(m[1]) {
+			if l := strings.TrimSpace(line); l != "" && l != "}" { // closing braces say nothing
+				n++
+			}
+		}
+		if n > 12 {
+			t.Errorf("%s: %d lines", page, n)
+		}
+		t.Setenv("CLIENT_ID", "gateway")
+		t.Setenv("PRESET_SECRET", "a secret of this test")
+		whole := strings.Replace(m[1], "{file./run/secrets/"+preset+"}", "{env.PRESET_SECRET}", 1)
+		raw, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(whole), map[string]any{"filename": page})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var config caddy.Config
+		if err := json.Unmarshal(raw, &config); err != nil {
+			t.Fatal(err)
+		}
+		if err := caddy.Validate(&config); err != nil {
+			t.Errorf("%s: %v", page, err)
+		}
 	}
 }
 

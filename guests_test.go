@@ -304,7 +304,13 @@ func reference(t *testing.T, g guest) string {
 	t.Helper()
 	pkg := packageDoc(t, g.dir)
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(pkg.Doc))
+	sentence, base := pkg.Doc, builtOn(t, g)
+	for _, typ := range pkg.Types {
+		if base != "" && typ.Name == g.typ.Name() {
+			sentence = typ.Doc // the package's is about the other guest
+		}
+	}
+	fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(sentence))
 	fmt.Fprintf(&b, "\nModule `%s`", g.id)
 	if key := inlineKeys[g.kind]; key != "" {
 		fmt.Fprintf(&b, ", in JSON `\"%s\": \"%s\"`", key, g.name)
@@ -329,7 +335,22 @@ func reference(t *testing.T, g guest) string {
 	}
 	done := map[string]bool{}
 	fields(t, &b, g, pkg, g.typ.Name(), "## JSON", done)
+	if base != "" {
+		fmt.Fprintf(&b, "\nBeside these, the fields of [%s](%s.md#json).\n", base, base)
+	}
 	return b.String() + "\n"
+}
+
+// builtOn is the guest of the same package that this one embeds; mostly there is none.
+func builtOn(t *testing.T, g guest) string {
+	t.Helper()
+	for _, o := range guests(t) {
+		f, ok := g.typ.FieldByName(o.typ.Name())
+		if ok && f.Anonymous && o.dir == g.dir && f.Type == o.typ {
+			return o.name
+		}
+	}
+	return ""
 }
 
 func packageDoc(t *testing.T, dir string) *doc.Package {
@@ -420,7 +441,7 @@ func fields(t *testing.T, b *strings.Builder, g guest, pkg *doc.Package, name, t
 }
 
 // shared are structs of flows that guests embed.
-var shared = []string{"HeaderOptions", "Mapping", "Leaving"}
+var shared = []string{"Asserting", "HeaderOptions", "Mapping", "Leaving"}
 
 func jsonKey(f *ast.Field) string {
 	if f.Tag == nil || len(f.Names) == 0 {

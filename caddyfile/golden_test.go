@@ -37,6 +37,7 @@ var goldenEnv = map[string]string{
 	"GOLDEN_KEY_1":     "0123456789abcdef0123456789abcdef",
 	"GOLDEN_KEY_2":     "fedcba9876543210fedcba9876543210",
 	"GOLDEN_TENANT":    "5b3f1c1e",
+	"GOLDEN_DOMAIN":    "contoso.com",
 	"GOLDEN_HASH":      "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
 }
 

@@ -27,7 +27,10 @@ func (p *protect) headers(d *caddyfile.Dispenser) error {
 		return err
 	}
 	own := slices.Contains(p.known.dialects, name)
-	if have := append(guests(dialectNamespace), p.known.dialects...); !own && !slices.Contains(have, name) {
+	if name == module.Assertion && !own {
+		return d.Errf("assertion is no dialect but a line of its own: assertion [<Header>] { … }")
+	}
+	if have := append(module.Presets(), p.known.dialects...); !own && !slices.Contains(have, name) {
 		return d.Errf("no dialect is called '%s'%s; there are: %s", name, didYouMean(name, have), strings.Join(have, ", "))
 	}
 	for _, other := range p.Headers {
@@ -103,6 +106,40 @@ func headerOption(o *flows.HeaderOptions, d *caddyfile.Dispenser) error {
 	if _, err := o.SetOption(word, d.RemainingArgs()); err != nil {
 		return d.WrapErr(err)
 	}
+	return nil
+}
+
+// assertion parses a token for the application; several may go to it under different
+// names. Syntax:
+//
+//	assertion [<Header>] [{
+//	    audience  <name…>
+//	    ttl       <duration>
+//	    algorithm ES256|RS256|EdDSA
+//	    issuer    <text>
+//	    claim     <claim> <attribute>
+//	    without   <claim…>
+//	    max       <bytes>
+//	}]
+func (p *protect) assertion(d *caddyfile.Dispenser) error {
+	at, c := here(d), &module.HeaderConfig{Source: source(d)}
+	unm, err := caddyfile.UnmarshalModule(d, dialectNamespace+"."+module.Assertion)
+	if err != nil {
+		return err
+	}
+	name := unm.(flows.Dialect).Owned()[0]
+	if err := headers.ValidateName(name); err != nil {
+		return at.WrapErr(err)
+	}
+	if other, ok := p.asserted[headers.Fold(name)]; ok {
+		return at.Errf("assertion %s is written twice; the first is at %s", name, other)
+	}
+	if p.asserted == nil {
+		p.asserted = map[string]string{}
+	}
+	p.asserted[headers.Fold(name)] = c.Source
+	c.DialectRaw = caddyconfig.JSONModuleObject(unm, "name", module.Assertion, nil)
+	p.Headers = append(p.Headers, c)
 	return nil
 }
 

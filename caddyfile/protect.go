@@ -31,6 +31,8 @@ type protect struct {
 	module.ProtectConfig
 	h     httpcaddyfile.Helper
 	known *known
+	// asserted says where each assertion was written, by the alias class of its header.
+	asserted map[string]string
 }
 
 // parseProtect parses the directive. Syntax:
@@ -38,6 +40,7 @@ type protect struct {
 //	protect [<matcher>] [<flow>] {
 //	    headers         <dialect> [{ … }]
 //	    header          <Name> <template> [{ … }]
+//	    assertion       [<Header>] [{ … }]
 //	    public          <matcher…>
 //	    optional        <matcher…>
 //	    require         [<matcher>] <policy>|`<cel>` ["<text>"]
@@ -134,11 +137,12 @@ var baseWords = map[string]word[*protect]{
 }
 
 var protectWords = map[string]word[*protect]{
-	"headers":  {(*protect).headers, true},
-	"header":   {(*protect).header, true},
-	"public":   {(*protect).open, true},
-	"optional": {(*protect).open, true},
-	"require":  {(*protect).require, true},
+	"headers":   {(*protect).headers, true},
+	"header":    {(*protect).header, true},
+	"assertion": {(*protect).assertion, true},
+	"public":    {(*protect).open, true},
+	"optional":  {(*protect).open, true},
+	"require":   {(*protect).require, true},
 	"unauthenticated": {parse: func(p *protect, d *caddyfile.Dispenser) (err error) {
 		p.Unauthenticated, err = oneOf(d, "auto", "redirect", "401")
 		return err

@@ -49,6 +49,11 @@ func ParseDialect(b Block, validate func() error, sets ...OptionSet) error {
 	if b.NextArg() {
 		return b.Errf("%s takes no argument, got %q; its options stand in a block", name, b.Val())
 	}
+	return ParseOptions(b, name, validate, sets...)
+}
+
+// ParseOptions reads the block behind a line that was read up to its end.
+func ParseOptions(b Block, name string, validate func() error, sets ...OptionSet) error {
 	seen := map[string]bool{}
 	for nesting := b.Nesting(); b.NextBlock(nesting); {
 		word := b.Val()

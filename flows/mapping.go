@@ -32,11 +32,7 @@ func (m *Mapping) SetOption(word string, args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("%s takes a header and an attribute, got %d arguments", word, len(args))
 	}
-	name := args[1]
-	if inner, ok := strings.CutPrefix(name, "{user."); ok {
-		name = strings.TrimSuffix(inner, "}")
-	}
-	m.Attributes = append(m.Attributes, MappedAttribute{args[0], name})
+	m.Attributes = append(m.Attributes, MappedAttribute{args[0], attributeName(args[1])})
 	return nil
 }
 

@@ -21,6 +21,8 @@ const (
 	ReasonIssuerChanged    Reason = "issuer_changed"
 	ReasonNameMissing      Reason = "name_missing"
 	ReasonInvalidAnswer    Reason = "invalid_answer"
+	ReasonForeignAccount   Reason = "foreign_account"
+	ReasonGroupsOverage    Reason = "groups_overage"
 	ReasonStaleLogin       Reason = "stale_login"
 	ReasonReplayed         Reason = "replayed"
 	ReasonLoop             Reason = "login_loop"

@@ -142,6 +142,10 @@ func (o *ProviderOptions) Trusts(what string) bool {
 // ProviderGuest is what every provider guest is: it embeds ProviderOptions.
 type ProviderGuest interface{ Options() *ProviderOptions }
 
+// AttributeLister is a provider that can name attributes it gives: those that are
+// configured, and those that are usual. Others may come, too.
+type AttributeLister interface{ Attributes() []string }
+
 // Provider is a configured provider: a guest and its name.
 type Provider struct {
 	Name  string

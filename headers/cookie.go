@@ -1,64 +1,74 @@
 package headers
 
 import (
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
 )
 
-// ScanCookie yields every value that a request has for a cookie name, in
-// order, as it was sent. It allocates nothing, and it does not stop at the
-// first: of several cookies with one name only one may be ours (B4).
-func ScanCookie(h http.Header, name string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, line := range h["Cookie"] {
-			for from := 0; name != ""; {
-				i := strings.Index(line[from:], name)
-				if i < 0 {
-					break
-				}
-				i += from
-				from = i + len(name)
-				if from >= len(line) || line[from] != '=' || !beginsPair(line, i) {
-					from = i + 1
-					continue
-				}
-				value, _, _ := strings.Cut(line[from+1:], ";")
-				if !yield(trimRight(value)) {
-					return
-				}
+// OwnCookies are the gateway's own cookies, by the name they are built on: it
+// stands there alone or behind __Host- and __Secure-, with a port or a purpose
+// behind it. Case is ignored, as some readers do.
+type OwnCookies string
+
+// Has reports whether a cookie of this name is ours.
+func (o OwnCookies) Has(name string) bool {
+	if name == "" || !o.mayBegin(name[0]) {
+		return false
+	}
+	if len(name) > 2 && name[0] == '_' {
+		for _, prefix := range [...]string{"__Host-", "__Secure-"} {
+			if hasPrefixFold(name, prefix) {
+				name = name[len(prefix):]
+				break
 			}
 		}
 	}
-}
-
-// beginsPair reports that nothing but blanks stands between the start of a pair and i.
-func beginsPair(line string, i int) bool {
-	for i > 0 && blank(line[i-1]) {
-		i--
+	if !hasPrefixFold(name, string(o)) {
+		return false
 	}
-	return i == 0 || line[i-1] == ';'
+	rest := name[len(o):]
+	return rest == "" || rest[0] == '-' || rest[0] == '.'
 }
 
-// CleanCookies removes the gateway's own cookies from a request; those of the
+// mayBegin lets almost every cookie of an application go after one byte.
+func (o OwnCookies) mayBegin(c byte) bool { return c == '_' || c|0x20 == o[0]|0x20 }
+
+// hasPrefixFold is strings.HasPrefix that ignores case, quick for those that are equal.
+func hasPrefixFold(s, prefix string) bool {
+	return strings.HasPrefix(s, prefix) || len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// CookieValue is the value that a pair has for a cookie name, as it was sent; false:
+// it has none for this name.
+func CookieValue(pair, name string) (string, bool) {
+	for pair != "" && blank(pair[0]) {
+		pair = pair[1:]
+	}
+	if len(pair) <= len(name) || pair[len(name)] != '=' || pair[:len(name)] != name {
+		return "", false
+	}
+	return trimRight(pair[len(name)+1:]), true
+}
+
+// Clean removes the gateway's own cookies from a request; those of the
 // application keep their order, spacing and bytes (B03). Pairs end at every
 // semicolon, quoted or not, as browsers write them (RFC 6265 §4.2.1): an
 // application must not be able to hide our ticket between two quotes of its
-// own cookies. Without a cookie of ours nothing is allocated. room may hold
-// what is left.
-func CleanCookies(h http.Header, own func(name string) bool, room ...string) {
-	lines := h["Cookie"]
+// own cookies. Without a cookie of ours nothing is allocated. lines are what h has
+// for Cookie; room may hold what is left of them. found is called with every pair
+// of ours, in order: of several cookies with one name only one may be ours (B4).
+func (o OwnCookies) Clean(h http.Header, lines []string, found func(pair string), room ...string) {
 	for i, l := range lines {
-		start, end := firstOwn(l, own)
+		start, end := o.first(l)
 		if start < 0 {
 			continue
 		}
 		kept := append(room[:0], lines[:i]...) // never lines itself: it may be captured elsewhere
-		kept = withLine(kept, dropOwn(l, start, end, own))
+		kept = withLine(kept, o.drop(l, start, end, found))
 		for _, l := range lines[i+1:] {
-			if start, end := firstOwn(l, own); start >= 0 {
-				l = dropOwn(l, start, end, own)
+			if start, end := o.first(l); start >= 0 {
+				l = o.drop(l, start, end, found)
 			}
 			kept = withLine(kept, l)
 		}
@@ -81,14 +91,18 @@ func withLine(lines []string, l string) []string {
 	return lines
 }
 
-// firstOwn finds the first pair of ours, without its semicolons; -1 if there is none.
-func firstOwn(line string, own func(string) bool) (start, end int) {
+// first finds the first pair of ours, without its semicolons; -1 if there is none.
+func (o OwnCookies) first(line string) (start, end int) {
 	for start <= len(line) {
-		end = len(line)
-		if i := strings.IndexByte(line[start:], ';'); i >= 0 {
-			end = start + i
+		name := start
+		for name < len(line) && skipped(line[name]) {
+			name++
 		}
-		if own(cookieName(line[start:end])) {
+		end = len(line)
+		if i := strings.IndexByte(line[name:], ';'); i >= 0 {
+			end = name + i
+		}
+		if name < end && o.mayBegin(line[name]) && o.Has(cookieName(line[name:end])) {
 			return start, end
 		}
 		start = end + 1
@@ -96,15 +110,19 @@ func firstOwn(line string, own func(string) bool) (start, end int) {
 	return -1, -1
 }
 
-// dropOwn cuts whole pairs out, each with the semicolon before it; what is
+// drop cuts whole pairs out, each with the semicolon before it; what is
 // first afterwards loses only its leading blanks. The first pair of ours is
 // known; the usual line has no other, and costs one copy at most.
-func dropOwn(line string, start, end int, own func(string) bool) string {
+func (o OwnCookies) drop(line string, start, end int, found func(string)) string {
+	if end < len(line) {
+		if more, _ := o.first(line[end+1:]); more >= 0 {
+			return o.dropAll(line, found)
+		}
+	}
+	found(line[start:end])
 	switch {
 	case end == len(line):
 		line = line[:max(start-1, 0)]
-	case hasOwn(line[end+1:], own):
-		return dropAll(line, own)
 	case start == 0:
 		line = line[end+1:]
 	default:
@@ -116,19 +134,15 @@ func dropOwn(line string, start, end int, own func(string) bool) string {
 	return line
 }
 
-func hasOwn(line string, own func(string) bool) bool {
-	start, _ := firstOwn(line, own)
-	return start >= 0
-}
-
-// dropAll is dropOwn for any number of ours, in one pass however many there are.
-func dropAll(line string, own func(string) bool) string {
+// dropAll is drop for any number of ours, in one pass however many there are.
+func (o OwnCookies) dropAll(line string, found func(string)) string {
 	var b strings.Builder
 	first := true
 	for more := true; more; {
 		var pair string
 		pair, line, more = strings.Cut(line, ";")
-		if own(cookieName(pair)) {
+		if o.Has(cookieName(pair)) {
+			found(pair)
 			continue
 		}
 		if first {
@@ -146,7 +160,7 @@ func dropAll(line string, own func(string) bool) string {
 // skipped: a nameless cookie whose value is "name=value" is sent as if it had
 // that name (RFC 6265bis §5.7).
 func cookieName(pair string) string {
-	for pair != "" && (pair[0] == '=' || blank(pair[0])) {
+	for pair != "" && skipped(pair[0]) {
 		pair = pair[1:]
 	}
 	if i := strings.IndexByte(pair, '='); i >= 0 {
@@ -155,17 +169,20 @@ func cookieName(pair string) string {
 	return trimRight(pair)
 }
 
-// DropSetCookie removes cookies of our names from an application's answer: it
+// skipped are the bytes that readers pass over in front of a name.
+func skipped(c byte) bool { return c == '=' || blank(c) }
+
+// DropSet removes cookies of our names from an application's answer: it
 // must not be able to set or clear them (I12). A nameless cookie that would be
 // sent back under our name counts as ours.
-func DropSetCookie(h http.Header, own func(name string) bool) {
+func (o OwnCookies) DropSet(h http.Header) {
 	lines, ok := h["Set-Cookie"]
 	if !ok {
 		return
 	}
 	kept := slices.DeleteFunc(lines, func(l string) bool {
 		pair, _, _ := strings.Cut(l, ";")
-		return own(cookieName(pair))
+		return o.Has(cookieName(pair))
 	})
 	if len(kept) == 0 {
 		delete(h, "Set-Cookie")

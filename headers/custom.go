@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -143,6 +144,49 @@ func (d *Custom) Anonymous(w flows.HeaderWriter) error {
 	return nil
 }
 
+// Tokens are those of the base that are not replaced.
+func (d *Custom) Tokens() (names []string) {
+	if a, ok := d.base.(flows.Asserter); ok {
+		for _, n := range a.Tokens() {
+			if !inClass(d.covered, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	return names
+}
+
+// Attributes are those that claims of the base show.
+func (d *Custom) Attributes() []string {
+	if a, ok := d.base.(interface{ Attributes() []string }); ok {
+		return a.Attributes()
+	}
+	return nil
+}
+
+// Algorithms are those of the base.
+func (d *Custom) Algorithms() []string {
+	if a, ok := d.base.(flows.Asserter); ok {
+		return a.Algorithms()
+	}
+	return nil
+}
+
+// Assert tells the base who signs.
+func (d *Custom) Assert(s flows.Signer) {
+	if a, ok := d.base.(flows.Asserter); ok {
+		a.Assert(s)
+	}
+}
+
+// PublishKeys answers what the base does.
+func (d *Custom) PublishKeys(path string, keys []flows.PublicKey) (flows.Document, error) {
+	if p, ok := d.base.(flows.KeyPublisher); ok {
+		return p.PublishKeys(path, keys)
+	}
+	return flows.Document{}, flows.ErrNotFound
+}
+
 // Leave is the base's, and what the operator added.
 func (d *Custom) Leave() flows.Leave { return d.leave }
 
@@ -151,6 +195,9 @@ type without struct {
 	flows.HeaderWriter
 	classes []string
 }
+
+// Until goes through to the writer.
+func (w *without) Until(t time.Time) { flows.Until(w.HeaderWriter, t) }
 
 func (w *without) Wants(name string) bool {
 	return !inClass(w.classes, name) && flows.Wants(w.HeaderWriter, name)
@@ -166,5 +213,8 @@ func (w *without) Set(name string, values []string, o flows.HeaderOptions) error
 var (
 	_ flows.AnonymousDialect = (*Custom)(nil)
 	_ flows.Leaver           = (*Custom)(nil)
+	_ flows.Asserter         = (*Custom)(nil)
+	_ flows.KeyPublisher     = (*Custom)(nil)
 	_ flows.Chooser          = (*without)(nil)
+	_ flows.Perishable       = (*without)(nil)
 )

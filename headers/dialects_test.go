@@ -1,6 +1,7 @@
 package headers_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -10,15 +11,22 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/flowstest"
+	"github.com/sallyport-gateway/sallyport/flows/signing"
 	"github.com/sallyport-gateway/sallyport/headers"
+	_ "github.com/sallyport-gateway/sallyport/headers/alb"
+	_ "github.com/sallyport-gateway/sallyport/headers/assertion"
+	_ "github.com/sallyport-gateway/sallyport/headers/cfaccess"
 	_ "github.com/sallyport-gateway/sallyport/headers/f5"
+	_ "github.com/sallyport-gateway/sallyport/headers/iap"
 	_ "github.com/sallyport-gateway/sallyport/headers/mellon"
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/oktaag"
@@ -69,7 +77,31 @@ func provision(t *testing.T, info caddy.ModuleInfo, config []byte) (flows.Dialec
 			return nil, err
 		}
 	}
+	if a, ok := m.(flows.Asserter); ok {
+		a.Assert(signer(t))
+	}
 	return m.(flows.Dialect), m.(caddy.Validator).Validate()
+}
+
+// factsNow is when everything in testdata/facts happens.
+var factsNow = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+
+var keys = sync.OnceValue(func() *signing.Keys {
+	now := func() time.Time { return factsNow }
+	k := &signing.Keys{Vault: flowstest.NewVault(now), Now: now}
+	for _, a := range flows.SigningAlgorithms {
+		_ = k.Use(a)
+	}
+	return k
+})
+
+// signer signs with keys that are made once for all tests here.
+func signer(t *testing.T) *signing.Keys {
+	t.Helper()
+	if err := keys().Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return keys()
 }
 
 func readFacts(t *testing.T, name string) *flows.Facts {
@@ -78,7 +110,7 @@ func readFacts(t *testing.T, name string) *flows.Facts {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &flows.Facts{}
+	f := &flows.Facts{Request: &flows.Request{Scheme: "https", Host: "app.example.com"}}
 	if err := json.Unmarshal(b, f); err != nil {
 		t.Fatal(err)
 	}
@@ -127,10 +159,35 @@ func wire(t *testing.T, w *headers.Wire, d flows.Dialect, f *flows.Facts) string
 func mask(lines []string) string {
 	lines = slices.Sorted(slices.Values(lines))
 	for i, l := range lines {
-		q := fmt.Sprintf("%q", strings.TrimRight(l, " "))
+		q := fmt.Sprintf("%q", shownToken(strings.TrimRight(l, " ")))
 		lines[i] = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(q[1:len(q)-1]) + "\n"
 	}
 	return transaction.ReplaceAllString(strings.Join(lines, ""), "$1<random>")
+}
+
+var random = regexp.MustCompile(`"(kid|jti)":"[^"]+"`)
+
+// shownToken writes a header line that holds a token as what it says: the header,
+// the claims, and how long the token and its signature are. Both vary in nothing else.
+func shownToken(line string) string {
+	name, value, _ := strings.Cut(line, ": ")
+	parts := strings.Split(value, ".")
+	if len(parts) != 3 || !strings.HasPrefix(value, "eyJ") {
+		return line
+	}
+	enc, kind := base64.RawURLEncoding, "JWT"
+	if len(value)%4 == 2 && strings.HasSuffix(parts[0]+parts[1]+parts[2], "=") {
+		enc, kind = base64.URLEncoding, "JWT with padding"
+	}
+	var text [3]string
+	for i, p := range parts {
+		b, err := enc.DecodeString(p)
+		if err != nil {
+			return line
+		}
+		text[i] = random.ReplaceAllString(string(b), `"$1":<random>`)
+	}
+	return fmt.Sprintf("%s: <%s, %d bytes: %s %s signature of %d bytes>", name, kind, len(value), text[0], text[1], len(text[2]))
 }
 
 // spoofs are header lines of a client that wants to be somebody else: every name
@@ -277,10 +334,21 @@ func TestDialectGoldensAreComplete(t *testing.T) {
 			}
 		}
 	}
+	_, _, err = load(t, "assertion {\n nosuch on\n}")
+	_, words, _ := strings.Cut(err.Error(), "there are: ")
+	words, _, _ = strings.Cut(words, ", at Testfile")
+	for _, word := range append(strings.Split(words, ", "), "algorithm ES256", "algorithm RS256", "algorithm EdDSA") {
+		if !seen["assertion "+word] {
+			t.Errorf("no golden for assertion %s", word)
+		}
+	}
 }
 
 var dialectNames = []string{
+	"alb",
+	"cf_access",
 	"f5",
+	"iap",
 	"mellon",
 	"oam",
 	"okta_ag",
@@ -299,6 +367,9 @@ func TestDialectsConform(t *testing.T) {
 		"openam {\n attribute uid name\n attribute memberOf groups\n}", "shibboleth", "shibboleth {\n attribute isMemberOf groups\n missing empty\n}",
 		"mellon", "mellon {\n attribute groups groups\n}", "f5 {\n attribute X-User name\n attribute X-Groups groups\n}",
 		"okta_ag {\n attribute X-User name\n attribute X-Groups groups\n}", "okta_ag {\n attribute X-Groups groups\n wrap off\n}",
+		"iap", "iap {\n audience /projects/1/apps/x\n claim dept department\n}", "cf_access", "cf_access {\n ttl 10m\n}",
+		"alb", "alb {\n signer arn:x\n client c\n issuer https://idp.example.com\n}",
+		"assertion", "assertion X-Token {\n audience a b\n algorithm RS256\n claim emp employee_id\n}", "assertion {\n algorithm EdDSA\n without groups\n}",
 		"siteminder", "siteminder {\n legacy_variables off\n groups on\n encode rfc2047\n}", "siteminder {\n groups on\n missing empty\n encode latin1\n}",
 		"remote_user", "remote_user {\n join |\n encode percent\n missing none\n}", "x_forwarded", "x_forwarded {\n user subject\n encode base64\n}",
 	} {
@@ -361,7 +432,11 @@ func TestB24TooLongAHeaderIsRefused(t *testing.T) {
 			line = "attribute X-Groups groups"
 		}
 		for _, mode := range flows.HeaderEncodings {
-			lines := []string{"encode " + mode, "max 200"}
+			limit, many := "max 200", 20
+			if asserts(name) {
+				limit, many, line = "max 900", 60, "claim groups groups"
+			}
+			lines := []string{"encode " + mode, limit}
 			if line != "" {
 				lines = append(lines, line)
 			}
@@ -373,7 +448,7 @@ func TestB24TooLongAHeaderIsRefused(t *testing.T) {
 			if got := wire(t, w, d, f); strings.HasPrefix(got, "error: ") {
 				t.Errorf("%s, encode %s: two groups are too long: %s", name, mode, got)
 			}
-			f.User.Groups = slices.Repeat([]string{"a group of many"}, 20)
+			f.User.Groups = slices.Repeat([]string{"a group of many"}, many)
 			f.User.Attributes["group_dns"] = f.User.Groups
 			if got := wire(t, w, d, f); !strings.HasPrefix(got, "error: header_too_long: header ") {
 				t.Errorf("%s, encode %s: many groups went out as\n%s", name, mode, got)
@@ -399,12 +474,23 @@ func TestI06LossyEncodingsKeepLoginsApart(t *testing.T) {
 			one, two := readFacts(t, "bare"), readFacts(t, "bare")
 			one.User.Name, two.User.Name = "李", "王"
 			one.User.Subject, two.User.Subject = "李", "王"
+			one.User.Key, two.User.Key = "local:李", "local:王"
 			a, b := wire(t, w, d, one), wire(t, w, d, two)
 			if a == b || strings.Contains(a, "?") {
 				t.Errorf("%s, encode %s: two people look alike:\n%s", name, mode, a)
 			}
 		}
 	}
+}
+
+// asserts reports a dialect whose groups go into a token, if anywhere.
+func asserts(name string) bool {
+	info, err := caddy.GetModule("identity.headers." + name)
+	if err != nil {
+		return false
+	}
+	_, ok := info.New().(flows.Asserter)
+	return ok
 }
 
 // minimal is a dialect's shortest block, with further lines.
@@ -417,6 +503,42 @@ func minimal(name string, lines ...string) string {
 		return name
 	}
 	return name + " {\n\t" + strings.Join(lines, "\n\t") + "\n}"
+}
+
+// TestI26TokensAreShownAsKindAndLength: who lists what would be sent cannot send it.
+func TestI26TokensAreShownAsKindAndLength(t *testing.T) {
+	t.Parallel()
+	for block, plain := range map[string]int{"assertion": 0, "iap": 2, "alb": 1, "cf_access": 1} {
+		d, _, err := load(t, block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := headers.NewPlan(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pre, err := p.Build(readFacts(t, "full"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, shown := http.Header{}, 0
+		pre.Inject(sent)
+		for _, f := range pre.Fields() {
+			switch value := sent[f.Name][0]; {
+			case strings.HasPrefix(value, "eyJ") && f.Value == fmt.Sprintf("JWT, %d bytes", len(value)):
+			case f.Value == value:
+				shown++
+			default:
+				t.Errorf("%s: %s is shown as %q", block, f.Name, f.Value)
+			}
+		}
+		if shown != plain || len(sent) != plain+1 {
+			t.Errorf("%s: %d of %d headers are shown", block, shown, len(sent))
+		}
+		if !pre.Good(factsNow.Add(29*time.Second)) || pre.Good(factsNow.Add(31*time.Second)) {
+			t.Errorf("%s: a token of a minute is not made anew after half of one", block)
+		}
+	}
 }
 
 func TestDialectErrors(t *testing.T) {
@@ -443,6 +565,14 @@ func TestDialectErrors(t *testing.T) {
 		}
 	}
 	for _, tc := range []struct{ block, want string }{
+		{"assertion X-A X-B", "assertion takes one argument, the name of its header; 'X-B' is a second one"},
+		{"assertion {\n nosuch\n}", "unknown option 'nosuch' of assertion; there are: audience, issuer, ttl, claim, algorithm, without, max"},
+		{"assertion {\n algorithm none\n}", "algorithm: there is no 'none'; there are: ES256, RS256, EdDSA"},
+		{"iap {\n namespace \"a b\"\n}", "namespace must be printable ASCII without blanks"},
+		{"iap {\n id {user.key}\n}", "id: '{user.key}' is no attribute"},
+		{"alb {\n identity\n}", "identity takes exactly one argument, got 0"},
+		{"alb {\n signer a b\n}", "signer takes exactly one argument, got 2"},
+		{"cf_access {\n ttl 0s\n}", "ttl must be between 1s and 24h"},
 		{"siteminder {\n legacy_variables maybe\n}", "legacy_variables must be on or off, got 'maybe'"},
 		{"siteminder {\n legacy_variables\n}", "legacy_variables takes exactly one argument, got 0"},
 		{"siteminder {\n groups on off\n}", "groups takes exactly one argument, got 2"},

@@ -103,7 +103,7 @@ func (u *rawUpstream) last(t *testing.T) []string {
 // gateway cleans, injects and forwards, as the hall and reverse_proxy do.
 func newGateway(t *testing.T, upstream string, inject []Field, forward http.Handler) *httptest.Server {
 	t.Helper()
-	s, pre := NewStripper(ownedNames), Prebuilt{inject}
+	s, pre := NewStripper(ownedNames), Prebuilt{fields: inject}
 	if forward == nil {
 		target := &url.URL{Scheme: "http", Host: upstream}
 		forward = &httputil.ReverseProxy{

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -16,6 +17,8 @@ import (
 type Plan struct {
 	sources []source
 	late    bool
+	// tokens are the alias classes of what is signed.
+	tokens []string
 	// nobody is what goes out where the application is not told who is there.
 	nobody Prebuilt
 }
@@ -64,6 +67,11 @@ func NewPlan(dialects ...flows.Dialect) (*Plan, error) {
 				return nil, fmt.Errorf("header %s changes per request but is not among the owned ones", n)
 			}
 			s.late, p.late = append(s.late, Fold(n)), true
+		}
+		if a, ok := d.(flows.Asserter); ok {
+			for _, n := range a.Tokens() {
+				p.tokens = append(p.tokens, Fold(n))
+			}
 		}
 		p.sources = append(p.sources, s)
 	}
@@ -114,7 +122,7 @@ func (p *Plan) anonymous() error {
 			return err
 		}
 	}
-	p.nobody = Prebuilt{w.fields}
+	p.nobody = Prebuilt{fields: w.fields}
 	return nil
 }
 
@@ -139,7 +147,7 @@ func (p *Plan) Build(f *flows.Facts) (Prebuilt, error) {
 	if err := p.write(f, w, false); err != nil {
 		return Prebuilt{}, err
 	}
-	return Prebuilt{w.fields}, nil
+	return Prebuilt{w.fields, w.until, p.tokens}, nil
 }
 
 // Inject writes a session's headers and those of this very request into h,
@@ -158,6 +166,10 @@ func (p *Plan) Inject(h http.Header, pre Prebuilt, f *flows.Facts, room ...strin
 	inject(h, pre.fields, w.fields, room)
 	return nil
 }
+
+// Asserts reports whether the headers hold a token: then they are built for one
+// origin, and built anew when they run out.
+func (p *Plan) Asserts() bool { return len(p.tokens) > 0 }
 
 // PerRequest reports whether anything is evaluated anew for each request; if
 // not, Prebuilt.Inject is all there is to do.
@@ -182,10 +194,27 @@ type Field struct{ Name, Value string }
 
 // Prebuilt is a session's headers for one route. It is immutable and shared by
 // all requests of the session; its zero value has no headers.
-type Prebuilt struct{ fields []Field }
+type Prebuilt struct {
+	fields []Field
+	until  time.Time
+	// tokens are alias classes of fields that nobody is shown.
+	tokens []string
+}
 
-// Fields lists the headers, for explain and tests.
-func (p Prebuilt) Fields() []Field { return slices.Clone(p.fields) }
+// Good reports whether the headers may still go out.
+func (p *Prebuilt) Good(now time.Time) bool { return p.until.IsZero() || now.Before(p.until) }
+
+// Fields lists the headers, for explain and tests. Of a token only what it is and
+// how long: who reads it could show it (I26).
+func (p Prebuilt) Fields() []Field {
+	fields := slices.Clone(p.fields)
+	for i, f := range fields {
+		if inClass(p.tokens, f.Name) {
+			fields[i].Value = fmt.Sprintf("JWT, %d bytes", len(f.Value))
+		}
+	}
+	return fields
+}
 
 // Inject writes the headers into h with one allocation.
 func (p Prebuilt) Inject(h http.Header) { inject(h, p.fields, nil, nil) }
@@ -215,6 +244,7 @@ type Writer struct {
 	fields []Field
 	from   *source
 	late   bool
+	until  time.Time
 }
 
 // lateWriter has room for the usual number of headers per request: one
@@ -257,7 +287,15 @@ func (w *Writer) Set(name string, values []string, o flows.HeaderOptions) error 
 	return nil
 }
 
+// Until has the headers built anew at t; the earliest counts.
+func (w *Writer) Until(t time.Time) {
+	if w.until.IsZero() || t.Before(w.until) {
+		w.until = t
+	}
+}
+
 var (
 	_ flows.HeaderWriter = (*Writer)(nil)
 	_ flows.Chooser      = (*Writer)(nil)
+	_ flows.Perishable   = (*Writer)(nil)
 )

@@ -78,7 +78,7 @@ func TestInjectKeepsWireCase(t *testing.T) {
 // TestInjectSharesNothing: request_header with find and replace edits values
 // in place behind us; that must not reach another request of the session.
 func TestInjectSharesNothing(t *testing.T) {
-	pre := Prebuilt{[]Field{{"A", "1"}, {"B", "2"}}}
+	pre := Prebuilt{fields: []Field{{"A", "1"}, {"B", "2"}}}
 	one, two := http.Header{}, http.Header{}
 	pre.Inject(one)
 	pre.Inject(two)

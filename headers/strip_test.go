@@ -181,7 +181,7 @@ func TestB11HTTP2(t *testing.T) {
 			t.Errorf("proto %s", r.Proto)
 		}
 		s.Clean(r)
-		Prebuilt{injected}.Inject(r.Header)
+		Prebuilt{fields: injected}.Inject(r.Header)
 		seen <- r.Header
 	}))
 	srv.EnableHTTP2 = true

@@ -8,10 +8,10 @@ import (
 // CleanUpgrade removes from a request the wish to go on in another form of
 // HTTP: what an upgraded connection carries passes nobody. A client and an
 // application that agree on h2c would talk about every path as everybody. RFC
-// 9113 §3.1 took that upgrade back; WebSockets and others stay.
-func CleanUpgrade(h http.Header) {
-	lines, ok := h["Upgrade"]
-	if !ok {
+// 9113 §3.1 took that upgrade back; WebSockets and others stay. lines are what h
+// has for Upgrade.
+func CleanUpgrade(h http.Header, lines []string) {
+	if lines == nil {
 		return
 	}
 	var keep []string

@@ -31,7 +31,7 @@ func TestP6NoUpgradeToAnotherHTTP(t *testing.T) {
 		if tc.sent != nil {
 			h["Upgrade"] = tc.sent
 		}
-		CleanUpgrade(h)
+		CleanUpgrade(h, h["Upgrade"])
 		if !slices.Equal(h["Upgrade"], tc.want) {
 			t.Errorf("%q: %q, want %q", tc.sent, h["Upgrade"], tc.want)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/flows/policy"
 	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/flows/signing"
 	"github.com/sallyport-gateway/sallyport/headers"
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
@@ -45,6 +46,7 @@ type state struct {
 	factors   map[string]flows.Factor
 	policies  *policy.Env
 	dialects  map[string]*headers.Custom
+	read      map[string][]string // attributes that the configuration reads, and where
 	store     flows.Store
 	sessions  *flowsession.Manager
 	shared    lent
@@ -56,9 +58,12 @@ type state struct {
 	pages    *pages.Set
 	limits   flowsession.Limits
 	keys     keyLoader
+	signing  signing.Keys
 
 	owned   []string // header names of all handlers; complete after the last Provision
 	ownedMu sync.Mutex
+	// publishers have documents of the keys that verify; guarded by ownedMu.
+	publishers []flows.KeyPublisher
 	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
 	leftCookies []string
 	callOuts    callOuts
@@ -189,6 +194,7 @@ func (a *App) provisionStore(ctx caddy.Context) error {
 	if err := a.provisionKeys(ctx); err != nil {
 		return err
 	}
+	a.signing.Vault, a.signing.Now = (&registry{a: a, guest: "headers"}).Vault("signing keys"), Now
 	a.sessions = &flowsession.Manager{Store: a.store, Keys: a.keys.ring, Now: Now, Longest: a.limits.Lifetime}
 	return a.shared.useCache(where)
 }
@@ -276,6 +282,13 @@ func (a *App) provisionPolicies(caddy.Context) error {
 		return err
 	}
 	a.policies = env
+	for _, name := range orderOf(nil, a.Policies) {
+		cond, err := env.Condition(flows.ConditionRef{Policy: name})
+		if err != nil {
+			return err
+		}
+		a.readsAttributes(cond.Source(), cond.Reads())
+	}
 	return nil
 }
 
@@ -295,8 +308,11 @@ func (a *App) Start() error {
 			a.log.Error("store: watching for changes ended", zap.Error(err))
 		}
 	})
+	go a.tendKeys(ctx)
 	a.warnByPassed()
 	a.warnUnreached()
+	a.warnDomain()
+	a.warnMisspelt()
 	return nil
 }
 

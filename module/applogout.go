@@ -51,7 +51,7 @@ func (p *Protect) provisionLeave(ctx caddy.Context, d flows.Dialect) error {
 		p.logouts = append(p.logouts, logoutMatch{sets: caddyhttp.MatcherSets{{m}}, query: strings.ToLower(path.Query)})
 	}
 	for _, name := range leave.Cookies {
-		if err := (&http.Cookie{Name: name}).Valid(); err != nil || p.app.ownCookie(name) {
+		if err := (&http.Cookie{Name: name}).Valid(); err != nil || p.app.ownCookies().Has(name) {
 			return fmt.Errorf("the dialect clears the cookie %q, which is no valid name or our own", name)
 		}
 		p.app.leftCookie(name)
@@ -117,7 +117,7 @@ func (v *visit) appLogout(next caddyhttp.Handler, over bool) (bool, error) {
 		return true, nil
 	}
 	if l.pass && !over {
-		if d := policy.Decide(&v.p.gate.gate, &v.facts); d.Verdict != policy.Login && d.Verdict != policy.Deny {
+		if d := policy.Decide(&v.p.gate.gate, v.facts()); d.Verdict != policy.Login && d.Verdict != policy.Deny {
 			return true, v.passThenEnd(d, next)
 		}
 	}
@@ -130,7 +130,7 @@ func (v *visit) passThenEnd(d policy.Decision, next caddyhttp.Handler) error {
 	s := v.session
 	var clear recorder
 	v.clearCookies(&clear)
-	v.out.cookies = append(v.out.cookies, clear.Header()["Set-Cookie"]...)
+	v.out.own = clear.Header()
 	err := v.decided(d, next, false)
 	v.endOwn(s)
 	return err

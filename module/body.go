@@ -52,21 +52,27 @@ func bodyStatus(err error) int {
 // for the application byte for byte. A longer one is an error, so that the
 // condition denies (I22).
 func (v *visit) readBody() ([]byte, error) {
-	if v.bodyRead {
-		return v.body, v.bodyErr
+	if v.body != nil {
+		return v.body.bytes, v.body.err
 	}
-	v.bodyRead = true
+	v.body = new(bodyRead)
 	b, err := io.ReadAll(io.LimitReader(v.r.Body, maxBody+1))
 	v.r.Body = putBack{io.MultiReader(bytes.NewReader(b), v.r.Body), v.r.Body}
 	switch {
 	case err != nil:
-		v.bodyErr = fmt.Errorf("reading the body: %w", err)
+		v.body.err = fmt.Errorf("reading the body: %w", err)
 	case len(b) > maxBody:
-		v.bodyErr = flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("a condition reads the body, and it has more than %d bytes", maxBody))
+		v.body.err = flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("a condition reads the body, and it has more than %d bytes", maxBody))
 	default:
-		v.body = b
+		v.body.bytes = b
 	}
-	return v.body, v.bodyErr
+	return v.body.bytes, v.body.err
+}
+
+// bodyRead is what conditions read of a request's body, once.
+type bodyRead struct {
+	bytes []byte
+	err   error
 }
 
 type putBack struct {

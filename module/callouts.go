@@ -44,7 +44,7 @@ func (p *Protect) provisionCallOuts() error {
 	for _, cfg := range p.OnLogout {
 		c, err := p.app.callOutOf(cfg)
 		if err != nil {
-			return fmt.Errorf("on_logout at %s: %w", cfg.Source, err)
+			return fmt.Errorf("on_logout%s: %w", written(cfg.Source), err)
 		}
 		if !slices.Contains(p.callOuts, c) {
 			p.callOuts = append(p.callOuts, c)

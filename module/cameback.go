@@ -30,24 +30,23 @@ func (v *visit) cameBack() bool {
 // person left for the provider, so nothing is ended and nobody is signed in
 // here, whatever the address says: a wrong state is noted and otherwise ignored.
 func (v *visit) backFromProvider() error {
-	status, want := http.StatusOK, v.expectedState()
+	want := v.expectedState()
 	switch {
 	case want == "": // of another browser, or too long ago
 	case equalToken(one(v.r.URL.Query(), "state"), want):
 		v.sideCookie(v.backName(), "", "/.identity/logout", -1)
 	default:
-		status = http.StatusBadRequest
 		e := v.event(audit.Denied)
 		e.Reason = flows.ReasonInvalidAnswer
 		e.Detail = "logout came back without the state that it left with"
 		v.app.trail.Note(e)
 	}
-	v.logWithout("back from the provider's logout", status)
+	v.logWithout("back from the provider's logout", http.StatusOK)
 	if v.session != nil { // signed in again meanwhile
 		v.confirmLogout()
 		return nil
 	}
-	v.signedOutBut(status, v.stillThere())
+	v.signedOutBut(v.stillThere())
 	return nil
 }
 

@@ -24,6 +24,9 @@ func (a *App) provisionDialects(ctx caddy.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := a.mayAssert(d); err != nil {
+			return fmt.Errorf("dialect %s: %w", name, err)
+		}
 		a.dialects[name] = d
 	}
 	return nil
@@ -54,11 +57,17 @@ func CheckDialect(name string, c *headers.CustomConfig) error {
 	return err
 }
 
-// Presets are the dialects that an own one may be based on, by name.
+// Assertion is the dialect that is a line of its own in `protect`: `assertion`.
+const Assertion = "assertion"
+
+// Presets are the dialects that stand for an old system, by name: `headers` takes
+// them, and an own one may be based on them.
 func Presets() []string {
 	var names []string
 	for _, m := range caddy.GetModules(dialectNamespace) {
-		names = append(names, m.ID.Name())
+		if m.ID.Name() != Assertion {
+			names = append(names, m.ID.Name())
+		}
 	}
 	slices.Sort(names)
 	return names

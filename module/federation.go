@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/module/pages"
@@ -14,11 +13,7 @@ import (
 
 // federation serves /.identity/<type>/<provider>/<what>: the addresses of providers
 // that speak in whole signed messages (SAML).
-func (v *visit) federation(kind, name, what string) error {
-	p := v.app.provider(name)
-	if p == nil || p.Type != kind {
-		return v.noPage()
-	}
+func (v *visit) federation(p *flows.Provider, what string) error {
 	switch what {
 	case "acs":
 		if r, ok := p.Guest.(flows.Receiver); ok {
@@ -30,10 +25,7 @@ func (v *visit) federation(kind, name, what string) error {
 		}
 	default:
 		if d, ok := p.Guest.(flows.Publisher); ok {
-			if v.r.Method == http.MethodHead {
-				return v.publish(p, d, what)
-			}
-			return v.method(func() error { return v.publish(p, d, what) }, http.MethodGet, http.MethodHead)
+			return v.method(func() error { return v.introduce(p, d, what) }, http.MethodGet, http.MethodHead)
 		}
 	}
 	return v.noPage()
@@ -64,8 +56,8 @@ func (v *visit) receiver(name string) *flows.Provider {
 	return p
 }
 
-// publish answers one of a provider's documents about us.
-func (v *visit) publish(p *flows.Provider, d flows.Publisher, name string) error {
+// introduce answers one of a provider's documents about us.
+func (v *visit) introduce(p *flows.Provider, d flows.Publisher, name string) error {
 	doc, err := d.Publish(v.r.Context(), name, v.folder(p))
 	switch {
 	case errors.Is(err, flows.ErrNotFound):
@@ -75,17 +67,8 @@ func (v *visit) publish(p *flows.Provider, d flows.Publisher, name string) error
 	case err != nil:
 		return v.unavailable(fmt.Errorf("provider %s: %w", p.Name, err))
 	}
-	h := v.w.Header()
-	h.Set("Content-Type", doc.Type)
-	h.Set("Content-Length", strconv.Itoa(len(doc.Body)))
-	h.Set("Cache-Control", "no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	v.w.WriteHeader(http.StatusOK)
-	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(doc.Body)
-	}
-	return nil
+	v.w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	return v.publish(doc)
 }
 
 // consumer takes a provider's answer. Being a cross-site POST it brings no cookies:

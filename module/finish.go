@@ -48,7 +48,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 			return v.failed(x, err)
 		}
 	}
-	b := flowsession.Browser{Origin: v.place.origin, Audience: v.place.audience, IP: v.request.IP, Agent: v.r.UserAgent(), ID: newID()}
+	b := flowsession.Browser{Origin: v.place.origin, Audience: v.place.audience, IP: v.ip(), Agent: v.r.UserAgent(), ID: newID()}
 	if old != nil {
 		b.ID = old.ID()
 	}
@@ -103,8 +103,8 @@ func (v *visit) standsOn(x *flows.Execution) (*flowsession.Session, *flowsession
 	if !x.Inherited && !slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return slices.ContainsFunc(v.session.Evidence, sameEvidence(e)) }) {
 		x.Evidence = append(slices.Clone(v.session.Evidence), x.Evidence...)
 	}
-	t := v.ticket
-	return v.session, &t, nil
+	t, err := flowsession.ParseTicket(v.ticket)
+	return v.session, &t, err
 }
 
 func sameEvidence(e flows.Evidence) func(flows.Evidence) bool {
@@ -206,7 +206,7 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 // written one by one (I25).
 func (v *visit) countDenied(x *flows.Execution, reason flows.Reason) {
 	v.app.shared.metrics.tries.WithLabelValues(v.app.shared.metrics.reason(reason)).Inc()
-	v.app.log.Debug("answer refused", zap.String("run", x.ID), zap.String("reason", string(reason)), zap.String("ip", v.request.IP))
+	v.app.log.Debug("answer refused", zap.String("run", x.ID), zap.String("reason", string(reason)), zap.String("ip", v.ip()))
 }
 
 // slow makes a wrong first factor take 250 ms and some jitter (B27).

@@ -156,7 +156,7 @@ func TestB14StateOfALogoutComesBack(t *testing.T) {
 			b, back := out()
 			denied, asked := g.count("denied"), op.Counts().Authorize
 			p := g.send(b, browser.Request{URL: with(back, "state", state), Header: crossSite})
-			want(t, p, http.StatusBadRequest)
+			want(t, p, http.StatusOK)
 			if !p.Has("igned out") || p.Has("<script>") || g.hasTicket(b) || op.Counts().Authorize != asked {
 				t.Errorf("page:\n%s", p.Body)
 			}

@@ -26,31 +26,36 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 		if h.Own != "" {
 			d, ok := p.app.dialects[h.Own]
 			if !ok {
-				return fmt.Errorf("headers at %s: no dialect is called '%s'; there are: %s", h.Source, h.Own, strings.Join(orderOf(nil, p.app.dialects), ", "))
+				return fmt.Errorf("headers%s: no dialect is called '%s'; there are: %s", written(h.Source), h.Own, strings.Join(orderOf(nil, p.app.dialects), ", "))
 			}
+			p.shows(d)
 			dialects = append(dialects, d)
 			continue
 		}
 		if h.DialectRaw == nil {
 			own, err := headers.NewOwnHeader(h.Name, h.Value, h.HeaderOptions)
 			if err != nil {
-				return fmt.Errorf("header at %s: %w", h.Source, err)
+				return fmt.Errorf("header%s: %w", written(h.Source), err)
 			}
 			dialects = append(dialects, own)
-			p.attributes = append(p.attributes, own.Template.Attributes()...)
+			p.showsIn(h.Source, own.Template)
 			continue
 		}
 		m, err := ctx.LoadModule(h, "DialectRaw")
 		if err != nil {
-			return fmt.Errorf("headers at %s: %w", h.Source, err)
+			return fmt.Errorf("headers%s: %w", written(h.Source), err)
 		}
 		d, ok := m.(flows.Dialect)
 		if !ok {
-			return fmt.Errorf("headers at %s: %T is no dialect", h.Source, m)
+			return fmt.Errorf("headers%s: %T is no dialect", written(h.Source), m)
 		}
 		if err := p.provisionLeave(ctx, d); err != nil {
-			return fmt.Errorf("headers at %s: %w", h.Source, err)
+			return fmt.Errorf("headers%s: %w", written(h.Source), err)
 		}
+		if err := p.app.mayAssert(d); err != nil {
+			return fmt.Errorf("headers%s: %w", written(h.Source), err)
+		}
+		p.shows(d)
 		dialects = append(dialects, d)
 	}
 	plan, err := headers.NewPlan(dialects...)
@@ -67,16 +72,26 @@ func (p *Protect) provisionHeaders(ctx caddy.Context) error {
 	if p.remote, err = headers.ParseTemplate(p.RemoteUser); err != nil {
 		return fmt.Errorf("remote_user: %w", err)
 	}
-	p.attributes = append(p.attributes, p.remote.Attributes()...)
+	p.showsIn(p.Source, p.remote)
 	return nil
 }
 
-// remoteUser is {http.auth.user.id}: control characters never reach a log or a CGI variable.
+// showsIn notes the attributes that a template shows to the application.
+func (p *Protect) showsIn(source string, t *headers.Template) {
+	for _, n := range t.Attributes() {
+		p.attributes = append(p.attributes, n)
+		p.app.readsAttributes(source, []string{"user." + n})
+	}
+}
+
+// remoteUser is {http.auth.user.id}: control characters never reach a log or a CGI
+// variable. It writes nothing into the visit: a replacer may be asked by several at once.
 func (p *Protect) remoteUser(v *visit) string {
 	if p.remote == nil {
 		return ""
 	}
-	values, _ := p.remote.Values(&v.facts)
+	s := v.session
+	values, _ := p.remote.Values(&flows.Facts{Now: v.now, User: s.User, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings})
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return '_'
@@ -88,7 +103,8 @@ func (p *Protect) remoteUser(v *visit) string {
 // judge decides and acts. Everything the decision reads is in facts.
 func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v.w, v.r, v.answering = w, r, true
-	v.fillFacts()
+	v.known = nil
+	v.readPath(r)
 	over := v.session != nil && v.routeOver()
 	if v.session != nil && len(v.p.logouts) > 0 {
 		if served, err := v.appLogout(next, over); served {
@@ -96,25 +112,11 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 		}
 	}
 	if over {
-		v.facts.Session, v.facts.User = nil, nil
-		return v.decided(policy.Decide(&v.p.gate.gate, &v.facts), next, true)
+		f := v.facts()
+		f.Session, f.User = nil, nil
+		return v.decided(policy.Decide(&v.p.gate.gate, f), next, true)
 	}
 	return v.decided(v.decide(), next, false)
-}
-
-func (v *visit) fillFacts() {
-	r := v.r
-	v.readPath(r)
-	q, f := &v.request, &v.facts // field by field: a whole one would be made and then copied
-	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
-	q.IP, q.Peer, q.Header, q.Native, q.Body = v.ip, r.RemoteAddr, r.Header, v, nil
-	if v.p.gate != nil && v.p.readsBody {
-		q.Body = v.readBody
-	}
-	f.Request, f.Now, f.User, f.Evidence, f.Session, f.Readings = q, v.now, nil, nil, nil, nil
-	if s := v.session; s != nil {
-		f.User, f.Evidence, f.Session, f.Readings = s.User, s.Evidence, &s.Facts, s.Readings
-	}
 }
 
 // decided turns a Decision into what happens.
@@ -135,21 +137,21 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 	if d.Err != nil {
 		v.app.log.Error("condition failed, denied", zap.String("source", d.Source), zap.Error(d.Err))
 	}
+	v.shown = v.session != nil && v.facts().Session != nil // to the access log
 	return v.refuse(http.StatusForbidden, d.Reason, d.Text, d.Source, d.Err)
 }
 
 // forward lets the request through as somebody.
 func (v *visit) forward(next caddyhttp.Handler) error {
 	live := session.LiveOf(v.session)
+	v.shown = true
 	upgrade := len(v.r.Header["Upgrade"]) > 0 || v.r.Method == http.MethodConnect
 	if upgrade && !v.ownUpgrade() {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("upgrade from another origin"))
 	}
-	pre, err := v.prebuilt(live)
-	if err == nil {
-		err = v.p.plan.Inject(v.r.Header, pre, &v.facts, v.values[:]...)
-	}
-	if err != nil {
+	if err := v.inject(live); errors.Is(err, flows.ErrUnavailable) {
+		return v.unavailable(err)
+	} else if err != nil {
 		return v.refuse(http.StatusForbidden, flows.ReasonOf(err), "", "", err)
 	}
 	if !v.isPassive() {
@@ -159,7 +161,7 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	if len(v.p.callOuts) > 0 {
 		v.noteCallOuts(live)
 	}
-	v.shown, v.out.private = true, true
+	v.out.private = true
 	r := v.r
 	if upgrade { // hijacking clears deadlines; the proxied connection ends by its context
 		ctx, cancel := context.WithCancel(r.Context())
@@ -172,6 +174,19 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	}
 	defer live.Close(&v.stream)
 	return v.pass(next, r)
+}
+
+// inject writes the headers of whom the request comes from.
+func (v *visit) inject(live *session.Live) error {
+	pre, err := v.prebuilt(live)
+	if err != nil {
+		return err
+	}
+	var f *flows.Facts
+	if v.p.plan.PerRequest() {
+		f = v.facts()
+	}
+	return v.p.plan.Inject(v.r.Header, pre, f, v.values[:]...)
 }
 
 // pass hands the request to the handlers behind us.
@@ -187,38 +202,66 @@ func (v *visit) ownUpgrade() bool {
 	return o == "" || strings.EqualFold(o, v.place.origin)
 }
 
-type preparedKey struct{ p *Protect }
+type preparedKey struct {
+	p *Protect
+	// origin is that of the request where the headers hold a token: it names who
+	// signs, and one protect may have several hosts.
+	origin string
+}
 
-// prebuilt are the session's headers on this route, evaluated once.
+// prebuilt are the session's headers on this route, evaluated once, or for as long
+// as a token in them is good.
 func (v *visit) prebuilt(live *session.Live) (headers.Prebuilt, error) {
-	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.p == v.p {
+	if pp := v.latest(live); pp != nil {
 		return pp.pre, nil
 	}
-	key := preparedKey{v.p}
+	key := v.preparedKey()
 	if got, ok := live.Prepared.Load(key); ok {
-		if pp := got.(*preparedFor); pp.session == v.session {
+		if pp := got.(*preparedFor); pp.session == v.session && pp.pre.Good(v.now) {
 			live.Latest.Store(pp)
 			return pp.pre, nil
 		}
 	}
-	pre, err := v.p.plan.Build(&v.facts)
+	pre, err := v.build()
 	if err != nil {
 		return pre, err
 	}
-	live.Prepared.Range(func(k, _ any) bool { // those of older configs
-		if k.(preparedKey).p.app != v.app {
+	n := 0
+	live.Prepared.Range(func(k, got any) bool { // those of older configs, and tokens that ran out
+		pre := &got.(*preparedFor).pre
+		if n++; k.(preparedKey).p.app != v.app || !pre.Good(v.now) || n > maxPrepared {
 			live.Prepared.Delete(k)
 		}
 		return true
 	})
-	pp := &preparedFor{v.p, v.session, pre}
+	pp := &preparedFor{key, v.session, pre}
 	live.Prepared.Store(key, pp)
 	live.Latest.Store(pp)
 	return pre, nil
 }
 
+// latest are the headers that the session's last request was given, if they are
+// of this route and a token in them is still good; nil if not.
+func (v *visit) latest(live *session.Live) *preparedFor {
+	if pp, ok := live.Latest.Load().(*preparedFor); ok && pp.session == v.session && pp.key == v.preparedKey() && pp.pre.Good(v.now) {
+		return pp
+	}
+	return nil
+}
+
+func (v *visit) preparedKey() preparedKey {
+	key := preparedKey{p: v.p}
+	if v.p.plan.Asserts() {
+		key.origin = v.place.origin
+	}
+	return key
+}
+
+// maxPrepared bounds what one session keeps: below a `domain` it may come by any host.
+const maxPrepared = 64
+
 type preparedFor struct {
-	p       *Protect
+	key     preparedKey
 	session *flowsession.Session
 	pre     headers.Prebuilt
 }
@@ -247,7 +290,7 @@ func (v *visit) routeLeft() (left time.Duration, limited bool) {
 	if !ok {
 		return 0, false
 	}
-	now := v.facts.Now
+	now := v.now
 	if v.p.life > 0 {
 		left, limited = done.Add(v.p.life).Sub(now), true
 	}
@@ -271,7 +314,7 @@ func (p *Protect) routeName() string { return p.Flow + " " + p.Source }
 
 func (v *visit) noteRoute(live *session.Live) {
 	if v.p.idle > 0 {
-		live.Routes.Store(v.p.routeName(), v.facts.Now)
+		live.Routes.Store(v.p.routeName(), v.now)
 	}
 }
 

@@ -92,7 +92,7 @@ func (v *visit) startLogin(l login) error {
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew,
 	}
-	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.request.IP}
+	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
 	x.Request.Path, x.Request.Query, _ = strings.Cut(l.returnTo, "?")
 	if p, err := url.PathUnescape(x.Request.Path); err == nil {
 		x.Request.Path = p
@@ -178,7 +178,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 // lend gives a run what it needs of this request.
 func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
-		Now: Now(), Request: &v.request, Device: v.device, Enrolments: enrolments{v},
+		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v},
 		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived,
 		Handle: func(provider string, serial int) (string, error) {
 			if v.receiver(provider) != nil {

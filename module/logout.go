@@ -45,17 +45,15 @@ func (v *visit) confirmLogout() {
 	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name, FormAction: v.formTargets()})
 }
 
-func (v *visit) signedOut() { v.signedOutWith(http.StatusOK) }
-
-func (v *visit) signedOutWith(status int) { v.signedOutBut(status, "") }
+func (v *visit) signedOut() { v.signedOutBut("") }
 
 // signedOutBut says, too, where the person may still be signed in.
-func (v *visit) signedOutBut(status int, still string) {
+func (v *visit) signedOutBut(still string) {
 	view := pages.View{Kind: pages.KindSignedOut, Link: "/"}
 	if still != "" {
 		view.Cause, view.Values = "still_signed_in", map[string]string{"provider": still}
 	}
-	v.show(status, view)
+	v.show(http.StatusOK, view)
 }
 
 // endAndLeave ends the session here first, then at the provider (B14).
@@ -74,7 +72,7 @@ func (v *visit) endAndLeave() error {
 	if out != nil && (isNavigation(v.r) || acceptsHTML(v.r.Header)) {
 		return out.Accept(&leaving{v: v})
 	}
-	v.signedOutBut(http.StatusOK, still)
+	v.signedOutBut(still)
 	return nil
 }
 

@@ -196,8 +196,8 @@ func TestB24GroupOverageIsRefusedLoudly(t *testing.T) {
 		"_claim_sources": map[string]any{"src1": map[string]any{"endpoint": op.Issuer + "/groups"}},
 	})
 	p := g.open(newBrowser(t), g.url("/a"))
-	want(t, p, http.StatusBadRequest)
-	if e := g.lastDenied("login_denied", 1); !strings.Contains(fmt.Sprint(e["detail"]), "overage") || !p.Has(e["id"].(string)) {
+	want(t, p, http.StatusForbidden)
+	if e := g.lastDenied("login_denied", 1); e["reason"] != "groups_overage" || !p.Has(e["id"].(string)) || !p.Has("more groups than the sign-in service can list") {
 		t.Errorf("event: %v", e)
 	}
 }

@@ -23,10 +23,12 @@ const (
 // portal serves /.identity/*, the gateway's own addresses on every host.
 func (v *visit) portal() error {
 	path := strings.TrimPrefix(v.r.URL.Path, "/.identity")
-	v.fillFacts()
+	v.readPath(v.r)
 	v.hurry()
 	if parts := strings.Split(path, "/"); len(parts) == 4 {
-		return v.federation(parts[1], parts[2], parts[3])
+		if p := v.app.provider(parts[2]); p != nil && p.Type == parts[1] {
+			return v.federation(p, parts[3])
+		}
 	}
 	name := ""
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
@@ -55,7 +57,12 @@ func (v *visit) portal() error {
 			return v.method(v.sessionInfo, http.MethodGet)
 		case "/userinfo":
 			return v.method(v.userInfo, http.MethodGet)
+		case "/jwks.json":
+			return v.method(v.jwks, http.MethodGet, http.MethodHead)
 		}
+	}
+	if found, err := v.keyDocument(); found || err != nil {
+		return err
 	}
 	return v.noPage()
 }

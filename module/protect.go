@@ -71,12 +71,17 @@ func (p *Protect) Provision(ctx caddy.Context) error {
 	}
 	p.app = app
 	if err := p.provision(ctx); err != nil {
-		if p.Source != "" {
-			return fmt.Errorf("protect at %s: %w", p.Source, err)
-		}
-		return fmt.Errorf("protect: %w", err)
+		return fmt.Errorf("protect%s: %w", written(p.Source), err)
 	}
 	return nil
+}
+
+// written says where something was written; a JSON config need not say it.
+func written(source string) string {
+	if source == "" {
+		return ""
+	}
+	return " at " + source
 }
 
 func (p *Protect) provision(ctx caddy.Context) error {
@@ -202,7 +207,7 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 			return v.matches(sets, rule.Do == policy.Require)
 		}
 		if (r.Policy != "" || r.CEL != "") != (rule.Do == policy.Require) {
-			return fmt.Errorf("rule at %s: a condition belongs to require, and require needs one", r.Source)
+			return fmt.Errorf("rule%s: a condition belongs to require, and require needs one", written(r.Source))
 		}
 		if rule.Do == policy.Require {
 			rule.Cond, err = p.app.policies.Condition(flows.ConditionRef{Policy: r.Policy, CEL: r.CEL, Source: r.Source})
@@ -213,6 +218,7 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 			if err := p.checkReads(rule.Cond); err != nil {
 				return err
 			}
+			p.app.readsAttributes(rule.Cond.Source(), rule.Cond.Reads())
 		}
 		p.gate.gate.Rules = append(p.gate.gate.Rules, rule)
 	}
@@ -241,7 +247,7 @@ func (a *App) mentionsRequest(cel string, named bool) bool {
 func (p *Protect) checkReads(c flows.Condition) error {
 	for _, n := range c.Reads() {
 		if strings.HasPrefix(n, "risk.") {
-			return fmt.Errorf("%s: %s is read, but flow %s has no risk step", c.Source(), n, p.Flow)
+			return fmt.Errorf("rule%s: %s is read, but flow %s has no risk step", written(c.Source()), n, p.Flow)
 		}
 	}
 	return nil
@@ -266,10 +272,11 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	defer v.rescue()
 	if first {
-		if done, err := v.base(); done || err != nil {
+		asked := originalOf(r)
+		if done, err := v.base(asked); done || err != nil {
 			return err
 		}
-		gate, err := v.otherGate(r)
+		gate, err := v.otherGate(r, asked)
 		switch {
 		case err != nil:
 			return v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", err)

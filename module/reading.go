@@ -125,18 +125,24 @@ func trimSegment(s string) string {
 
 // readPath prepares the request as rules see it, in every reading.
 func (v *visit) readPath(r *http.Request) {
-	v.asked, v.others, v.unreadable = r, nil, nil
+	v.asked, v.other = r, nil
 	if !oddPath(r.URL.Path) {
 		return
 	}
 	matched, others, err := readings(r.URL.Path)
-	v.unreadable = err
+	v.other = &otherReadings{err: err}
 	if matched != r.URL.Path {
 		v.asked = withPath(r, matched)
 	}
 	for _, p := range others {
-		v.others = append(v.others, withPath(r, p))
+		v.other.requests = append(v.other.requests, withPath(r, p))
 	}
+}
+
+// otherReadings are what else a path may be read as; err: there are too many.
+type otherReadings struct {
+	requests []*http.Request
+	err      error
 }
 
 // withPath is the request for another path, for matchers only.
@@ -153,11 +159,14 @@ func withPath(r *http.Request, path string) *http.Request {
 
 // matches asks a rule's matchers in every reading of the path (I19).
 func (v *visit) matches(sets caddyhttp.MatcherSets, closes bool) (bool, error) {
-	if v.unreadable != nil {
-		return false, v.unreadable
+	if v.other == nil {
+		return sets.AnyMatchWithError(v.asked)
+	}
+	if v.other.err != nil {
+		return false, v.other.err
 	}
 	hit, err := sets.AnyMatchWithError(v.asked)
-	for _, r := range v.others {
+	for _, r := range v.other.requests {
 		if err != nil || hit == closes {
 			break
 		}
@@ -170,12 +179,12 @@ func (v *visit) matches(sets caddyhttp.MatcherSets, closes bool) (bool, error) {
 // in another. A session parameter is ignored by matching, so the gate of the
 // path without it judges; where any other reading belongs to another gate, the
 // request is refused.
-func (v *visit) otherGate(r *http.Request) (*Protect, error) {
-	if !oddPath(v.original.url.Path) {
+func (v *visit) otherGate(r *http.Request, from original) (*Protect, error) {
+	if !oddPath(from.url.Path) {
 		return nil, nil //nolint:nilnil // no other gate
 	}
 	asked := *r
-	asked.Method, asked.URL, asked.RequestURI = v.original.method, v.original.url, v.original.uri
+	asked.Method, asked.URL, asked.RequestURI = from.method, from.url, from.uri
 	matched, others, err := readings(asked.URL.Path)
 	if err != nil {
 		return nil, err
@@ -202,6 +211,6 @@ func (v *visit) otherGate(r *http.Request) (*Protect, error) {
 // its answer, holds a code, state or token (P15); this line stands in for it.
 func (v *visit) logWithout(what string, status int, fields ...zap.Field) {
 	caddyhttp.SetVar(v.r.Context(), caddyhttp.LogSkipVar, true)
-	v.app.log.Info(what, append(fields, zap.String("client_ip", v.ip), zap.String("method", v.r.Method),
+	v.app.log.Info(what, append(fields, zap.String("client_ip", v.ip()), zap.String("method", v.r.Method),
 		zap.String("host", v.place.host), zap.String("path", v.r.URL.Path), zap.Int("status", status))...)
 }

@@ -92,7 +92,7 @@ func (r *renewals) answered(provider string) {
 
 // join answers the session's renewal, begun by this request or another. Nil: none
 // is tried now, and the session is due again later.
-func (a *App) join(s *flowsession.Session, t flowsession.Ticket, now time.Time) *renewal {
+func (a *App) join(s *flowsession.Session, key flowsession.CacheKey, now time.Time) *renewal {
 	r := &a.renewals
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +126,7 @@ func (a *App) join(s *flowsession.Session, t flowsession.Ticket, now time.Time) 
 	a.enter()
 	go func() {
 		defer a.leave()
-		f.err = a.safely("renewing a session", func() error { return a.renewSession(s, t.CacheKey()) })
+		f.err = a.safely("renewing a session", func() error { return a.renewSession(s, key) })
 		late.Stop()
 		r.mu.Lock()
 		delete(r.flights, s.ID())
@@ -162,23 +162,32 @@ func (a *App) refresher(provider string) flows.Refresher {
 // anew is judged by what it says now: a public answer needs nobody, and a polling
 // path renews nothing.
 func (v *visit) decide() policy.Decision {
-	d := policy.Decide(&v.p.gate.gate, &v.facts)
+	d := v.decision()
 	if !v.due() || d.Verdict == policy.Open || v.isPassive() || !v.renew() {
 		return d
 	}
-	return policy.Decide(&v.p.gate.gate, &v.facts)
+	return v.decision()
+}
+
+// decision asks the gate. One without rules looks at the session only, which it
+// has let in before if the headers are kept that this route shows for it.
+func (v *visit) decision() policy.Decision {
+	if len(v.p.gate.gate.Rules) == 0 && v.session != nil && v.latest(session.LiveOf(v.session)) != nil {
+		return policy.Decision{Verdict: policy.Allow}
+	}
+	return policy.Decide(&v.p.gate.gate, v.facts())
 }
 
 // due reports whether a provider of the session is to be asked anew.
-func (v *visit) due() bool { return v.session != nil && v.session.RenewDue(v.facts.Now) }
+func (v *visit) due() bool { return v.session != nil && v.session.RenewDue(v.now) }
 
 // renew has the session renewed: beside the request while the provider's word
 // still holds, in front of it once that has run out. It reports whether the
 // session is another one now, or none. Whom the provider cannot be asked about
 // keeps what they had, until the session's own limits.
 func (v *visit) renew() bool {
-	s, now := v.session, v.facts.Now
-	f := v.app.join(s, v.ticket, now)
+	s, now := v.session, v.now
+	f := v.app.join(s, v.cacheKey, now)
 	if f == nil || !s.Stale(now) {
 		return false
 	}
@@ -191,15 +200,13 @@ func (v *visit) renew() bool {
 	}
 	err := f.err
 	if err == nil {
-		s, err = v.app.renewed(v.r.Context(), s, v.ticket)
+		s, err = v.app.renewed(v.r.Context(), s, v.ticket, v.cacheKey)
 	}
 	switch {
 	case err == nil:
-		v.session = s
-		v.facts.User, v.facts.Evidence, v.facts.Session, v.facts.Readings = s.User, s.Evidence, &s.Facts, s.Readings
+		v.session, v.known = s, nil
 	case gone(err):
-		v.session, v.problem = nil, err
-		v.facts.User, v.facts.Evidence, v.facts.Session, v.facts.Readings = nil, nil, nil, nil
+		v.session, v.problem, v.known = nil, err, nil
 	default:
 		return false
 	}
@@ -208,8 +215,7 @@ func (v *visit) renew() bool {
 
 // renewed is the session as it is after its renewal. The renewal put it into the
 // cache for the ticket that began it; other tickets get it here.
-func (a *App) renewed(ctx context.Context, s *flowsession.Session, t flowsession.Ticket) (*flowsession.Session, error) {
-	key := t.CacheKey()
+func (a *App) renewed(ctx context.Context, s *flowsession.Session, text string, key flowsession.CacheKey) (*flowsession.Session, error) {
 	if c, ok := a.shared.cache.Get(key); ok && c != s && c.Origin == s.Origin && !session.LiveOf(c).Ended() {
 		return c, nil
 	}
@@ -218,7 +224,7 @@ func (a *App) renewed(ctx context.Context, s *flowsession.Session, t flowsession
 		return nil, err
 	}
 	if !a.shared.cache.Replace(key, s, fresh) { // the ticket was replaced, or pushed out
-		return a.loadSession(ctx, t, key, s.Origin, Now())
+		return a.loadSession(ctx, text, key, s.Origin, Now())
 	}
 	return fresh, nil
 }

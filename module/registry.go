@@ -225,11 +225,19 @@ func (r *registry) Flow(name string) ([]flows.Step, error) {
 }
 
 func (r *registry) Condition(c flows.ConditionRef) (flows.Condition, error) {
-	return r.a.policies.Condition(c)
+	cond, err := r.a.policies.Condition(c)
+	if err == nil {
+		r.a.readsAttributes(cond.Source(), cond.Reads())
+	}
+	return cond, err
 }
 
 func (r *registry) Expression(cel, source string) (flows.Expression, error) {
-	return r.a.policies.Expression(cel, source)
+	x, err := r.a.policies.Expression(cel, source)
+	if err == nil {
+		r.a.readsAttributes(x.Source(), x.Reads())
+	}
+	return x, err
 }
 
 func (r *registry) Vault(space string) flows.Vault {

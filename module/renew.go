@@ -167,7 +167,8 @@ func ends(err error) (flows.Reason, bool) {
 		return flows.ReasonInvalidGrant, true
 	}
 	switch r := flows.ReasonOf(err); r {
-	case flows.ReasonUserMismatch, flows.ReasonIssuerChanged, flows.ReasonInvalidAnswer, flows.ReasonNotAllowed:
+	case flows.ReasonUserMismatch, flows.ReasonIssuerChanged, flows.ReasonInvalidAnswer, flows.ReasonNotAllowed,
+		flows.ReasonForeignAccount, flows.ReasonGroupsOverage:
 		return r, true
 	default:
 		return "", false

@@ -128,8 +128,8 @@ func noPath(r *http.Request) bool {
 var otherAddresses = []string{"X-Original-URL", "X-Rewrite-URL"}
 
 // rawPath is the path as it stood in the request line.
-func (v *visit) rawPath() string {
-	for _, uri := range [...]string{v.original.uri, v.r.RequestURI} {
+func (v *visit) rawPath(asked original) string {
+	for _, uri := range [...]string{asked.uri, v.r.RequestURI} {
 		if uri != "" && uri[0] == '/' {
 			if i := strings.IndexByte(uri, '?'); i >= 0 {
 				return uri[:i]
@@ -255,7 +255,7 @@ func dotSegment(lower string) bool {
 // event begins an audit event with what is known of this request.
 func (v *visit) event(kind audit.Kind) audit.Event {
 	e := audit.Event{ID: newID(), Time: Now(), Kind: kind, Method: v.r.Method, Host: v.place.host, Path: v.r.URL.Path}
-	e.IP = v.ip
+	e.IP = v.ip()
 	if v.p != nil {
 		e.Flow = v.p.Flow
 	}

@@ -6,21 +6,18 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/sallyport-gateway/sallyport/headers"
 )
 
 // response is the application's answer on its way back: it cannot set our
 // cookies (I12), and what was shown to somebody is never public (B8).
 type response struct {
-	*caddyhttp.ResponseWriterWrapper
-	v     *visit
+	caddyhttp.ResponseWriterWrapper
+	v *visit
+	// own has cookies of ours, added behind the application's; nil for almost every answer.
+	own   http.Header
 	wrote bool
 	// private marks answers that depend on who is there.
 	private, vary bool
-	// cookies are ours, added behind the application's.
-	cookies []string
-	wrapper caddyhttp.ResponseWriterWrapper
 	// only is the room of the commonest Cache-Control; a shared slice could be edited in place.
 	only [1]string
 }
@@ -30,29 +27,27 @@ func (v *visit) wrap(w http.ResponseWriter) http.ResponseWriter {
 	if v.out.v != nil {
 		return w
 	}
-	v.out.v = v
-	v.out.wrapper.ResponseWriter = w
-	v.out.ResponseWriterWrapper = &v.out.wrapper
+	v.out.v, v.out.ResponseWriter = v, w
 	return &v.out
 }
 
 // WriteHeader cleans the answer's headers, once, before they are sent.
 func (o *response) WriteHeader(status int) {
 	if status > 100 && status < 200 && status != http.StatusSwitchingProtocols && !o.v.answering {
-		headers.DropSetCookie(o.Header(), o.v.app.ownCookie)
+		o.v.app.ownCookies().DropSet(o.Header())
 	}
 	if !o.wrote && (status < 100 || status > 199 || status == http.StatusSwitchingProtocols) {
 		o.wrote = true
 		o.clean()
 	}
-	o.wrapper.ResponseWriter.WriteHeader(status)
+	o.ResponseWriter.WriteHeader(status)
 }
 
 func (o *response) Write(b []byte) (int, error) {
 	if !o.wrote {
 		o.WriteHeader(http.StatusOK)
 	}
-	return o.wrapper.ResponseWriter.Write(b)
+	return o.ResponseWriter.Write(b)
 }
 
 // ReadFrom keeps the fast path of files and proxied bodies, behind the cleaning.
@@ -60,20 +55,20 @@ func (o *response) ReadFrom(r io.Reader) (int64, error) {
 	if !o.wrote {
 		o.WriteHeader(http.StatusOK)
 	}
-	return o.wrapper.ReadFrom(r)
+	return o.ResponseWriterWrapper.ReadFrom(r)
 }
 
 // Unwrap lets http.ResponseController reach Flush and Hijack.
-func (o *response) Unwrap() http.ResponseWriter { return o.wrapper.ResponseWriter }
+func (o *response) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 func (o *response) clean() {
 	if o.v.answering {
 		return
 	}
 	h := o.Header()
-	headers.DropSetCookie(h, o.v.app.ownCookie)
-	for _, c := range o.cookies {
-		h.Add("Set-Cookie", c)
+	o.v.app.ownCookies().DropSet(h)
+	if o.own != nil {
+		h["Set-Cookie"] = append(h["Set-Cookie"], o.own["Set-Cookie"]...)
 	}
 	if o.private {
 		// RFC 9213: these overrule Cache-Control in the caches they speak to.

@@ -100,7 +100,7 @@ func (v *visit) sendsCookies() bool {
 	for _, line := range v.cookies {
 		for pair := range strings.SplitSeq(line, ";") {
 			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			ours = ours || v.app.ownCookie(name)
+			ours = ours || v.app.ownCookies().Has(name)
 		}
 	}
 	return ours

@@ -27,7 +27,7 @@ func (v *visit) countStranger(reason flows.Reason, err error) string {
 	a.shared.metrics.denials.WithLabelValues(a.shared.metrics.reason(reason)).Inc()
 	const msg = "message refused"
 	fields := []zap.Field{
-		zap.String("id", id), zap.String("reason", string(reason)), zap.String("client_ip", v.ip),
+		zap.String("id", id), zap.String("reason", string(reason)), zap.String("client_ip", v.ip()),
 		zap.String("host", v.place.host), zap.String("path", v.r.URL.Path), zap.Error(err),
 	}
 	if line := a.strangers.Check(zap.WarnLevel, msg); line != nil {

@@ -31,12 +31,12 @@ func (v *visit) userInfo() error {
 		return v.unauthorized()
 	}
 	v.p = g
-	if !g.gate.gate.SignedIn(&v.facts) || v.routeOver() { // I01: another flow's session tells nothing here
+	if !g.gate.gate.SignedIn(v.facts()) || v.routeOver() { // I01: another flow's session tells nothing here
 		return v.unauthorized()
 	}
 	told := map[string]any{}
 	for _, name := range slices.Concat(toldAlways, g.attributes) {
-		if a := headers.Attribute(&v.facts, name); a != nil && a != "" {
+		if a := headers.Attribute(v.facts(), name); a != nil && a != "" {
 			told[name] = a
 		}
 	}

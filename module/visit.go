@@ -30,12 +30,9 @@ type visit struct {
 	w   http.ResponseWriter
 	r   *http.Request
 
-	place    *place
-	original original
-	// ip is the client's address after Caddy's trusted_proxies (B12).
-	ip      string
+	place   *place
 	cookies []string // as they came, before ours were removed
-	ticket  flowsession.Ticket
+	ticket  string   // as it came; one that is no session's is not kept
 	// cacheKey is the ticket's, here so that working it out allocates nothing.
 	cacheKey flowsession.CacheKey
 	session  *flowsession.Session
@@ -47,19 +44,16 @@ type visit struct {
 	// shown says that the application may know who is there.
 	shown bool
 
-	facts   flows.Facts
-	request flows.Request
-	stream  session.Stream
-	// body is what conditions read of the request's body, once.
-	body     []byte
-	bodyErr  error
-	bodyRead bool
-	out      response
+	stream session.Stream
+	out    response
+	// asked is the request as matchers see it, other what else its path may be read as.
+	asked *http.Request
 
-	// asked is the request as matchers see it, others what else its path may be read as.
-	asked      *http.Request
-	others     []*http.Request
-	unreadable error
+	// What few requests need is not here but behind a pointer: what is here, every
+	// request clears and the collector frees.
+	known *known
+	body  *bodyRead
+	other *otherReadings
 
 	// now is when the request came.
 	now time.Time
@@ -68,12 +62,41 @@ type visit struct {
 	values [4]string
 }
 
+// known is what rules and dialects read of a request and of who sent it.
+type known struct {
+	facts   flows.Facts
+	request flows.Request
+}
+
+// facts are made when somebody looks, and once until the request or its session
+// is another.
+func (v *visit) facts() *flows.Facts {
+	if v.known != nil {
+		return &v.known.facts
+	}
+	v.known = new(known)
+	r := v.r
+	q, f := &v.known.request, &v.known.facts // field by field: a whole one would be made and then copied
+	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
+	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, r.Header, v
+	if v.p.gate != nil && v.p.readsBody {
+		q.Body = v.readBody
+	}
+	f.Request, f.Now = q, v.now
+	if s := v.session; s != nil {
+		f.User, f.Evidence, f.Session, f.Readings = s.User, s.Evidence, &s.Facts, s.Readings
+	}
+	return f
+}
+
 // original is what the browser asked for: around us a prefix may have been cut off.
 type original struct {
 	method, uri string
 	url         *url.URL
 }
 
+// originalOf asks the context, which is told nothing else than at first: what is
+// needed once is not kept.
 func originalOf(r *http.Request) original {
 	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && o.URL != nil {
 		return original{o.Method, o.RequestURI, o.URL}
@@ -83,7 +106,13 @@ func originalOf(r *http.Request) original {
 
 // wanted is the address to come back to: what the browser asked for, not what
 // handle_path or rewrite left of it.
-func (v *visit) wanted() string { return v.original.url.RequestURI() }
+func (v *visit) wanted() string { return originalOf(v.r).url.RequestURI() }
+
+// ip is the client's address after Caddy's trusted_proxies (B12).
+func (v *visit) ip() string {
+	ip, _ := caddyhttp.GetVar(v.r.Context(), caddyhttp.ClientIPVarKey).(string)
+	return ip
+}
 
 // place is where a request arrived: fixed per scheme and host, so it is kept.
 type place struct {
@@ -99,8 +128,7 @@ type place struct {
 
 func (p *Protect) begin(w http.ResponseWriter, r *http.Request, vars map[string]any) *visit {
 	v := &visit{p: p, app: p.app, w: w, r: r, now: Now(), answering: true}
-	v.place, v.original = p.placeOf(r, vars), originalOf(r)
-	v.ip, _ = vars[caddyhttp.ClientIPVarKey].(string)
+	v.place = p.placeOf(r, vars)
 	if vars != nil {
 		vars[visitVar] = v
 	}
@@ -190,75 +218,46 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// ownCookie reports whether a cookie name is the gateway's, on whatever port and scheme.
-func (a *App) ownCookie(name string) bool {
-	base := a.Session.Cookie
-	if name == "" || name[0] != '_' && name[0]|0x20 != base[0]|0x20 {
-		return false // almost every cookie of an application
-	}
-	if len(name) > 2 && name[0] == '_' {
-		for _, prefix := range [...]string{"__Host-", "__Secure-"} {
-			if hasPrefixFold(name, prefix) {
-				name = name[len(prefix):]
-				break
-			}
-		}
-	}
-	if !hasPrefixFold(name, base) {
-		return false
-	}
-	rest := name[len(base):]
-	return rest == "" || rest[0] == '-' || rest[0] == '.'
-}
-
-// hasPrefixFold is strings.HasPrefix that ignores case, quick for those that are equal.
-func hasPrefixFold(s, prefix string) bool {
-	return strings.HasPrefix(s, prefix) || len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
-}
+// ownCookies are the gateway's, on whatever port and scheme.
+func (a *App) ownCookies() headers.OwnCookies { return headers.OwnCookies(a.Session.Cookie) }
 
 // base runs once per request for the whole site: cookies, strict paths, strip,
 // /.identity/. It answers true when the request was served.
-func (v *visit) base() (bool, error) {
+func (v *visit) base(asked original) (bool, error) {
 	r := v.r
 	if noPath(r) {
 		return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New("no path in the target"))
 	}
 	if v.p.strict {
-		if bad := badRawPath(v.rawPath()); bad != "" {
+		if bad := badRawPath(v.rawPath(asked)); bad != "" {
 			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
 		}
 	}
-	v.cookies = r.Header["Cookie"]
-	v.findSession()
-	v.app.stripper().Clean(r)
-	headers.CleanUpgrade(r.Header)
-	headers.CleanCookies(r.Header, v.app.ownCookie, v.rest[:]...)
+	met := v.app.stripper().Clean(r)
+	headers.CleanUpgrade(r.Header, met.Upgrade)
+	v.cookies = met.Cookie
+	v.app.ownCookies().Clean(r.Header, v.cookies, v.tryCookie, v.rest[:]...)
 	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
 		return true, v.portal()
 	}
 	return false, nil
 }
 
-// findSession tries every ticket the request shows: of several cookies with one
-// name the one that opens wins (B4).
-func (v *visit) findSession() {
-	for value := range headers.ScanCookie(v.r.Header, v.place.cookie) {
-		t, err := flowsession.ParseTicket(value)
-		if err != nil {
-			continue
-		}
-		v.ticket = t
-		v.ticket.CacheKeyTo(&v.cacheKey)
-		s, err := v.app.loadSession(v.r.Context(), t, v.cacheKey, v.place.audience, v.now)
-		if err == nil {
-			v.session, v.problem = s, nil
-			return
-		}
-		if v.problem == nil || !gone(err) {
-			v.problem = err
-		}
+// tryCookie looks for the session of a cookie of ours: of several with one name the
+// one that opens wins (B4).
+func (v *visit) tryCookie(pair string) {
+	text, ok := headers.CookieValue(pair, v.place.cookie)
+	if v.session != nil || !ok || !v.cacheKey.Of(text) {
+		return
 	}
-	v.ticket = flowsession.Ticket{}
+	s, err := v.app.loadSession(v.r.Context(), text, v.cacheKey, v.place.audience, v.now)
+	switch {
+	case err == nil:
+		v.ticket, v.session, v.problem = text, s, nil
+	case errors.Is(err, flowsession.ErrTicket):
+	case v.problem == nil || !gone(err):
+		v.problem = err
+	}
 }
 
 // gone reports whether err says there is no session, as opposed to: could not ask (I16).
@@ -267,10 +266,14 @@ func gone(err error) bool {
 		errors.Is(err, flowsession.ErrOrigin) || errors.Is(err, flowsession.ErrRotated)
 }
 
-func (a *App) loadSession(ctx context.Context, t flowsession.Ticket, key flowsession.CacheKey, origin string, now time.Time) (*flowsession.Session, error) {
+// loadSession finds the session of a ticket's text, whose key in the cache is key.
+func (a *App) loadSession(ctx context.Context, text string, key flowsession.CacheKey, origin string, now time.Time) (*flowsession.Session, error) {
 	s, ok := a.shared.cache.Get(key)
 	if !ok {
-		var err error
+		t, err := flowsession.ParseTicket(text)
+		if err != nil {
+			return nil, err
+		}
 		if s, err = a.sessions.Load(ctx, t, origin); err != nil {
 			return nil, err
 		}
@@ -331,7 +334,7 @@ func (a *App) endSession(ctx context.Context, id string, why flows.Reason, fill 
 // active notes activity and writes it when due, beside the request.
 func (v *visit) active() {
 	s := v.session
-	if !s.Active(v.facts.Now) {
+	if !s.Active(v.now) {
 		return
 	}
 	a := v.app

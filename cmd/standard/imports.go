@@ -34,7 +34,11 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/when"
 
 	// Rooms: header dialects.
+	_ "github.com/sallyport-gateway/sallyport/headers/alb"
+	_ "github.com/sallyport-gateway/sallyport/headers/assertion"
+	_ "github.com/sallyport-gateway/sallyport/headers/cfaccess"
 	_ "github.com/sallyport-gateway/sallyport/headers/f5"
+	_ "github.com/sallyport-gateway/sallyport/headers/iap"
 	_ "github.com/sallyport-gateway/sallyport/headers/mellon"
 	_ "github.com/sallyport-gateway/sallyport/headers/oam"
 	_ "github.com/sallyport-gateway/sallyport/headers/oktaag"

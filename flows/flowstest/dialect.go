@@ -1,6 +1,7 @@
 package flowstest
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ func TestDialect(t testing.TB, d flows.Dialect, encode ...EncodeFunc) {
 	t.Helper()
 	s := &dialectSuite{t: t, d: d, encode: encode}
 	for _, check := range []func(){
-		s.names, s.everythingOwned, s.sameAgain, s.oneUserAtATime, s.missing, s.hostile, s.errorsGoUp, s.concurrent,
+		s.names, s.everythingOwned, s.sameAgain, s.oneUserAtATime, s.missing, s.hostile, s.errorsGoUp, s.concurrent, s.tokens,
 	} {
 		s.guarded(check)
 	}
@@ -67,6 +68,11 @@ func (s *dialectSuite) names() {
 	for _, n := range s.d.PerRequest() {
 		if !s.owns(n) {
 			s.t.Errorf("PerRequest has %q, which is not owned", n)
+		}
+	}
+	for _, n := range s.holdTokens() {
+		if !s.owns(n) || slices.Contains(s.d.PerRequest(), n) {
+			s.t.Errorf("Tokens has %q, which is not owned, or made for each request", n)
 		}
 	}
 	if !slices.Equal(owned, s.d.Owned()) || !slices.Equal(s.d.PerRequest(), s.d.PerRequest()) {
@@ -179,6 +185,60 @@ func (s *dialectSuite) errorsGoUp() {
 	}
 }
 
+// tokens: they end with their session, and are made anew before they end.
+func (s *dialectSuite) tokens() {
+	s.t.Helper()
+	if len(s.holdTokens()) == 0 {
+		return
+	}
+	for _, left := range []time.Duration{12 * time.Hour, 20 * time.Second} {
+		f := DialectFacts()
+		f.Session.Expires = f.Now.Add(left)
+		w := s.run(f)
+		for _, e := range w.set {
+			if !slices.Contains(s.holdTokens(), e.Name) {
+				continue
+			}
+			end, err := expiry(e.Values)
+			switch {
+			case err != nil:
+				s.t.Errorf("%s: %v", e.Name, err)
+			case end.After(f.Session.Expires) || !end.After(f.Now):
+				s.t.Errorf("%s: good until %v, the session until %v", e.Name, end, f.Session.Expires)
+			case w.until.IsZero() || !w.until.Before(end) || !w.until.After(f.Now):
+				s.t.Errorf("%s: good until %v, but made anew at %v", e.Name, end, w.until)
+			}
+		}
+	}
+}
+
+// expiry is the claim exp of a token, whose signature is for the guest's own tests.
+func expiry(values []string) (time.Time, error) {
+	if len(values) != 1 {
+		return time.Time{}, fmt.Errorf("%d values", len(values))
+	}
+	parts := strings.Split(values[0], ".")
+	if len(parts) != 3 {
+		return time.Time{}, errors.New("it is no JWT: there are not three parts")
+	}
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil {
+		return time.Time{}, err
+	}
+	var c struct {
+		Expires int64 `json:"exp"`
+	}
+	err = json.Unmarshal(b, &c)
+	return time.Unix(c.Expires, 0), err
+}
+
+func (s *dialectSuite) holdTokens() []string {
+	if a, ok := s.d.(flows.Asserter); ok {
+		return a.Tokens()
+	}
+	return nil
+}
+
 func (s *dialectSuite) concurrent() {
 	s.t.Helper()
 	want := s.run(DialectFacts()).constant()
@@ -273,7 +333,10 @@ type dialectWriter struct {
 	s      *dialectSuite
 	set    []SetHeader
 	failAt int
+	until  time.Time
 }
+
+func (w *dialectWriter) Until(t time.Time) { w.until = t }
 
 func (w *dialectWriter) Set(name string, values []string, o flows.HeaderOptions) error {
 	w.set = append(w.set, SetHeader{name, slices.Clone(values), o})
@@ -283,11 +346,11 @@ func (w *dialectWriter) Set(name string, values []string, o flows.HeaderOptions)
 	return nil
 }
 
-// constant is what is not declared to change per request.
+// constant is what is not declared to change per request, or to run out.
 func (w *dialectWriter) constant() []string {
 	var out []string
 	for _, e := range w.set {
-		if !slices.Contains(w.s.d.PerRequest(), e.Name) {
+		if !slices.Contains(w.s.d.PerRequest(), e.Name) && !slices.Contains(w.s.holdTokens(), e.Name) {
 			out = append(out, fmt.Sprintf("%s: %q %+v", e.Name, e.Values, e.Options))
 		}
 	}

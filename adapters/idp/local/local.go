@@ -190,6 +190,15 @@ func (u *User) check() error {
 	return nil
 }
 
+// Attributes are those that some user has.
+func (p *Provider) Attributes() []string {
+	var names []string
+	for _, u := range p.Users {
+		names = slices.AppendSeq(names, maps.Keys(u.Attributes))
+	}
+	return names
+}
+
 // Interface guards
 var (
 	_ caddy.Provisioner      = (*Provider)(nil)
@@ -198,4 +207,5 @@ var (
 	_ flows.Binder           = (*Provider)(nil)
 	_ flows.ProviderGuest    = (*Provider)(nil)
 	_ flows.PasswordVerifier = (*Provider)(nil)
+	_ flows.AttributeLister  = (*Provider)(nil)
 )

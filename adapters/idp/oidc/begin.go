@@ -58,14 +58,16 @@ func (p *Provider) Begin(ctx context.Context, s flows.Start) (flows.Outcome, []b
 }
 
 // Initiates reports whether a login begun elsewhere is for this provider.
-func (p *Provider) Initiates(iss string) bool { return iss == p.issuer }
+func (p *Provider) Initiates(iss string) bool {
+	if m := p.src.last(); m != nil {
+		return p.issues(m, iss)
+	}
+	return iss == p.issuer
+}
 
 // wishes are the optional parameters of OIDC Core §3.1.2.1.
 func (p *Provider) wishes(s flows.Start, maxAge int64) map[string]string {
-	acr := s.ACR
-	if len(acr) == 0 {
-		acr = p.ACRValues
-	}
+	acr := p.wanted(s.ACR)
 	w := map[string]string{"acr_values": strings.Join(acr, " "), "prompt": p.Prompt, "login_hint": s.LoginHint}
 	if maxAge >= 0 {
 		w["max_age"] = strconv.FormatInt(maxAge, 10)
@@ -73,7 +75,18 @@ func (p *Provider) wishes(s flows.Start, maxAge int64) map[string]string {
 	if s.Fresh {
 		w["prompt"] = freshPrompt(p.Prompt)
 	}
+	if p.as.asks != nil {
+		p.as.asks(w, acr)
+	}
 	return w
+}
+
+// wanted are the contexts asked for: the flow's, else those configured.
+func (p *Provider) wanted(acr []string) []string {
+	if len(acr) == 0 {
+		return p.ACRValues
+	}
+	return acr
 }
 
 // freshPrompt adds login; none would contradict it.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // UnmarshalCaddyfile sets up the provider from Caddyfile tokens. The options
@@ -30,6 +32,19 @@ import (
 //	    groups_overage error
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	if err := p.parse(d, "oidc", nil); err != nil {
+		return err
+	}
+	if p.Issuer == "" {
+		return d.Err("oidc needs an issuer")
+	}
+	return p.complete(d, "oidc")
+}
+
+// parse reads the block of a type, with its own words beside those of oidc.
+func (p *Provider) parse(d *caddyfile.Dispenser, kind string, own map[string]option) error {
+	words := maps.Clone(options)
+	maps.Copy(words, own)
 	d.Next()
 	if d.NextArg() {
 		return d.ArgErr()
@@ -37,12 +52,12 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	seen := map[string]bool{}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Nesting() != nesting+1 {
-			return d.Errf("unexpected block; oidc options take none")
+			return d.Errf("unexpected block; %s options take none", kind)
 		}
 		word := d.Val()
-		parse, ok := options[word]
+		parse, ok := words[word]
 		if !ok {
-			return d.Errf("unknown oidc option '%s'%s; there are: %s", word, meant(word), strings.Join(slices.Sorted(maps.Keys(options)), ", "))
+			return d.Errf("unknown %s option '%s'%s; there are: %s", kind, word, meant(word, words), strings.Join(slices.Sorted(maps.Keys(words)), ", "))
 		}
 		if seen[word] && word != "claim" && word != "amr_map" {
 			return d.Errf("%s is written twice", word)
@@ -52,18 +67,16 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return p.complete(d)
+	return nil
 }
 
 // complete checks what needs no secret here, where file and line are known.
-func (p *Provider) complete(d *caddyfile.Dispenser) error {
+func (p *Provider) complete(d *caddyfile.Dispenser, kind string) error {
 	switch {
-	case p.Issuer == "":
-		return d.Err("oidc needs an issuer")
 	case p.ClientID == "":
-		return d.Err("oidc needs a client_id")
+		return d.Errf("%s needs a client_id", kind)
 	case p.ClientSecret == "" && p.ClientKey == "":
-		return d.Err("oidc needs a client_secret or a client_key")
+		return d.Errf("%s needs a client_secret or a client_key", kind)
 	case p.ClientSecret != "" && p.ClientKey != "":
 		return d.Err("client_secret and client_key exclude each other")
 	}
@@ -78,7 +91,7 @@ var options = map[string]option{
 	"client_secret":  text(func(p *Provider) *string { return &p.ClientSecret }),
 	"client_key":     clientKeyOption,
 	"token_auth":     word(func(p *Provider) *string { return &p.TokenAuth }, "auto", "basic", "post"),
-	"groups_overage": word(func(p *Provider) *string { return &p.GroupsOverage }, "error"),
+	"groups_overage": overageOption,
 	"id_token_alg":   algOption,
 	"scopes":         scopesOption,
 	"acr_values":     acrOption,
@@ -86,7 +99,7 @@ var options = map[string]option{
 	"max_age":        maxAgeOption,
 	"claim":          claimOption,
 	"amr_map":        amrOption,
-	"userinfo":       onOff(func(p *Provider, on bool) { p.UserInfo = on }),
+	"userinfo":       onOff(func(p *Provider, on bool) { p.UserInfo = &on }),
 	"refresh":        onOff(func(p *Provider, on bool) { p.RefreshTokens = &on }),
 }
 
@@ -124,6 +137,27 @@ func onOff(set func(*Provider, bool)) option {
 		set(p, args[0] == "on")
 		return nil
 	}
+}
+
+// overageOption takes error, or the name of a directory that knows the groups.
+// There is no kind of directory yet, so every name is unknown.
+func overageOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
+	if len(args) != 1 {
+		return d.ArgErr()
+	}
+	if args[0] != "error" {
+		return d.Errf("no directory is called '%s'; there are none; groups_overage takes error or the name of a directory", args[0])
+	}
+	p.GroupsOverage = args[0]
+	return nil
+}
+
+// placed says where an error was written.
+func placed(d *caddyfile.Dispenser, err error) error {
+	if err == nil {
+		return nil
+	}
+	return d.WrapErr(err)
 }
 
 func issuerOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
@@ -241,35 +275,9 @@ func amrOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
 }
 
 // meant names the option that differs least from a misspelt one.
-func meant(word string) string {
-	best, least := "", 3
-	for _, o := range slices.Sorted(maps.Keys(options)) {
-		if n := distance(word, o); n < least {
-			best, least = o, n
-		}
+func meant(word string, words map[string]option) string {
+	if best := flows.Nearest(word, slices.Sorted(maps.Keys(words))); best != "" {
+		return "; did you mean '" + best + "'?"
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean '" + best + "'?"
-}
-
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }

@@ -3,6 +3,7 @@ package oidc
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -33,6 +34,9 @@ func checkClaim(attr string, c Claim) error {
 
 func (p *Provider) source(attr string) Claim {
 	if c, ok := p.Claims[attr]; ok {
+		return c
+	}
+	if c, ok := p.as.claims[attr]; ok {
 		return c
 	}
 	return usual[attr]
@@ -73,14 +77,28 @@ func (p *Provider) user(subject string, claims map[string]any) (flows.User, erro
 	return u, nil
 }
 
+// standard are the claims of a person that OIDC Core §5.1 names.
+var standard = []string{
+	"given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website", "email_verified",
+	"gender", "birthdate", "zoneinfo", "locale", "phone_number", "phone_number_verified", "address", "updated_at",
+}
+
+// Attributes are those that `claim` fills, and the standard's.
+func (p *Provider) Attributes() []string {
+	return slices.AppendSeq(slices.Clone(standard), maps.Keys(p.Claims))
+}
+
 // email is filled only where somebody vouches for it (I06): email_verified
 // speaks of the claim email and of no other. Two @ read differently to
 // different eyes, so such an address is nobody's.
 func (p *Provider) email(claims map[string]any) string {
 	path := p.source("email").Path
 	mail, _ := at(claims, path).(string)
-	verified := path == "email" && (claims["email_verified"] == true || claims["email_verified"] == "true")
-	if !verified && !p.Trusts("email") {
+	vouched := emailVerified
+	if p.as.vouched != nil {
+		vouched = p.as.vouched
+	}
+	if !(path == "email" && vouched(claims)) && !p.Trusts("email") {
 		return ""
 	}
 	local, domain, ok := strings.Cut(mail, "@")
@@ -88,6 +106,10 @@ func (p *Provider) email(claims map[string]any) string {
 		return ""
 	}
 	return mail
+}
+
+func emailVerified(claims map[string]any) bool {
+	return claims["email_verified"] == true || claims["email_verified"] == "true"
 }
 
 // overage notices that the provider left the groups out because there are too
@@ -98,7 +120,7 @@ func (p *Provider) overage(claims map[string]any) error {
 	_, distributed := names[used]
 	has := claims["hasgroups"] == true || claims["hasgroups"] == "true"
 	if distributed || (has && used == "groups") {
-		return invalid(errors.New("group overage: the provider left out the groups because there are too many; limit them at the provider or map another claim"))
+		return flows.Refuse(flows.ReasonGroupsOverage, errors.New("the provider left out the groups because there are too many; limit them at the provider or map another claim"))
 	}
 	return nil
 }
@@ -151,6 +173,9 @@ func (p *Provider) methods(v any) []string {
 	var out []string
 	for _, m := range list {
 		to, ok := p.AMRMap[m]
+		if !ok {
+			to, ok = p.as.amr[m]
+		}
 		if !ok {
 			to = []string{m}
 		}

@@ -134,7 +134,7 @@ func (p *passing) RoundTrip(r *http.Request) (*http.Response, error) {
 // with limits, checked addresses and no redirects to other hosts.
 func TestI3AllGoesOutThroughTheGuard(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(p *Provider) { offline(p); p.UserInfo = true })
+	r := newRig(t, func(p *Provider) { offline(p); p.UserInfo = &yes })
 	client := *r.reg.Client
 	out := &passing{next: client.Transport}
 	client.Transport = out

@@ -346,7 +346,7 @@ func TestC3SlowAndHuge(t *testing.T) {
 	} {
 		t.Run(tc.mode, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, func(p *Provider) { p.UserInfo = true })
+			r := newRig(t, func(p *Provider) { p.UserInfo = &yes })
 			if strings.HasPrefix(tc.mode, "slow") { // the others must not fail because the machine is slow
 				r.reg.Client = outbound.New(outbound.Options{Trusted: []string{"127.0.0.1"}, Timeout: 300 * time.Millisecond})
 				if err := r.p.Bind(r.reg); err != nil {

@@ -46,14 +46,20 @@ func (p *Provider) Finish(ctx context.Context, c flows.Callback, private []byte)
 	if err != nil {
 		return flows.Proof{}, err
 	}
+	if p.as.acr != nil {
+		id.acr = p.as.acr(id.claims, p.wanted(pend.ACR))
+	}
 	if err := p.bound(id, pend); err != nil {
+		return flows.Proof{}, err
+	}
+	if err := p.admit(id); err != nil {
 		return flows.Proof{}, err
 	}
 	claims, err := p.withUserInfo(ctx, m, tok, id)
 	if err != nil {
 		return flows.Proof{}, err
 	}
-	return p.proof(tok, raw, id, claims, pend)
+	return p.proof(m, tok, raw, id, claims, pend)
 }
 
 // invalid refuses what the far side sent.
@@ -84,10 +90,10 @@ func (p *Provider) continued(c flows.Callback, private []byte) (pending, error) 
 func (p *Provider) answer(m *metadata, c flows.Callback) (string, error) {
 	iss, there := c.Values["iss"]
 	switch { // RFC 9207 §2.4: first, so that nobody else's answer or error is believed (mix-up)
-	case there && (len(iss) != 1 || iss[0] != p.issuer):
-		return "", invalidf("answer names issuer %q, asked was %q", clip(first(c.Values, "iss"), 200), p.issuer)
+	case there && (len(iss) != 1 || !p.issues(m, iss[0])):
+		return "", invalidf("answer names issuer %q, asked was %q", clip(first(c.Values, "iss"), 200), m.Issuer)
 	case !there && m.SendsIssuer:
-		return "", invalidf("answer without iss, which %s promises", p.issuer)
+		return "", invalidf("answer without iss, which %s promises", m.Issuer)
 	}
 	code, problem := first(c.Values, "code"), first(c.Values, "error")
 	_, isError := c.Values["error"]
@@ -120,8 +126,8 @@ func refused(code, description string) error {
 }
 
 // proof puts together what was verified.
-func (p *Provider) proof(tok *oauth2.Token, raw string, id *idToken, claims map[string]any, pend pending) (flows.Proof, error) {
-	user, err := p.user(id.subject, claims)
+func (p *Provider) proof(m *metadata, tok *oauth2.Token, raw string, id *idToken, claims map[string]any, pend pending) (flows.Proof, error) {
+	user, err := p.person(id, claims)
 	if err != nil {
 		return flows.Proof{}, err
 	}
@@ -135,7 +141,7 @@ func (p *Provider) proof(tok *oauth2.Token, raw string, id *idToken, claims map[
 		return flows.Proof{}, err
 	}
 	return flows.Proof{
-		User: user, Evidence: []flows.Evidence{ev}, Issuer: p.issuer, SID: id.sid, Tokens: tokens, Stale: p.stale(tok),
+		User: user, Evidence: []flows.Evidence{ev}, Issuer: p.bindsTo(m), SID: id.sid, Tokens: tokens, Stale: p.stale(tok),
 		// One answer, one login: the nonce is unique to this one (I09).
 		Once: []flows.Mark{{Space: "oidc.login", ID: pend.Nonce, Until: p.now().Add(pendingMax)}},
 	}, nil

@@ -23,7 +23,7 @@ func (p *Provider) VerifyFrame(ctx context.Context, issuer, sid string) (string,
 	switch {
 	case !m.Frames: // §3: false when it is left out
 		return "", invalid(errors.New("discovery does not say frontchannel_logout_supported"))
-	case issuer != p.issuer:
+	case !p.issues(m, issuer) && (issuer != "" || !p.as.frameless):
 		return "", invalid(errors.New("iss is missing or another issuer's"))
 	case len(sid) < leastSID:
 		return "", invalidf("sid is missing, or shorter than %d bytes and so could be guessed", leastSID)

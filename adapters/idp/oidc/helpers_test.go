@@ -34,3 +34,6 @@ func isInvalidGrant(err error) bool { return errors.Is(err, flows.ErrInvalidGran
 
 // fixed is a clock for what has no rig.
 func fixed() time.Time { return flowstest.Start }
+
+// yes is what a switch that is on points to.
+var yes = true

@@ -81,8 +81,9 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, as purpo
 		return nil, nil, invalidf("token of type %q in the wrong place", clip(typ, 40))
 	}
 	keys := &witness{keys: p.src.keys, stranger: as.stranger}
-	lib, err := oidclib.NewVerifier(p.issuer, keys, &oidclib.Config{
+	lib, err := oidclib.NewVerifier(m.Issuer, keys, &oidclib.Config{
 		ClientID: p.clientID, SupportedSigningAlgs: p.algs(m), SkipExpiryCheck: true, // with our own skew, below
+		SkipIssuerCheck: p.as.issues != nil, // it has several, below
 	}).Verify(ctx, raw)
 	if err != nil {
 		return nil, nil, p.verifyError(err, keys.err)
@@ -94,6 +95,9 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, as purpo
 	claims, err := strictObject(payload)
 	if err != nil {
 		return nil, nil, invalid(err)
+	}
+	if iss, _ := claims["iss"].(string); p.as.issues != nil && !p.issues(m, iss) {
+		return nil, nil, invalidf("token of issuer %q, asked was %q", clip(iss, 200), m.Issuer)
 	}
 	return lib, claims, nil
 }

@@ -68,6 +68,13 @@ func (p *Provider) checkLogout(c map[string]any) (flows.LogoutClaim, error) {
 	if lc.Subject == "" && lc.SID == "" {
 		return lc, errors.New("logout token names neither sub nor sid")
 	}
+	if lc.Subject != "" && p.as.subject != nil {
+		subject, err := p.as.subject(c)
+		if err != nil {
+			return lc, err
+		}
+		lc.Subject = subject
+	}
 	lc.IssuedAt = iat
 	lc.Once = flows.Mark{Space: "oidc.logout", ID: p.issuer + " " + jti, Until: iat.Add(logoutAge + 2*clockSkew)}
 	return lc, nil

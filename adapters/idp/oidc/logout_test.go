@@ -20,7 +20,7 @@ func TestO6BackchannelLogout(t *testing.T) {
 			r := newRig(t, nil)
 			lc, err := r.p.VerifyLogout(t.Context(), r.op.Logout("u-alice", "s1", variant))
 			wantRefusal(t, err, flows.ReasonInvalidAnswer)
-			if !reflect.ValueOf(lc).IsZero() {
+			if !reflect.DeepEqual(lc, flows.LogoutClaim{}) {
 				t.Errorf("claim = %+v", lc)
 			}
 		})

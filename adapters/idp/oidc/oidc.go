@@ -3,6 +3,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
@@ -63,7 +64,7 @@ type Provider struct {
 	// AMRMap translates authentication methods of this provider, as pin → [mfa].
 	AMRMap map[string][]string `json:"amr_map,omitempty"`
 	// UserInfo fetches the UserInfo endpoint, too, and merges what it says; default off.
-	UserInfo bool `json:"userinfo,omitempty"`
+	UserInfo *bool `json:"userinfo,omitempty"`
 	// RefreshTokens are kept, and with them the login is renewed when its access token
 	// ends: groups and claims are those of now, and a login that the provider revoked
 	// ends the session. Default: on if scopes contain offline_access.
@@ -74,6 +75,9 @@ type Provider struct {
 	// TrustedHosts are hosts beside the issuer's own whose endpoints may have private
 	// addresses; default: none, an endpoint elsewhere must be public.
 	TrustedHosts []string `json:"trusted_hosts,omitempty"`
+
+	// as is what a preset adds; its zero value is plain OpenID Connect.
+	as vendor
 
 	issuer, clientID, clientSecret string
 	issuerURL                      *url.URL
@@ -115,7 +119,7 @@ func (p *Provider) Provision(ctx caddy.Context) error {
 	for _, f := range []struct {
 		name, raw string
 		to        *string
-	}{{"issuer", p.Issuer, &p.issuer}, {"client_id", p.ClientID, &p.clientID}, {"client_secret", p.ClientSecret, &p.clientSecret}} {
+	}{{"issuer", cmp.Or(p.Issuer, p.as.issuer), &p.issuer}, {"client_id", p.ClientID, &p.clientID}, {"client_secret", p.ClientSecret, &p.clientSecret}} {
 		v, err := resolve(repl, f.raw)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
@@ -135,6 +139,9 @@ func (p *Provider) Provision(ctx caddy.Context) error {
 	u, err := issuerURL(p.issuer)
 	if err != nil {
 		return err
+	}
+	if contains(strings.Fields(p.Prompt), "none") {
+		p.log.Warn("prompt none shows nobody a page: who is not signed in at the provider already cannot sign in", zap.String("issuer", p.issuer))
 	}
 	p.issuerURL = u
 	return p.acquire()
@@ -236,10 +243,13 @@ func (p *Provider) Cleanup() error {
 }
 
 func (p *Provider) scopes() []string {
-	if len(p.Scopes) == 0 {
-		return []string{"openid", "profile", "email"}
+	switch {
+	case len(p.Scopes) > 0:
+		return p.Scopes
+	case len(p.as.scopes) > 0:
+		return p.as.scopes
 	}
-	return p.Scopes
+	return []string{"openid", "profile", "email"}
 }
 
 func (p *Provider) refreshes() bool {
@@ -264,4 +274,5 @@ var (
 	_ flows.BackchannelLogout  = (*Provider)(nil)
 	_ flows.FrontchannelLogout = (*Provider)(nil)
 	_ flows.Health             = (*Provider)(nil)
+	_ flows.AttributeLister    = (*Provider)(nil)
 )

@@ -61,7 +61,7 @@ func TestCaddyfile(t *testing.T) {
 		Issuer: "https://op.example/tenant", ClientID: "gateway", ClientSecret: "{env.SECRET}", TokenAuth: "post",
 		IDTokenAlgs: []string{"PS256", "ES256"}, Scopes: []string{"openid", "profile", "offline_access"}, ACRValues: []string{"gold", "silver"}, Prompt: "select_account consent",
 		MaxAge: caddy.Duration(8 * time.Hour), Claims: map[string]Claim{"name": {Path: "upn"}, "roles": {Path: "realm_access.roles", List: true}},
-		AMRMap: map[string][]string{"phr": {"hwk", "mfa"}, "pin": {"pin"}}, UserInfo: true, RefreshTokens: &off, GroupsOverage: "error",
+		AMRMap: map[string][]string{"phr": {"hwk", "mfa"}, "pin": {"pin"}}, UserInfo: &yes, RefreshTokens: &off, GroupsOverage: "error",
 	}
 	got, _ := json.Marshal(p)
 	wanted, _ := json.Marshal(want)
@@ -119,7 +119,7 @@ func TestCaddyfileErrors(t *testing.T) {
 		{"amr twice", "amr_map a b\n amr_map a c", "amr_map a is written twice"},
 		{"userinfo", "userinfo yes", "'yes' is unknown here; there are: on, off"},
 		{"refresh none", "refresh", "wrong argument count"},
-		{"overage", "groups_overage hr", "'hr' is unknown here; there are: error"},
+		{"overage", "groups_overage hr", "no directory is called 'hr'; there are none"},
 		{"block", "userinfo on {\n a b\n }", "unexpected block"},
 	} {
 		_, err := parse("oidc {\n " + tc.text + "\n}")
@@ -233,7 +233,7 @@ func TestGrammarIsComplete(t *testing.T) {
 // plans for relying parties, by their names.
 func TestOIDF(t *testing.T) {
 	t.Parallel()
-	info := func(p *Provider) { p.UserInfo = true }
+	info := func(p *Provider) { p.UserInfo = &yes }
 	for _, tc := range []struct {
 		name string
 		mode string

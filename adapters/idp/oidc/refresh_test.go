@@ -97,7 +97,7 @@ func TestO10Refresh(t *testing.T) {
 	})
 	t.Run("half-an-answer", func(t *testing.T) {
 		t.Parallel()
-		r := newRig(t, func(p *Provider) { offline(p); p.UserInfo = true })
+		r := newRig(t, func(p *Provider) { offline(p); p.UserInfo = &yes })
 		p := r.mustLogin()
 		r.op.SetBehaviour(oidctest.Mode{Serve: func(_ *oidctest.OP, endpoint string, w http.ResponseWriter, _ *http.Request) bool {
 			if endpoint == "userinfo" {

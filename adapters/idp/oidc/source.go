@@ -47,6 +47,8 @@ type metadata struct {
 // source is one provider's published state. It implements caddy.Destructor.
 type source struct {
 	issuer string
+	// announced judges what the document says its issuer is; nil: it must be issuer.
+	announced func(configured, named string) error
 
 	mu     sync.Mutex
 	client *http.Client
@@ -67,9 +69,9 @@ type flight struct {
 }
 
 func (p *Provider) acquire() error {
-	key := p.issuer + "\x00" + p.clientID
+	key := p.issuer + "\x00" + p.clientID + "\x00" + p.as.key
 	v, _, err := sources.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &source{issuer: p.issuer, keys: &keySet{}, poke: make(chan struct{}, 1), err: errors.New("not asked yet")}, nil
+		return &source{issuer: p.issuer, announced: p.as.announced, keys: &keySet{}, poke: make(chan struct{}, 1), err: errors.New("not asked yet")}, nil
 	})
 	if err != nil {
 		return err
@@ -152,7 +154,7 @@ func (s *source) discover(ctx context.Context) error {
 func (s *source) fetch(ctx context.Context, f *flight, c *http.Client) {
 	ctx, cancel := context.WithTimeout(ctx, documentMax)
 	defer cancel()
-	m, err := fetchMetadata(ctx, c, s.issuer)
+	m, err := fetchMetadata(ctx, c, s.issuer, s.announced)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err = err; err == nil { // a bad document never replaces a good one
@@ -172,9 +174,12 @@ func caught(err *error) {
 	}
 }
 
-func fetchMetadata(ctx context.Context, c *http.Client, issuer string) (_ *metadata, err error) {
+func fetchMetadata(ctx context.Context, c *http.Client, issuer string, announced func(configured, named string) error) (_ *metadata, err error) {
 	defer caught(&err)
-	lib, err := oidclib.NewProvider(oidclib.ClientContext(ctx, c), issuer) // compares the issuer exactly
+	if announced != nil {
+		ctx = oidclib.InsecureIssuerURLContext(ctx, issuer)
+	}
+	lib, err := oidclib.NewProvider(oidclib.ClientContext(ctx, c), issuer) // else compares the issuer exactly
 	if err != nil {
 		return nil, fmt.Errorf("discovery of %s: %s", issuer, short(err))
 	}
@@ -182,7 +187,13 @@ func fetchMetadata(ctx context.Context, c *http.Client, issuer string) (_ *metad
 	if err := lib.Claims(&m); err != nil {
 		return nil, fmt.Errorf("discovery of %s: %s", issuer, short(err))
 	}
-	if err := m.check(issuer); err != nil {
+	if announced != nil {
+		err = announced(issuer, m.Issuer)
+	}
+	if err == nil {
+		err = m.check(issuer)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("discovery of %s: %w", issuer, err)
 	}
 	return &m, nil

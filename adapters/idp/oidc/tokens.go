@@ -109,16 +109,19 @@ func (p *Provider) renewed(ctx context.Context, m *metadata, tok *oauth2.Token, 
 	if err != nil {
 		return flows.Proof{}, err
 	}
+	if err := p.admit(id); err != nil {
+		return flows.Proof{}, err
+	}
 	claims, err := p.withUserInfo(ctx, m, tok, id)
 	if err != nil {
 		return flows.Proof{}, err
 	}
-	user, err := p.user(id.subject, claims)
+	user, err := p.person(id, claims)
 	if err != nil {
 		return flows.Proof{}, err
 	}
 	return flows.Proof{
-		User: user, Issuer: p.issuer, SID: id.sid, Stale: p.stale(tok),
+		User: user, Issuer: p.bindsTo(m), SID: id.sid, Stale: p.stale(tok),
 		Evidence: []flows.Evidence{{Method: "oidc", AMR: k.AMR, ACR: k.ACR, At: k.At}},
 	}, nil
 }

@@ -19,7 +19,7 @@ import (
 // UserInfo. What UserInfo says of another person is an attack: it would let
 // them log in as that person (OIDC Core §5.3.2).
 func (p *Provider) withUserInfo(ctx context.Context, m *metadata, tok *oauth2.Token, id *idToken) (map[string]any, error) {
-	if !p.UserInfo {
+	if !p.asksUserInfo() {
 		return id.claims, nil
 	}
 	if m.UserInfoURL == "" {
@@ -76,6 +76,13 @@ func (p *Provider) userInfoDown(err error) error {
 	return flows.Refuse(flows.ReasonProviderDown, err)
 }
 
+func (p *Provider) asksUserInfo() bool {
+	if p.UserInfo != nil {
+		return *p.UserInfo
+	}
+	return p.as.userinfo
+}
+
 // merged puts UserInfo over the ID token's claims. An address and its
 // verification come from one source: that one address was verified says
 // nothing about another.
@@ -87,6 +94,10 @@ func merged(id, info map[string]any) map[string]any {
 		} else {
 			delete(info, name+"_verified")
 		}
+	}
+	delete(info, edov) // Entra says it in the ID token, of the address there
+	if _, ok := info["email"]; ok {
+		delete(out, edov)
 	}
 	for k, v := range info {
 		if !protocolClaim(k) || strings.HasPrefix(k, "_claim") {

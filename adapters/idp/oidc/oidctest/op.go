@@ -83,6 +83,13 @@ type grant struct {
 // New starts a provider that ends with the test.
 func New(t testing.TB) *OP {
 	t.Helper()
+	return NewAt(t, "")
+}
+
+// NewAt starts a provider whose issuer has a path, as /tenant/v2.0. Its documents
+// are found below the others, too, as of providers that know a tenant by several names.
+func NewAt(t testing.TB, path string, others ...string) *OP {
+	t.Helper()
 	op := &OP{
 		ClientID: "gateway", ClientSecret: Secret, t: t, now: time.Now, closed: make(chan struct{}),
 		user:    map[string]any{"sub": "u-alice", "preferred_username": "alice", "name": "Alice Liddell", "email": "alice@example.com", "email_verified": true},
@@ -101,8 +108,16 @@ func New(t testing.TB) *OP {
 		mux.HandleFunc(path, h)
 		mux.HandleFunc(path+"/", h) // where a discovery document may move it
 	}
-	op.server = httptest.NewServer(op.gate(mux))
-	op.Issuer = op.server.URL
+	at := http.Handler(mux)
+	if path != "" {
+		all := http.NewServeMux()
+		for _, p := range append(others, path) {
+			all.Handle(p+"/", http.StripPrefix(p, mux))
+		}
+		at = all
+	}
+	op.server = httptest.NewServer(op.gate(at))
+	op.Issuer = op.server.URL + path
 	t.Cleanup(func() {
 		close(op.closed)
 		op.server.CloseClientConnections()
