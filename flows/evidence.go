@@ -45,7 +45,7 @@ type Proof struct {
 	SID string
 	// LogoutKeys are other names under which the provider may end the session (a NameID,
 	// or a NameID with a SessionIndex, in a spelling of the guest's own); each suffices.
-	LogoutKeys []string
+	LogoutKeys []string `json:",omitempty"`
 	// Tokens are the provider's own secrets (ID token for logout, refresh token); opaque to everyone else.
 	Tokens []byte
 	// NotAfter ends the session early; zero means the session's own limits.

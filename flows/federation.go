@@ -23,6 +23,9 @@ type Received struct {
 	Initiated bool `json:"initiated,omitempty"`
 	// Name is who signed in, for the page that asks before an initiated login goes on.
 	Name string `json:"name,omitempty"`
+	// Once are marks that Finish will have consumed: an answer with one that was used
+	// before is refused before anything is written.
+	Once []Mark `json:"once,omitempty"`
 	// Answer is the guest's own, serialised.
 	Answer []byte `json:"answer"`
 }

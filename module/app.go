@@ -38,6 +38,7 @@ type App struct {
 type state struct {
 	ctx       caddy.Context
 	log       *zap.Logger
+	strangers *zap.Logger
 	providers []*flows.Provider
 	raw       map[string]string // config of what a digest may reach, by "kind:name"
 	steps     map[string][]flows.Step
@@ -85,6 +86,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Start. It touches neither the network nor anything exclusive (I17).
 func (a *App) Provision(ctx caddy.Context) error {
 	a.state = &state{ctx: ctx, log: ctx.Logger(), raw: map[string]string{}, steps: map[string][]flows.Step{}, programs: map[string]*flows.Program{}}
+	a.strangers = quietly(a.log)
 	a.stripper = sync.OnceValue(func() *headers.Stripper {
 		a.ownedMu.Lock()
 		defer a.ownedMu.Unlock()
@@ -392,6 +394,10 @@ func (a *App) changedElsewhere(keys []string, gap bool) {
 		return
 	}
 	for _, k := range keys {
+		if row, ok := flowsession.RowOf(k); ok { // a ticket was replaced
+			a.shared.cache.DropRow(row)
+			continue
+		}
 		id, ok := strings.CutPrefix(k, "c/")
 		if !ok {
 			continue

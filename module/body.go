@@ -27,9 +27,9 @@ func (v *visit) hurry() {
 	}
 }
 
-// ownBody reads the body of one of the gateway's own addresses.
-func (v *visit) ownBody() ([]byte, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, maxBody))
+// ownBody reads the body of one of the gateway's own addresses, of at most n bytes.
+func (v *visit) ownBody(n int64) ([]byte, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, n))
 	if err == nil { // a deadline that passes later would end the request it came with
 		_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{})
 	}

@@ -1,13 +1,10 @@
 package module
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
@@ -36,10 +33,14 @@ func (v *visit) callback(name string) error {
 	return v.answered(name, http.MethodGet, values)
 }
 
-// redirector is the provider of a callback address, nil if there is none.
+// redirector is the provider of a callback address, nil if there is none. Who
+// answers in whole messages has an address of its own.
 func (v *visit) redirector(name string) flows.Redirector {
 	p := v.app.provider(name)
 	if p == nil {
+		return nil
+	}
+	if _, ok := p.Guest.(flows.Receiver); ok {
 		return nil
 	}
 	red, _ := p.Guest.(flows.Redirector)
@@ -52,7 +53,7 @@ func (v *visit) answered(name, method string, values url.Values) error {
 	if red == nil {
 		return v.refuse(http.StatusNotFound, ReasonNoPage, "", "", fmt.Errorf("no provider %q takes a callback", name))
 	}
-	cb := flows.Callback{Provider: name, URL: v.place.origin + "/.identity/callback/" + name, Method: method, Values: values}
+	cb := flows.Callback{Provider: name, URL: v.callbackURL(name), Method: method, Values: values}
 	handle, err := red.Handle(cb)
 	if err != nil {
 		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", err)
@@ -60,60 +61,9 @@ func (v *visit) answered(name, method string, values url.Values) error {
 	return v.resumeCallback(name, handle, cb)
 }
 
-// carried is a provider's cross-site POST on its way to the GET that may read cookies.
-type carried struct {
-	Provider string     `json:"p"`
-	Values   url.Values `json:"v"`
-	Expires  int64      `json:"e"`
-}
-
-// carry sends a cross-site POST on as a GET: the POST brings no Lax cookies and
-// grants nothing. What it held travels sealed, for a minute (I10).
-func (v *visit) carry(provider string, values url.Values) error {
-	k, err := v.app.keys.ring(v.r.Context())
-	if err != nil {
-		return v.unavailable(err)
-	}
-	b, err := json.Marshal(carried{provider, values, Now().Add(time.Minute).Unix()})
-	if err != nil {
-		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", err)
-	}
-	sealed, err := k.Seal("carried", v.place.origin, b)
-	if err != nil {
-		return v.unavailable(err)
-	}
-	if len(sealed) > maxCarried {
-		return v.refuse(http.StatusBadRequest, flows.ReasonTooLarge, "", "", fmt.Errorf("an answer of %d bytes", len(b)))
-	}
-	return v.redirect(v.place.origin + "/.identity/flow?h=" + base64.RawURLEncoding.EncodeToString(sealed))
-}
-
-// maxCarried keeps the address of the GET within what servers read.
-const maxCarried = 24 << 10
-
-// carriedOn takes up what carry sealed.
-func (v *visit) carriedOn(h string) error {
-	k, err := v.app.keys.ring(v.r.Context())
-	if err != nil {
-		return v.unavailable(err)
-	}
-	var c carried
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(h)
-	if err == nil {
-		var b []byte
-		if b, err = k.Open("carried", v.place.origin, sealed); err == nil {
-			err = json.Unmarshal(b, &c)
-		}
-	}
-	if err != nil || Now().Unix() > c.Expires {
-		return v.stale("/", "", 0)
-	}
-	return v.answered(c.Provider, http.MethodPost, c.Values)
-}
-
 // resumeCallback finds the pending login an answer belongs to.
 func (v *visit) resumeCallback(name, handle string, cb flows.Callback) error {
-	st, err := v.openState(handle)
+	st, err := v.openHandle(handle)
 	if errors.Is(err, flows.ErrUnavailable) {
 		return v.unavailable(err)
 	}
@@ -127,7 +77,7 @@ func (v *visit) resumeCallback(name, handle string, cb flows.Callback) error {
 		v.show(http.StatusBadRequest, pages.View{Kind: pages.KindStale, Reason: flows.ReasonStaleLogin, ID: e.ID, Link: loginURL("/")})
 		return nil
 	}
-	if st.Provider != name {
+	if st.Provider != "" && st.Provider != name { // a short handle leaves that to the step, which knows whom it asked
 		return v.refuse(http.StatusBadRequest, flows.ReasonProviderMismatch, "", "", fmt.Errorf("the login was begun at %s and answered at %s", st.Provider, name))
 	}
 	x, err := v.loadPending(st.Pending)

@@ -62,6 +62,18 @@ func (v *visit) backFromProvider() error {
 		v.confirmLogout()
 		return nil
 	}
-	v.signedOutOf(v.cameFrom())
+	v.signedOutOf(v.cameFrom(), v.stillThere())
 	return nil
+}
+
+// stillParam names a provider whose own logout did not succeed. Anybody may write
+// it into a link: it says no more than that.
+const stillParam = "still"
+
+// stillThere is the title of that provider; "" for none.
+func (v *visit) stillThere() string {
+	if p := v.app.provider(one(v.r.URL.Query(), stillParam)); p != nil {
+		return p.Title()
+	}
+	return ""
 }

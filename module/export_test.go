@@ -44,3 +44,14 @@ func SetRenewWait(d time.Duration) (back func()) {
 	patience.Store(int64(d))
 	return func() { patience.Store(0) }
 }
+
+// LetGo ends an app that no server runs, and gives up its store.
+func (a *App) LetGo() {
+	_ = a.Stop()
+	_ = a.Cleanup()
+	if s, ok := a.store.(timedStore); ok {
+		if c, ok := s.Store.(caddy.CleanerUpper); ok {
+			_ = c.Cleanup()
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
-	"github.com/sallyport-gateway/sallyport/flows/audit"
 )
 
 // framePage is all that a provider's frame shows.
@@ -24,18 +23,18 @@ const framePage = "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><tit
 func (v *visit) frontchannelLogout(name string) error {
 	p := v.app.provider(name)
 	if p == nil {
-		return v.frontchannelRefused(fmt.Errorf("no provider is called %q", name))
+		return v.refuseMachine(http.StatusBadRequest, fmt.Errorf("no provider is called %q", name))
 	}
 	fc, ok := p.Guest.(flows.FrontchannelLogout)
 	if !ok {
-		return v.frontchannelRefused(fmt.Errorf("provider %s has no front-channel logout", name))
+		return v.refuseMachine(http.StatusBadRequest, fmt.Errorf("provider %s has no front-channel logout", name))
 	}
 	q, err := url.ParseQuery(v.r.URL.RawQuery)
 	if err != nil {
-		return v.frontchannelRefused(errors.New("the query cannot be read"))
+		return v.refuseMachine(http.StatusBadRequest, errors.New("the query cannot be read"))
 	}
 	if d := v.r.Header.Get("Sec-Fetch-Dest"); d != "" && !isFrame(v.r.Header) || isPrefetch(v.r.Header) {
-		return v.frontchannelRefused(fmt.Errorf("loaded as %q, not in a frame", d))
+		return v.refuseMachine(http.StatusBadRequest, fmt.Errorf("loaded as %q, not in a frame", d))
 	}
 	sid := one(q, "sid")
 	framer, err := fc.VerifyFrame(v.r.Context(), one(q, "iss"), sid)
@@ -43,17 +42,17 @@ func (v *visit) frontchannelLogout(name string) error {
 		return v.unavailable(err)
 	}
 	if err != nil {
-		return v.frontchannelRefused(err)
+		return v.refuseMachine(http.StatusBadRequest, err)
 	}
 	// The provider's page may be gone before its frames have loaded.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), 10*time.Second)
 	defer cancel()
 	known, err := v.app.sessionsOf(ctx, p, sid)
 	if err == nil && len(known) == 0 {
-		return v.frontchannelRefused(errors.New("no login brought this sid"))
+		return v.refuseMachine(http.StatusBadRequest, errors.New("no login brought this sid"))
 	}
 	if err == nil {
-		err = v.app.endSID(ctx, p, sid)
+		_, _, err = v.app.endSID(ctx, p, sid)
 	}
 	if err != nil {
 		return v.unavailable(err)
@@ -67,12 +66,4 @@ func (v *visit) frontchannelLogout(name string) error {
 	v.w.WriteHeader(http.StatusOK)
 	_, err = io.WriteString(v.w, framePage)
 	return err
-}
-
-// frontchannelRefused ends nothing and says the same to everybody.
-func (v *visit) frontchannelRefused(err error) error {
-	e := v.event(audit.Denied)
-	e.Reason, e.Detail = flows.ReasonInvalidAnswer, err.Error()
-	v.app.trail.Note(e)
-	return v.json(http.StatusBadRequest, map[string]any{"error": "invalid_request", "id": e.ID})
 }

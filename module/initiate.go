@@ -42,7 +42,7 @@ func (v *visit) initiatePosted() error {
 		status, err = http.StatusBadRequest, errors.New("a login begun by a form names no iss")
 	}
 	if err != nil {
-		return v.refuse(status, flows.ReasonInvalidAnswer, "", "", err)
+		return v.refuseStranger(status, flows.ReasonInvalidAnswer, err)
 	}
 	q := url.Values{}
 	for _, name := range []string{"iss", "target_link_uri", "login_hint"} {
@@ -52,7 +52,7 @@ func (v *visit) initiatePosted() error {
 	}
 	to := "/.identity/login?" + q.Encode()
 	if len(to) > maxReturn {
-		return v.refuse(http.StatusBadRequest, flows.ReasonTooLarge, "", "", errors.New("a login begun by a form is too long"))
+		return v.refuseStranger(http.StatusBadRequest, flows.ReasonTooLarge, errors.New("a login begun by a form is too long"))
 	}
 	return v.redirect(v.place.origin + to)
 }

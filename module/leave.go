@@ -91,9 +91,9 @@ func (v *visit) leaveOnward(text string) error {
 	}
 	v.expectBack(l.State, l.From)
 	if l.Posted {
-		return (&leaving{v}).Post(l.To, l.Fields)
+		return (&leaving{v: v}).Post(l.To, l.Fields)
 	}
-	return (&leaving{v}).Redirect(l.To)
+	return (&leaving{v: v}).Redirect(l.To)
 }
 
 // leftTo reads where an outcome leads.

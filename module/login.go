@@ -31,6 +31,9 @@ type login struct {
 	saved string
 	// hop is, on the portal, the application's host that the login is for.
 	hop *flows.Hop
+	// arrived is an answer that its provider began by itself, at is when it came.
+	arrived *flows.Callback
+	at      time.Time
 }
 
 // maxAttempts ends a loop of logins, within loopWindow (B08).
@@ -115,6 +118,9 @@ func (v *visit) startLogin(l login) error {
 	if p, err := url.PathUnescape(x.Request.Path); err == nil {
 		x.Request.Path = p
 	}
+	if l.arrived != nil {
+		x.Env.Arrived, x.Started = l.arrived, l.at
+	}
 	if v.session != nil {
 		x.Session = v.session.ID()
 		if !l.anew {
@@ -187,6 +193,8 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 	v.lend(id, x)
 	out, fin, err := p.Advance(v.r.Context(), x, in)
 	switch {
+	case x.Env.Arrived != nil && err == nil: // no login of the flow wanted it (I02)
+		return v.refuseLogin(x, http.StatusForbidden, flows.ReasonProviderMismatch, "", "", fmt.Errorf("no login of flow %s takes what provider %s began", x.Flow, x.Env.Arrived.Provider))
 	case errors.Is(err, flows.ErrWrongInput):
 		return v.showCurrent(id, p, x)
 	case err != nil:
@@ -201,8 +209,11 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
 		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v},
-		CallbackURL: func(provider string) string { return v.place.origin + "/.identity/callback/" + provider },
+		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived,
 		Handle: func(provider string, serial int) (string, error) {
+			if v.receiver(provider) != nil {
+				return v.shortHandle(id, serial, x.Attempt)
+			}
 			return v.sealState(stateToken{Pending: id, Serial: serial, Provider: provider, ReturnTo: x.ReturnTo, Saved: savedOf(x), Attempt: x.Attempt, Expires: x.Expires.Unix()})
 		},
 	}
@@ -224,7 +235,10 @@ func (v *visit) showCurrent(id string, p *flows.Program, x *flows.Execution) err
 // flow serves /.identity/flow: GET shows the page a run waits with, POST answers it.
 func (v *visit) flow() error {
 	if h := v.r.URL.Query().Get("h"); h != "" && v.r.Method == http.MethodGet {
-		return v.carriedOn(h)
+		return v.takeUp(h)
+	}
+	if v.r.URL.Query().Has(arrivedParam) {
+		return v.arrival()
 	}
 	id := v.r.URL.Query().Get("p")
 	if id == "" {
@@ -278,9 +292,25 @@ func (v *visit) flow() error {
 	return v.advance(id, p, x, in)
 }
 
+// readMessage reads a form that may hold a whole signed message.
+func (v *visit) readMessage() (url.Values, int, error) {
+	if typ, _, _ := mime.ParseMediaType(v.r.Header.Get("Content-Type")); typ != "application/x-www-form-urlencoded" {
+		return nil, http.StatusUnsupportedMediaType, fmt.Errorf("a form is expected, not %q", typ)
+	}
+	b, err := v.ownBody(maxMessage)
+	if err != nil {
+		return nil, bodyStatus(err), fmt.Errorf("reading a message: %w", err)
+	}
+	values, err := url.ParseQuery(string(b))
+	if err != nil {
+		return nil, http.StatusBadRequest, fmt.Errorf("reading a message: %w", err)
+	}
+	return values, 0, nil
+}
+
 // readForm reads a form or a JSON object of strings, at most 64 KiB.
 func (v *visit) readForm() (url.Values, int, error) {
-	b, err := v.ownBody()
+	b, err := v.ownBody(maxBody)
 	if err != nil {
 		return nil, bodyStatus(err), fmt.Errorf("reading a form: %w", err)
 	}

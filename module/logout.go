@@ -46,11 +46,16 @@ func (v *visit) confirmLogout() {
 	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name, FormAction: v.formTargets()})
 }
 
-func (v *visit) signedOut() { v.signedOutOf("/") }
+func (v *visit) signedOut() { v.signedOutOf("/", "") }
 
-// signedOutOf ends a logout; who signs in again does so at home.
-func (v *visit) signedOutOf(home string) {
-	v.show(http.StatusOK, pages.View{Kind: pages.KindSignedOut, Link: home})
+// signedOutOf ends a logout; who signs in again does so at home. still is where the
+// person may still be signed in, if anywhere.
+func (v *visit) signedOutOf(home, still string) {
+	view := pages.View{Kind: pages.KindSignedOut, Link: home}
+	if still != "" {
+		view.Cause, view.Values = "still_signed_in", map[string]string{"provider": still}
+	}
+	v.show(http.StatusOK, view)
 }
 
 // endAndLeave ends the session here first, then at the provider (B14).
@@ -64,10 +69,11 @@ func (v *visit) endAndLeave() error {
 	v.endOwn(s)
 	v.clearRecent() // its cookie did come back: who leaves and returns is in no loop
 	v.session = nil
-	if out := v.leaveProvider(s); out != nil && (isNavigation(v.r) || acceptsHTML(v.r.Header)) {
-		return out.Accept(&leaving{v})
+	out, still := v.leaveProvider(s)
+	if out != nil && (isNavigation(v.r) || acceptsHTML(v.r.Header)) {
+		return out.Accept(&leaving{v: v})
 	}
-	v.signedOut()
+	v.signedOutOf("/", still)
 	return nil
 }
 
@@ -82,8 +88,9 @@ func (v *visit) endOwn(s *flowsession.Session) {
 	}
 }
 
-// leaveProvider asks the provider of the newest login to end it there, too.
-func (v *visit) leaveProvider(s *flowsession.Session) flows.Outcome {
+// leaveProvider asks the provider of the newest login to end it there, too. still
+// is the title of one that could not be asked.
+func (v *visit) leaveProvider(s *flowsession.Session) (out flows.Outcome, still string) {
 	for _, g := range slices.Backward(s.Grants) {
 		p := v.app.called(g.Provider)
 		if p == nil {
@@ -97,24 +104,37 @@ func (v *visit) leaveProvider(s *flowsession.Session) flows.Outcome {
 			continue
 		}
 		state := newID()
-		out, err := e.LogoutRequest(v.r.Context(), g, v.ownOrigin()+"/.identity/logout", state)
+		out, err := e.LogoutRequest(v.r.Context(), g, v.afterLogout(p), state)
 		if err != nil {
 			v.app.log.Warn("provider not told of a logout", zap.String("provider", g.Provider), zap.Error(err))
+			still = p.Title()
 			continue
 		}
 		if out != nil && v.away() {
-			return v.leaveByPortal(s, state, out)
+			return v.leaveByPortal(s, state, out), ""
 		}
 		if out != nil {
 			v.expectBack(state, "")
-			return out
+			return out, ""
 		}
 	}
-	return nil
+	return nil, still
 }
 
-// leaving renders where a logout goes on.
-type leaving struct{ v *visit }
+// afterLogout is where a provider sends the person when it has ended its own login.
+func (v *visit) afterLogout(p *flows.Provider) string {
+	if _, ok := p.Guest.(flows.LogoutPeer); ok {
+		return v.folder(p) + "/slo"
+	}
+	return v.ownOrigin() + "/.identity/logout"
+}
+
+// leaving renders where a logout goes on. framed: who we lead to may have loaded us
+// in a frame of its own.
+type leaving struct {
+	v      *visit
+	framed bool
+}
 
 func (l *leaving) Redirect(to string) error {
 	l.v.logWithout("logout goes on at the provider", http.StatusSeeOther) // the address may hold an ID token
@@ -122,7 +142,11 @@ func (l *leaving) Redirect(to string) error {
 }
 
 func (l *leaving) Post(to string, fields []flows.FormField) error {
-	l.v.show(http.StatusOK, pages.View{Kind: pages.KindPost, Action: to, Fields: fields})
+	view := pages.View{Kind: pages.KindPost, Action: to, Fields: fields}
+	if l.framed {
+		view.Framer = to
+	}
+	l.v.show(http.StatusOK, view)
 	return nil
 }
 func (l *leaving) Continue() error         { l.v.signedOut(); return nil }

@@ -17,7 +17,7 @@ import (
 func TestOIDFClient3rdPartyInitLogin(t *testing.T) {
 	op, other := suiteOP(t), newOP(t)
 	g := start(t, asked(t, "other", other)+asked(t, "op", op), whoSite)
-	rp := &party{g, t, op}
+	rp := &party{g, t, op, nil}
 	long := strings.Repeat("x", 300)
 	for _, tc := range []struct {
 		name, lands, hint string

@@ -88,8 +88,9 @@ func TestOIDFEveryModuleHasItsTest(t *testing.T) {
 // UserInfo. The suite publishes keys of other algorithms beside the one it signs with.
 type party struct {
 	*gateway
-	t  *testing.T
-	op *oidctest.OP
+	t    *testing.T
+	op   *oidctest.OP
+	read func() string
 }
 
 func relyingParty(t *testing.T, more ...string) *party {
@@ -112,7 +113,27 @@ func suiteOP(t *testing.T, keys ...*oidctest.Key) *oidctest.OP {
 
 func relyingPartyOf(t *testing.T, op *oidctest.OP, more ...string) *party {
 	t.Helper()
-	return &party{start(t, asked(t, "op", op, append(more, "userinfo on", "id_token_alg RS256")...), whoSite), t, op}
+	g, read := logged(t, asked(t, "op", op, append(more, "userinfo on", "id_token_alg RS256")...), whoSite)
+	return &party{g, t, op, read}
+}
+
+// toldInLog is the log line that the id of an answer leads to: refusals of who
+// proved nothing are not in the trail (I25).
+func (rp *party) toldInLog(p *browser.Page) (line string) {
+	rp.t.Helper()
+	m := regexp.MustCompile(`"id":"([A-Z2-7]{26})"`).FindStringSubmatch(p.Body)
+	if m == nil {
+		rp.t.Fatalf("no id in %s", p.Body)
+	}
+	until(rp.t, "the log holds "+m[1], func() bool {
+		for l := range strings.Lines(rp.read()) {
+			if strings.Contains(l, m[1]) {
+				line = l
+			}
+		}
+		return line != ""
+	})
+	return line
 }
 
 // minted makes the OP change the ID token.

@@ -251,6 +251,14 @@ func (v *visit) sealState(s stateToken) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
+// openHandle reads either kind of handle.
+func (v *visit) openHandle(text string) (stateToken, error) {
+	if s, ok, err := v.openShort(text); ok || err != nil {
+		return s, err
+	}
+	return v.openState(text)
+}
+
 func (v *visit) openState(text string) (stateToken, error) {
 	var s stateToken
 	k, err := v.app.keys.ring(v.r.Context())

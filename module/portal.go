@@ -13,14 +13,23 @@ import (
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
 
-// maxBody is the largest body the gateway's own addresses read.
-const maxBody = 64 << 10
+// maxBody is the largest body the gateway's own addresses read; maxMessage that of
+// those where providers speak in whole signed messages.
+const (
+	maxBody    = 64 << 10
+	maxMessage = 256 << 10
+)
 
 // portal serves /.identity/*, the gateway's own addresses on every host.
 func (v *visit) portal() error {
 	path := strings.TrimPrefix(v.r.URL.Path, "/.identity")
 	v.readPath(v.r)
 	v.hurry()
+	if parts := strings.Split(path, "/"); len(parts) == 4 {
+		if p := v.app.provider(parts[2]); p != nil && p.Type == parts[1] {
+			return v.federation(p, parts[3])
+		}
+	}
 	name := ""
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
 		path, name = path[:i], path[i+1:]
@@ -42,6 +51,9 @@ func (v *visit) portal() error {
 		case "/login":
 			return v.method(v.login, http.MethodGet, http.MethodPost)
 		case "/flow":
+			if v.r.URL.Query().Has("h") {
+				return v.methodUnlogged("answer taken up", v.flow, http.MethodGet, http.MethodPost)
+			}
 			return v.method(v.flow, http.MethodGet, http.MethodPost)
 		case "/logout":
 			return v.method(v.logout, http.MethodGet, http.MethodPost)
@@ -56,6 +68,10 @@ func (v *visit) portal() error {
 	if found, err := v.keyDocument(); found || err != nil {
 		return err
 	}
+	return v.noPage()
+}
+
+func (v *visit) noPage() error {
 	v.showError(http.StatusNotFound, ReasonNoPage, "", newID())
 	return nil
 }
@@ -85,6 +101,7 @@ func (v *visit) method(serve func() error, allowed ...string) error {
 func (v *visit) methodUnlogged(what string, serve func() error, allowed ...string) error {
 	rec := caddyhttp.NewResponseRecorder(v.w, nil, nil)
 	v.w = rec
+	caddyhttp.SetVar(v.r.Context(), caddyhttp.LogSkipVar, true) // also when a guest panics
 	err := v.method(serve, allowed...)
 	v.logWithout(what, rec.Status())
 	return err

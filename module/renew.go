@@ -144,6 +144,9 @@ func (a *App) renewGrant(s *flowsession.Session, g flows.Grant) (*flowsession.Se
 		if r.New.SID == "" {
 			r.New.SID = g.SID
 		}
+		if len(r.New.LogoutKeys) == 0 {
+			r.New.LogoutKeys = g.LogoutKeys
+		}
 	case len(proof.Tokens) > 0:
 		r.New.Tokens = proof.Tokens // it answered half, and the old ones may be used up
 	default:

@@ -2,6 +2,7 @@ package module_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,7 +26,7 @@ import (
 
 // Guests that panic where they are told to: one of each kind.
 func init() {
-	for _, m := range []caddy.Module{new(mineStep), new(mineAway), new(minePassword), new(mineDialect), new(mineMatcher), new(mineStore), new(mineSink)} {
+	for _, m := range []caddy.Module{new(mineStep), new(mineAway), new(mineMessages), new(minePassword), new(mineDialect), new(mineMatcher), new(mineStore), new(mineSink)} {
 		caddy.RegisterModule(m)
 	}
 }
@@ -82,6 +83,40 @@ func (*mineAway) Finish(context.Context, flows.Callback, []byte) (flows.Proof, e
 func (*mineAway) VerifyLogout(context.Context, string) (flows.LogoutClaim, error) {
 	mine("verify logout")
 	return flows.LogoutClaim{}, flows.Refuse(flows.ReasonInvalidAnswer, errors.New("no token"))
+}
+
+// mineMessages is a provider that speaks in whole messages.
+type mineMessages struct{ mineAway }
+
+func (*mineMessages) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "identity.providers.minemessages", New: func() caddy.Module { return new(mineMessages) }}
+}
+
+func (*mineMessages) Receive(context.Context, flows.Callback) (flows.Received, error) {
+	mine("receive")
+	return flows.Received{}, flows.Refuse(flows.ReasonInvalidAnswer, errors.New("no answer"))
+}
+
+func (*mineMessages) Publish(context.Context, string, string) (flows.Document, error) {
+	mine("publish")
+	return flows.Document{Type: "text/plain", Body: []byte("us")}, nil
+}
+
+func (*mineMessages) ReceiveLogout(_ context.Context, c flows.Callback) (flows.LogoutMessage, error) {
+	mine("receive logout")
+	if len(c.Values) == 0 {
+		return flows.LogoutMessage{}, flows.Refuse(flows.ReasonInvalidAnswer, errors.New("no message"))
+	}
+	return flows.LogoutMessage{Claim: &flows.LogoutClaim{LogoutKeys: []string{"k"}, Once: flows.Mark{Space: "mine", ID: rand.Text(), Until: module.Now()}}}, nil
+}
+
+func (*mineMessages) AnswerLogout(context.Context, flows.LogoutMessage, bool) (flows.Outcome, error) {
+	mine("answer logout")
+	return flows.Redirect("https://idp.example.com/"), nil
+}
+
+func (*mineMessages) LogoutRequest(context.Context, flows.Grant, string, string) (flows.Outcome, error) {
+	return nil, nil
 }
 
 func proofOf(name string) flows.Proof {
@@ -187,7 +222,7 @@ func TestC15PanicOfAGuestRefusesItsRequestOnly(t *testing.T) {
 	clock := newClock(t)
 	mined.Store("")
 	t.Cleanup(func() { mined.Store("") })
-	global := "provider home minepassword\nprovider away mineaway\nflow home {\nlogin home\nmine\n}\nflow away {\nlogin away\n}\nstore mine\naudit mine\n"
+	global := "provider home minepassword\nprovider away mineaway\nprovider far minemessages\nflow home {\nlogin home\nmine\n}\nflow away {\nlogin away\n}\nstore mine\naudit mine\n"
 	site := "protect /away/* away\n@odd mine\nprotect home {\nheaders mine\nrequire @odd `true`\n}\nreverse_proxy {APP}"
 	g, read := logged(t, global, site)
 	there := g.signedIn("/a", "alice", "x")
@@ -219,6 +254,11 @@ func TestC15PanicOfAGuestRefusesItsRequestOnly(t *testing.T) {
 			return func() *browser.Page { return g.send(b, browser.Request{URL: g.url(path)}) }
 		}
 	}
+	raw := func(method, path, body string) func() func() *browser.Page {
+		return func() func() *browser.Page {
+			return func() *browser.Page { return g.raw(method, path, body, crossSitePost...) }
+		}
+	}
 	unknown := fmt.Sprintf("sallyport-%d=%s", g.port, strings.Repeat("A", 43))
 	for _, tc := range []struct {
 		where string
@@ -238,6 +278,10 @@ func TestC15PanicOfAGuestRefusesItsRequestOnly(t *testing.T) {
 		{"match", opens(there, "/a"), 500, 200},
 		{"store get", func() func() *browser.Page { return func() *browser.Page { return g.get("/a", unknown) } }, 500, 303},
 		{"verify logout", func() func() *browser.Page { return func() *browser.Page { return g.tell("away", "x") } }, 500, 400},
+		{"receive", raw(http.MethodPost, "/.identity/minemessages/far/acs", "SAMLResponse=secret-answer"), 500, 400},
+		{"publish", raw(http.MethodGet, "/.identity/minemessages/far/metadata", ""), 500, 200},
+		{"receive logout", raw(http.MethodGet, "/.identity/minemessages/far/slo?SAMLRequest=secret-answer", ""), 500, 303},
+		{"answer logout", raw(http.MethodPost, "/.identity/minemessages/far/slo", "SAMLRequest=secret-answer"), 500, 303},
 	} {
 		t.Run(tc.where, func(t *testing.T) {
 			asked, steps := len(g.app.requests()), tc.begin()
@@ -259,6 +303,9 @@ func TestC15PanicOfAGuestRefusesItsRequestOnly(t *testing.T) {
 			want(t, tc.begin()(), tc.not)
 			want(t, g.open(there, g.url("/a")), http.StatusOK)
 		})
+	}
+	if strings.Contains(read(), "secret-answer") {
+		t.Error("the log holds a message")
 	}
 	t.Run("beside a request", func(t *testing.T) {
 		mined.Store("store update")

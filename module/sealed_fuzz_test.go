@@ -60,6 +60,39 @@ func FuzzState(f *testing.F) {
 	})
 }
 
+// No short handle names a pending login but one that was sealed here, for this
+// origin; and whatever a RelayState is, it is nothing else (S8).
+func FuzzShortHandle(f *testing.F) {
+	here, there := sealing(f, "https://app.example"), sealing(f, "https://other.example")
+	id := strings.Repeat("a", 16) // the same in each process of a fuzzing run
+	good, err := here.shortHandle(id, 7, 2)
+	if err != nil || len(good) > 80 {
+		f.Fatalf("%q: %v", good, err)
+	}
+	foreign, err := there.shortHandle(id, 7, 2)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{good, foreign, good + "=", good[:len(good)-1], good + "\n", id + "-7-2-", id + "-7-2", id + "--7-2-x", "https://evil.example/", "", "---", strings.Repeat("a-", 50)} {
+		f.Add(s)
+	}
+	for _, s := range corpus(f, "redirects.txt", 1) {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ours, err := here.openShort(s)
+		if err != nil || ours != (s == good) {
+			t.Fatalf("%q: ours %v, %v", s, ours, err)
+		}
+		if want := (stateToken{Pending: id, Serial: 7, Attempt: 2, ReturnTo: "/"}); ours && got != want {
+			t.Fatalf("%q: %+v", s, got)
+		}
+		if !ours && got != (stateToken{}) {
+			t.Fatalf("%q: %+v", s, got)
+		}
+	})
+}
+
 // No cookie line makes a pending login, a session or a known device of nothing,
 // and an unfinished login opens under its own name and origin only (I08).
 func FuzzCookies(f *testing.F) {

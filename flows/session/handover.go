@@ -81,6 +81,7 @@ func (m *Manager) Lend(ctx context.Context, r audit.Receipt, h Handover, b Brows
 	s.lent, s.rotation = true, c.Rotation
 	s.prepare()
 	t := NewTicket()
+	s.row = t.rowID()
 	if err := m.writeTicket(ctx, t, s); err != nil {
 		return Ticket{}, nil, err
 	}

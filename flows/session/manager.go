@@ -72,6 +72,7 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 		}
 		s.Card = old.Card
 		s.Card.Flows, s.Card.SIDs = maps.Clone(old.Card.Flows), maps.Clone(old.Card.SIDs)
+		s.Card.LogoutKeys = maps.Clone(old.Card.LogoutKeys)
 		s.dataKey = old.dataKey
 	} else {
 		s.Card = Card{ID: cmp.Or(b.ID, rand.Text()), User: x.User.Key, Started: now, Idle: l.Idle, Expires: now.Add(l.Lifetime)}
@@ -85,7 +86,8 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 	if x.Started.Before(began) {
 		began = x.Started
 	}
-	if err := m.notRevoked(ctx, &s.Card, began); err != nil {
+	spoken := spokenAt(x, began)
+	if err := m.notRevoked(ctx, &s.Card, began, spoken); err != nil {
 		return Ticket{}, nil, err
 	}
 	write := m.write
@@ -104,7 +106,7 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 	}
 	// Once more, behind the card: whoever revoked in between has either found the
 	// card and ends it, or is found here.
-	if err := m.notRevoked(ctx, &s.Card, began); err != nil {
+	if err := m.notRevoked(ctx, &s.Card, began, spoken); err != nil {
 		_, _, _ = m.End(ctx, s.Card.ID, flows.ReasonRevoked)
 		return Ticket{}, nil, err
 	}
@@ -115,8 +117,20 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 	if oldTicket != nil {
 		m.rotate(ctx, *oldTicket)
 	}
+	s.row = t.rowID()
 	s.prepare()
 	return t, s, nil
+}
+
+// spokenAt is when the oldest word of a run was given that nobody asked for: what a
+// provider began by itself may have been said long before it came (I15).
+func spokenAt(x *flows.Execution, began time.Time) time.Time {
+	for i := range x.Evidence {
+		if e := &x.Evidence[i]; e.Kind == flows.IDPInitiated && e.At.Before(began) {
+			began = e.At
+		}
+	}
+	return began
 }
 
 // replacedBy finds the grants of providers that spoke again: without it a body
@@ -147,6 +161,7 @@ func (c *Card) fill(x *flows.Execution, b Browser, now time.Time) {
 		if g.SID != "" {
 			c.SIDs[g.Provider] = g.SID
 		}
+		c.setLogoutKeys(g)
 		if !g.NotAfter.IsZero() && g.NotAfter.Before(c.Expires) {
 			c.Expires = g.NotAfter
 		}
@@ -271,11 +286,21 @@ func (m *Manager) indexes(k *Keyring, c *Card) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	sids, err := sidIndexes(k, c)
-	return append([]string{"u/" + h[0], "all"}, sids...), err
+	ends, err := endIndexes(k, c)
+	return append([]string{"u/" + h[0], "all"}, ends...), err
 }
 
-// sidIndexes find the card by the session ids of providers, a tombstone too.
+// endIndexes find the card by what providers end sessions by, a tombstone too.
+func endIndexes(k *Keyring, c *Card) ([]string, error) {
+	sids, err := sidIndexes(k, c)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keyIndexes(k, c)
+	return append(sids, keys...), err
+}
+
+// sidIndexes are those of the session ids of providers.
 func sidIndexes(k *Keyring, c *Card) ([]string, error) {
 	var out []string
 	for _, p := range slices.Sorted(maps.Keys(c.SIDs)) {
@@ -346,7 +371,11 @@ func (m *Manager) Load(ctx context.Context, t Ticket, origin string) (*Session, 
 	if err != nil {
 		return nil, flows.ErrNotFound
 	}
-	return m.load(ctx, secret, origin, time.Time{})
+	s, err := m.load(ctx, secret, origin, time.Time{})
+	if err == nil {
+		s.row = t.rowID()
+	}
+	return s, err
 }
 
 // Reload reads a session anew from the store, for the ticket that it was loaded by.
@@ -355,7 +384,7 @@ func (m *Manager) Reload(ctx context.Context, s *Session) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh.lent, fresh.rotation = s.lent, s.rotation
+	fresh.lent, fresh.rotation, fresh.row = s.lent, s.rotation, s.row
 	fresh.Follow(s)
 	return fresh, nil
 }

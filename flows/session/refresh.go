@@ -203,7 +203,7 @@ func (b *body) renew(r Renewal) bool {
 }
 
 func (c *Card) differs(u *flows.User, g flows.Grant) bool {
-	return c.Name != u.Name || g.SID != "" && c.SIDs[g.Provider] != g.SID || !g.NotAfter.IsZero() && g.NotAfter.Before(c.Expires)
+	return c.Name != u.Name || g.SID != "" && c.SIDs[g.Provider] != g.SID || len(g.LogoutKeys) > 0 && !slices.Equal(c.LogoutKeys[g.Provider], g.LogoutKeys) || !g.NotAfter.IsZero() && g.NotAfter.Before(c.Expires)
 }
 
 func (c *Card) renew(u *flows.User, g flows.Grant) {
@@ -214,6 +214,7 @@ func (c *Card) renew(u *flows.User, g flows.Grant) {
 		}
 		c.SIDs[g.Provider] = g.SID
 	}
+	c.setLogoutKeys(g)
 	if !g.NotAfter.IsZero() && g.NotAfter.Before(c.Expires) {
 		c.Expires = g.NotAfter
 	}

@@ -59,7 +59,7 @@ func (m *Manager) Check(ctx context.Context, s *Session) error {
 
 // standing is ErrEnded for a card that was revoked since it began.
 func (m *Manager) standing(ctx context.Context, c *Card) error {
-	err := m.notRevoked(ctx, c, c.Started)
+	err := m.notRevoked(ctx, c, c.Started, c.Started)
 	if flows.ReasonOf(err) == flows.ReasonRevoked {
 		return ErrEnded
 	}
@@ -92,8 +92,8 @@ func (m *Manager) End(ctx context.Context, id string, why flows.Reason) (ended *
 		if err != nil {
 			return flows.Keep(), err
 		}
-		sids, err := sidIndexes(k, c)
-		return flows.Set(sealed, Tombstone, sids...), err
+		ends, err := endIndexes(k, c)
+		return flows.Set(sealed, Tombstone, ends...), err
 	})
 	if err != nil {
 		return nil, false, err
@@ -183,6 +183,11 @@ func (m *Manager) BySID(ctx context.Context, provider, sid string) ([]string, er
 	if err != nil {
 		return nil, err
 	}
+	return m.all(ctx, indexes)
+}
+
+// all lists the session ids of these indexes.
+func (m *Manager) all(ctx context.Context, indexes []string) ([]string, error) {
 	const page = 1000
 	var out []string
 	for after := ""; ; after = out[len(out)-1] {
@@ -233,13 +238,14 @@ func (m *Manager) notBefore(ctx context.Context, space, id string, at time.Time)
 }
 
 // notRevoked checks the revocation facts of a card against the time its session,
-// or the run that makes it, began (I15).
-func (m *Manager) notRevoked(ctx context.Context, c *Card, began time.Time) error {
+// or the run that makes it, began (I15); those of a provider's own names for it
+// against the time it spoke.
+func (m *Manager) notRevoked(ctx context.Context, c *Card, began, spoken time.Time) error {
 	k, err := m.Keys(ctx)
 	if err != nil {
 		return err
 	}
-	check := func(space, id string) error {
+	check := func(space, id string, began time.Time) error {
 		hs, err := k.Hashes("not_before "+space, id)
 		if err != nil {
 			return err
@@ -259,12 +265,19 @@ func (m *Manager) notRevoked(ctx context.Context, c *Card, began time.Time) erro
 		}
 		return nil
 	}
-	if err := check("user", string(c.User)); err != nil {
+	if err := check("user", string(c.User), began); err != nil {
 		return err
 	}
 	for p, sid := range c.SIDs {
-		if err := check("sid", p+"\x00"+sid); err != nil {
+		if err := check("sid", p+"\x00"+sid, began); err != nil {
 			return err
+		}
+	}
+	for p, keys := range c.LogoutKeys {
+		for _, key := range keys {
+			if err := check("logout_key", p+"\x00"+key, spoken); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

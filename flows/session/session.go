@@ -17,6 +17,8 @@ type Card struct {
 	Provider string        `json:"provider,omitempty"`
 	// SIDs are provider → session id there, for single logout.
 	SIDs map[string]string `json:"sids,omitempty"`
+	// LogoutKeys are provider → other names under which it may end the session.
+	LogoutKeys map[string][]string `json:"logout_keys,omitempty"`
 	// Flows completed: name → when and with which digest (I01).
 	Flows   map[string]Done `json:"flows"`
 	Started time.Time       `json:"started"`
@@ -65,6 +67,8 @@ type Session struct {
 	Facts flows.SessionFacts
 
 	dataKey []byte
+	// row names the ticket's row in the store.
+	row Row
 	// lent and rotation are the ticket's own.
 	lent     bool
 	rotation int

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -93,11 +94,40 @@ func (k *CacheKey) Of(text string) bool {
 	return true
 }
 
+// Row names a ticket's row in the store: half of its key, which is enough to tell
+// rows apart, and tells nothing of the ticket.
+type Row [16]byte
+
+// rowPrefix begins the store keys of tickets' rows.
+const rowPrefix = "t/"
+
 // row is the store key of the ticket's row.
 func (t Ticket) row() string {
-	h := sha256.Sum256(append([]byte("sallyport ticket handle "), t.b[:16]...))
-	return "t/" + base64.RawURLEncoding.EncodeToString(h[:])
+	h := t.rowHash()
+	return rowPrefix + base64.RawURLEncoding.EncodeToString(h[:])
 }
+
+func (t Ticket) rowHash() [sha256.Size]byte {
+	return sha256.Sum256(append([]byte("sallyport ticket handle "), t.b[:16]...))
+}
+
+func (t Ticket) rowID() Row {
+	h := t.rowHash()
+	return Row(h[:16])
+}
+
+// RowOf is the row of a store key, false for the key of anything else.
+func RowOf(key string) (Row, bool) {
+	text, ok := strings.CutPrefix(key, rowPrefix)
+	h, err := base64.RawURLEncoding.DecodeString(text)
+	if !ok || err != nil || len(h) != sha256.Size {
+		return Row{}, false
+	}
+	return Row(h[:16]), true
+}
+
+// Row is that of the ticket that the session was loaded by.
+func (s *Session) Row() Row { return s.row }
 
 // ticketRow is what the store keeps of a ticket. Session id and data key are
 // sealed by the ticket's secret: a stolen store does not link rows and sessions.

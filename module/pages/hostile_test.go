@@ -26,7 +26,7 @@ var hostile = []string{
 // everywhere puts one text into every field there is.
 func everywhere(k Kind, s string) View {
 	return View{
-		Kind: k, Action: s, Token: s, Reason: flows.Reason(s), Text: s, ID: s, Link: s, LinkLabel: s, User: s, Key: s, Back: s, Kept: s,
+		Kind: k, Action: s, Token: s, Reason: flows.Reason(s), Text: s, ID: s, Link: s, LinkLabel: s, User: s, Key: s, Back: s, Kept: s, Framer: s,
 		Fields: []flows.FormField{{Name: s, Value: s}}, FormAction: []string{s, "https://idp.example/" + s},
 		Page: &flows.Page{Kind: s, Problem: flows.Reason(s), Submit: s, Wait: 1, Widgets: []flows.Widget{
 			flows.Field{Name: s, Label: s, Value: s, Autocomplete: s, Autofocus: true},
@@ -141,6 +141,29 @@ func TestB7PolicyOfEveryPage(t *testing.T) {
 		framed := v.Kind == KindLoginRequired
 		if (h.Get("X-Frame-Options") == "DENY") == framed || strings.HasSuffix(csp, "frame-ancestors 'none'") == framed {
 			t.Errorf("%s: framing in %v", v.Kind, h)
+		}
+	}
+}
+
+func TestB7FramedByNobodyButWhoIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := load(t, Options{})
+	for _, tc := range []struct {
+		kind         Kind
+		framer, want string
+	}{
+		{KindPost, "https://idp.example/slo?x=1", "https://idp.example"},
+		{KindPost, "", "'none'"},
+		{KindPost, "https:", "'none'"},
+		{KindPost, "*", "'none'"},
+		{KindPost, "javascript:x", "'none'"},
+		{KindPost, "https://a;script-src *", "'none'"},
+		{KindAsk, "https://idp.example/slo", "'none'"},
+		{KindConfirmLogout, "https://idp.example/slo", "'none'"},
+	} {
+		h := get(s, View{Kind: tc.kind, Action: "https://idp.example/slo", Framer: tc.framer}).Header()
+		if csp := h.Get("Content-Security-Policy"); !strings.HasSuffix(csp, "frame-ancestors "+tc.want) || (h.Get("X-Frame-Options") == "DENY") != (tc.want == "'none'") {
+			t.Errorf("%s for %q: %q, %q", tc.kind, tc.framer, csp, h.Get("X-Frame-Options"))
 		}
 	}
 }

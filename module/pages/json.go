@@ -76,6 +76,8 @@ func (s *Set) document(lang string, v *View) document {
 		if d.Reason == "" {
 			d.Reason = d.Error
 		}
+	case KindSomebodyElse:
+		d.Error = string(flows.ReasonUserMismatch)
 	case KindLoginRequired, KindStale, KindStartAgain, KindLongAddress:
 		d.Error, d.LoginURL, d.Link = string(flows.ReasonLoginRequired), d.Link, ""
 	default:
@@ -85,7 +87,7 @@ func (s *Set) document(lang string, v *View) document {
 	case KindAsk:
 		d.Page, d.Step, d.Serial = c.page(v), &v.Step, &v.Serial
 		d.Action, d.Token = safeLink(v.Action), v.Token
-	case KindConfirmLogout:
+	case KindConfirmLogout, KindArrived:
 		d.Action, d.Token = safeLink(v.Action), v.Token
 	case KindPost:
 		d.Action = safeLink(v.Action)

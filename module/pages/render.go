@@ -26,7 +26,7 @@ func file(k Kind) string {
 	switch k {
 	case KindAsk:
 		return "ask.html"
-	case KindConfirmLogout:
+	case KindConfirmLogout, KindArrived:
 		return "confirm_logout.html"
 	case KindPost:
 		return "post.html"
@@ -189,6 +189,9 @@ func (s *Set) data(c catalogue, v *View) *Data {
 	}
 	if v.Kind == KindConfirmLogout {
 		d.Submit, d.SubmitLabel = "sign_out", c.label("sign_out")
+	}
+	if v.Kind == KindArrived {
+		d.Submit, d.SubmitLabel = "continue", c.label("continue")
 	}
 	if v.Kind == KindAsk && v.Page != nil {
 		c.widgets(d, v.Page)

@@ -79,7 +79,16 @@ func (c catalogue) heading(v *View) string {
 	if v.Kind == KindError {
 		return c.first("heading."+string(v.Reason), "heading.error")
 	}
-	return c.first("heading."+string(v.Kind), "heading.error")
+	return v.fill(c.first("heading."+string(v.Kind), "heading.error"))
+}
+
+// fill puts the values of a view into the places of a text.
+func (v *View) fill(text string) string {
+	pairs := make([]string, 0, 2*len(v.Values))
+	for name, value := range v.Values {
+		pairs = append(pairs, "{"+name+"}", value)
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // sentence says what happened and what the person can do.
@@ -94,17 +103,12 @@ func (c catalogue) sentence(v *View) string {
 	case KindDenied:
 		return c.or(reason, "reason.not_allowed")
 	}
-	return c.first("body." + string(v.Kind))
+	return v.fill(c.first("body." + string(v.Kind)))
 }
 
-// cause says why sign-in keeps starting over, in the person's language.
-func (c catalogue) cause(v *View) string {
-	text := c["cause."+v.Cause]
-	for name, value := range v.Values {
-		text = strings.ReplaceAll(text, "{"+name+"}", value)
-	}
-	return text
-}
+// cause says why sign-in keeps starting over or a logout was not complete, in the
+// person's language.
+func (c catalogue) cause(v *View) string { return v.fill(c["cause."+v.Cause]) }
 
 func (c catalogue) or(s, code string) string {
 	if s != "" {

@@ -33,6 +33,12 @@ const (
 	KindResume Kind = "resume"
 	// KindPost sends Fields to Action on another site, by a button or by itself.
 	KindPost Kind = "post"
+	// KindArrived asks before a login goes on that its provider began by itself; a form
+	// that posts Token to Action. Values are name and provider.
+	KindArrived Kind = "arrived"
+	// KindSomebodyElse says that such a login is another person's than User, who is
+	// signed in; Link signs out.
+	KindSomebodyElse Kind = "somebody_else"
 	// KindLoginRequired is for a frame without a session: Link opens the login in
 	// the whole window. The only page that may be framed: it shows nothing of
 	// anybody and its link does no more than any link on any site could do.
@@ -77,7 +83,11 @@ type View struct {
 	// Back is the path that the person wanted, Kept where KindKeep and KindPost lead
 	// when something was kept; a form of KindAsk says so by sending Key as "kept".
 	Back, Kept string
-	// Cause names why sign-in keeps starting over; Values fill the places of its text.
+	// Framer is an address of who may frame a page of KindPost: a provider that ends its
+	// logins in frames must hear our answer. Empty: nobody.
+	Framer string
+	// Cause names why sign-in keeps starting over, or where a logout was not complete;
+	// Values fill the places of its text, and those of KindArrived and KindSomebodyElse.
 	Cause  string
 	Values map[string]string
 }
@@ -107,7 +117,7 @@ func samples() []View {
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,
 		Fields: []flows.FormField{{Name: "SAMLRequest", Value: "value"}},
 		Reason: flows.ReasonInternal, Text: "text", ID: "id", Link: "/", RetryAfter: 5, User: "maria", Key: "key", Back: "/back?x=1", Kept: "/kept",
-		Cause: "host_outside", Values: map[string]string{"host": "a.example", "domain": "b.example"},
+		Cause: "host_outside", Values: map[string]string{"host": "a.example", "domain": "b.example", "name": "paul", "provider": "Corp"},
 	}
 	var all []View
 	for _, k := range kinds {
@@ -121,4 +131,5 @@ func samples() []View {
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
 	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
+	KindArrived, KindSomebodyElse,
 }

@@ -32,7 +32,7 @@ func (s *Set) Write(w http.ResponseWriter, r *http.Request, status int, v View) 
 	nonce := rand.Text()
 	h.Set("Content-Security-Policy", policy(&v, nonce))
 	// Without a policy for framing the login link would be unreachable in a frame.
-	if v.Kind != KindLoginRequired {
+	if framers(&v) == "'none'" {
 		h.Set("X-Frame-Options", "DENY")
 	}
 	var body []byte
@@ -91,11 +91,18 @@ func policy(v *View, nonce string) string {
 			form += " " + o
 		}
 	}
-	p = append(p, form)
+	return strings.Join(append(p, form, "frame-ancestors "+framers(v)), "; ")
+}
+
+// framers are who may frame a page.
+func framers(v *View) string {
 	if v.Kind == KindLoginRequired {
-		return strings.Join(append(p, "frame-ancestors 'self' http: https:"), "; ")
+		return "'self' http: https:"
 	}
-	return strings.Join(append(p, "frame-ancestors 'none'"), "; ")
+	if o := formTarget(v.Framer); v.Kind == KindPost && o != "" && strings.Contains(o, "://") {
+		return o
+	}
+	return "'none'"
 }
 
 // formTarget is the origin of an address as a CSP source, "" if it has none:

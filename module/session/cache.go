@@ -24,6 +24,8 @@ type Cache struct {
 	byTicket *lru.Cache[session.CacheKey, *session.Session]
 	mu       sync.Mutex
 	lives    map[string]*Live
+	// rows are the store's rows of the tickets that are kept; guarded by mu.
+	rows map[session.Row]session.CacheKey
 	// swap is held while the session of a ticket changes: what two loads put at once
 	// is counted once, and a ticket that is being dropped is not put back.
 	swap sync.Mutex
@@ -31,8 +33,11 @@ type Cache struct {
 
 // NewCache makes a cache for n sessions.
 func NewCache(n int) (*Cache, error) {
-	c := &Cache{lives: map[string]*Live{}}
-	l, err := lru.NewWithEvict(n, func(_ session.CacheKey, s *session.Session) { c.release(s) })
+	c := &Cache{lives: map[string]*Live{}, rows: map[session.Row]session.CacheKey{}}
+	l, err := lru.NewWithEvict(n, func(k session.CacheKey, s *session.Session) {
+		c.forget(k, s)
+		c.release(s)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +78,20 @@ func (c *Cache) add(k session.CacheKey, s *session.Session) bool {
 	if old, ok := c.byTicket.Peek(k); ok { // replacing does not count as an eviction
 		c.release(old)
 	}
+	c.mu.Lock()
+	c.rows[s.Row()] = k
+	c.mu.Unlock()
 	c.byTicket.Add(k, s)
 	return true
+}
+
+// forget lets go of the row of a ticket that is not kept any more.
+func (c *Cache) forget(k session.CacheKey, s *session.Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rows[s.Row()] == k {
+		delete(c.rows, s.Row())
+	}
 }
 
 // Replace puts another value of the same session in the place of one that is
@@ -93,6 +110,17 @@ func (c *Cache) Drop(k session.CacheKey) {
 	c.swap.Lock()
 	defer c.swap.Unlock()
 	c.byTicket.Remove(k)
+}
+
+// DropRow forgets the ticket of a row that somebody else changed: whether it is
+// still good is asked anew (I13).
+func (c *Cache) DropRow(r session.Row) {
+	c.mu.Lock()
+	k, ok := c.rows[r]
+	c.mu.Unlock()
+	if ok {
+		c.Drop(k)
+	}
 }
 
 func (c *Cache) release(s *session.Session) {

@@ -99,8 +99,7 @@ func (s *SAML) proof(f *facts) (flows.Proof, error) {
 		return flows.Proof{}, err
 	}
 	ev := flows.Evidence{Method: "saml", AMR: f.methods(), ACR: f.Class, At: f.At}
-	// One assertion, one login (S6): whoever issued it counts, not where it came to.
-	once := []flows.Mark{{Space: "saml.assertion", ID: f.Issuer + "\x00" + f.ID, Until: f.Until}}
+	once := []flows.Mark{f.once()}
 	if f.InResponseTo == "" {
 		ev.Kind = flows.IDPInitiated
 	} else {
@@ -118,4 +117,10 @@ func (s *SAML) proof(f *facts) (flows.Proof, error) {
 		return flows.Proof{}, flows.Refuse(flows.ReasonInternal, err)
 	}
 	return p, nil
+}
+
+// once is the mark of the assertion. One assertion, one login (S6): whoever issued
+// it counts, not where it came to.
+func (f *facts) once() flows.Mark {
+	return flows.Mark{Space: "saml.assertion", ID: f.Issuer + "\x00" + f.ID, Until: f.Until}
 }

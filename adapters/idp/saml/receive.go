@@ -47,7 +47,7 @@ func (s *SAML) Receive(ctx context.Context, c flows.Callback) (flows.Received, e
 		return flows.Received{}, err
 	}
 	return flows.Received{
-		Handle: first(c.Values, "RelayState"), Initiated: f.InResponseTo == "", Name: user.Name, Answer: answer,
+		Handle: first(c.Values, "RelayState"), Initiated: f.InResponseTo == "", Name: user.Name, Once: []flows.Mark{f.once()}, Answer: answer,
 	}, nil
 }
 

@@ -38,6 +38,25 @@ func (l *Login) returned(ctx context.Context, x *flows.Execution, k kept, c flow
 	return l.accept(ctx, x, p, proof)
 }
 
+// arrived takes an answer that nobody asked for, which the person agreed to. It is
+// evidence, also for somebody who is signed in; the hall hears that it was taken,
+// and a second login of the flow asks for itself.
+func (l *Login) arrived(ctx context.Context, x *flows.Execution, p *flows.Provider, c flows.Callback) (flows.Outcome, error) {
+	x.Env.Arrived, x.Env.Asked = nil, p.Name
+	r, ok := p.Guest.(flows.Receiver)
+	if !ok {
+		return l.ending(flows.Refuse(flows.ReasonProviderMismatch, fmt.Errorf("provider %s begins no logins", p.Name)))
+	}
+	proof, err := r.Finish(ctx, c, nil)
+	if err != nil {
+		return l.ending(fmt.Errorf("provider %s: %w", p.Name, err))
+	}
+	for i := range proof.Evidence {
+		proof.Evidence[i].Kind = flows.IDPInitiated
+	}
+	return l.accept(ctx, x, p, proof)
+}
+
 // password checks a name and a password. The tries are counted before anything
 // is checked, so that parallel guesses cannot outrun the count (I08); used-up
 // budgets look the same for names that exist and names that do not (B27).

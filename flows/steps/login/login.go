@@ -166,10 +166,15 @@ type kept struct {
 	Away    bool   `json:"away,omitempty"`
 }
 
-// Enter is satisfied by evidence of one of its own providers for the user of
-// the run; otherwise it asks the provider that was wished for, the only one, or
-// the person.
+// Enter takes what one of its own providers began by itself. It is satisfied by
+// evidence of one of them for the user of the run; otherwise it asks the provider
+// that was wished for, the only one, or the person.
 func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	if a := x.Env.Arrived; a != nil {
+		if p := l.find(a.Provider); p != nil {
+			return l.arrived(ctx, x, p, *a)
+		}
+	}
 	if l.satisfied(x) {
 		return flows.Continue(), nil
 	}
