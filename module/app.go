@@ -47,6 +47,7 @@ type state struct {
 	read      map[string][]string // attributes that the configuration reads, and where
 	store     flows.Store
 	sessions  *flowsession.Manager
+	names     names
 	shared    lent
 	renewals  renewals
 	held      bool
@@ -188,6 +189,7 @@ func (a *App) provisionStore(ctx caddy.Context) error {
 	if err := a.provisionKeys(ctx); err != nil {
 		return err
 	}
+	a.names = names{&vault{space: "hall/names", store: a.store, keys: &a.keys}}
 	a.sessions = &flowsession.Manager{Store: a.store, Keys: a.keys.ring, Now: Now, Longest: a.limits.Lifetime}
 	return a.shared.useCache(where)
 }
