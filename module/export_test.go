@@ -41,3 +41,6 @@ func SetRenewWait(d time.Duration) (back func()) {
 	patience.Store(int64(d))
 	return func() { patience.Store(0) }
 }
+
+// FoldName is how names are compared.
+func FoldName(name string) string { return foldName(name) }

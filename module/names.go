@@ -77,7 +77,9 @@ func namesDown(err error) error {
 // that one of them takes for the same belong to one person.
 func foldName(name string) string {
 	name = norm.NFKC.String(strings.Map(visible, name))
-	name = norm.NFKC.String(strings.ToLower(strings.ToUpper(name)))
+	for range 3 { // a few letters with marks come out as others first
+		name = norm.NFKC.String(strings.ToLower(strings.ToUpper(name)))
+	}
 	return strings.Join(strings.Fields(name), " ")
 }
 

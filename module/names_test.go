@@ -13,6 +13,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/examples/browser"
+	"github.com/sallyport-gateway/sallyport/module"
 )
 
 // through signs a new browser in at a provider, on the way to /x.
@@ -340,4 +341,19 @@ func TestI05RenamedProvider(t *testing.T) {
 	load(asked(t, "entra", op))
 	b, p := g.through("entra")
 	g.wantConflict(b, p, "entra:u-alice", "corp:u-alice")
+}
+
+// Another spelling of a folded name is the same one, or two people would have it.
+func FuzzI06FoldName(f *testing.F) {
+	for _, s := range []string{"alice", " A  b ", "ａｌｉｃｅ", "straße", "STRASSE", "İstanbul", "\u212a", "ﬁ", "e\u200d\u0301", "\u0345", "ǰ", "\xff", "ΑΣ", "\u3000"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		folded := module.FoldName(s)
+		for what, other := range map[string]string{"folded": folded, "upper": strings.ToUpper(folded), "lower": strings.ToLower(folded), "blanks": " " + folded + "\t", "unseen": "\u200b" + folded + "\ufeff"} {
+			if got := module.FoldName(other); got != folded {
+				t.Errorf("%q is %q, but %s %q is %q", s, folded, what, other, got)
+			}
+		}
+	})
 }
