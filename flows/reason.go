@@ -24,6 +24,7 @@ const (
 	ReasonProviderRefused  Reason = "provider_refused"
 	ReasonIssuerChanged    Reason = "issuer_changed"
 	ReasonNameMissing      Reason = "name_missing"
+	ReasonNameConflict     Reason = "name_conflict"
 	ReasonInvalidAnswer    Reason = "invalid_answer"
 	ReasonForeignAccount   Reason = "foreign_account"
 	ReasonGroupsOverage    Reason = "groups_overage"

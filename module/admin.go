@@ -20,12 +20,13 @@ import (
 func init() { caddy.RegisterModule(AdminAPI{}) }
 
 // AdminAPI serves /identity/… on Caddy's admin endpoint: who is signed in, ending
-// sessions, and how the providers are. Who may reach the admin endpoint may do
+// sessions, releasing names, and how the providers are. Who may reach the admin endpoint may do
 // all of it; every call, reading too, is an event of the trail (I26).
 //
 //	GET    /identity/sessions?user=<key, base64url>&after=<id>&n=<up to 1000>
 //	DELETE /identity/sessions/<id>
 //	DELETE /identity/users/<key, base64url>/sessions
+//	DELETE /identity/names/<name, base64url>
 //	GET    /identity/providers
 type AdminAPI struct{}
 
@@ -40,6 +41,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		adminRoute("/identity/sessions", http.MethodGet, (*App).adminList),
 		adminRoute("/identity/sessions/", http.MethodDelete, (*App).adminEnd),
 		adminRoute("/identity/users/", http.MethodDelete, (*App).adminEndUser),
+		adminRoute("/identity/names/", http.MethodDelete, (*App).adminRelease),
 		adminRoute("/identity/providers", http.MethodGet, (*App).adminProviders),
 	}
 }

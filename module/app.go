@@ -51,6 +51,7 @@ type state struct {
 	read        map[string][]string // attributes that the configuration reads, and where
 	store       flows.Store
 	sessions    *flowsession.Manager
+	names       names
 	shared      lent
 	renewals    renewals
 	held        bool
@@ -198,6 +199,7 @@ func (a *App) provisionStore(ctx caddy.Context) error {
 		return err
 	}
 	a.signing.Vault, a.signing.Now = (&registry{a: a, guest: "headers"}).Vault("signing keys"), Now
+	a.names = names{&vault{space: "hall/names", store: a.store, keys: &a.keys}}
 	a.sessions = &flowsession.Manager{Store: a.store, Keys: a.keys.ring, Now: Now, Longest: a.limits.Lifetime}
 	return a.shared.useCache(where)
 }

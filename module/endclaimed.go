@@ -31,15 +31,15 @@ func (v *visit) endClaimed(p *flows.Provider, c flows.LogoutClaim) (ended []stri
 	return nil, err == nil, err
 }
 
-// names are a provider's, now and before (I05).
-func names(p *flows.Provider) []string {
+// everyName is what a provider is called, now and before (I05).
+func everyName(p *flows.Provider) []string {
 	return append([]string{p.Name}, p.Guest.Options().Formerly...)
 }
 
 // endSID revokes one login at a provider and ends its sessions. The revocation
 // is written first, so that a login under way cannot come in behind it (I15).
 func (a *App) endSID(ctx context.Context, p *flows.Provider, sid string) ([]string, bool, error) {
-	for _, name := range names(p) {
+	for _, name := range everyName(p) {
 		if err := a.sessions.NotBeforeSID(ctx, name, sid, Now()); err != nil {
 			return nil, false, err
 		}
@@ -53,14 +53,14 @@ func (a *App) endSID(ctx context.Context, p *flows.Provider, sid string) ([]stri
 
 // endNamed does the same for what a provider names its own way.
 func (a *App) endNamed(ctx context.Context, p *flows.Provider, keys []string) (ids []string, complete bool, err error) {
-	for _, name := range names(p) {
+	for _, name := range everyName(p) {
 		for _, key := range keys {
 			if err := a.sessions.NotBeforeLogoutKey(ctx, name, key, Now()); err != nil {
 				return nil, false, err
 			}
 		}
 	}
-	for _, name := range names(p) {
+	for _, name := range everyName(p) {
 		found, err := a.sessions.ByLogoutKeys(ctx, name, keys)
 		if err != nil {
 			return nil, false, err
@@ -84,7 +84,7 @@ func (a *App) endAll(ctx context.Context, ids []string) bool {
 // the provider had when they were made (I05).
 func (a *App) sessionsOf(ctx context.Context, p *flows.Provider, sid string) ([]string, error) {
 	var ids []string
-	for _, name := range names(p) {
+	for _, name := range everyName(p) {
 		found, err := a.sessions.BySID(ctx, name, sid)
 		if err != nil {
 			return nil, err

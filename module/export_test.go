@@ -55,3 +55,6 @@ func (a *App) LetGo() {
 		}
 	}
 }
+
+// FoldName is how names are compared.
+func FoldName(name string) string { return foldName(name) }

@@ -27,8 +27,9 @@ func equalToken(a, b string) bool {
 	return b != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
 }
 
-// finish makes a session of a finished run: one-time marks, audit, session,
-// cookie, in this order; then the person lands where they wanted to go.
+// finish makes a session of a finished run: one-time marks, audit, name, session,
+// cookie, in this order; then the person lands where they wanted to go. Whose
+// name is somebody else's is refused before anything is used up or written.
 func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error {
 	old, oldTicket, err := v.standsOn(x)
 	if err != nil {
@@ -40,6 +41,10 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 		}
 	}
 	ctx := v.r.Context()
+	held, err := v.app.names.held(ctx, x.User.Key, x.User.Name)
+	if err != nil {
+		return v.failed(x, err)
+	}
 	if !x.Inherited {
 		if err := v.consume(ctx, id, x); err != nil {
 			if flows.ReasonOf(err) == flows.ReasonReplayed {
@@ -55,6 +60,11 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	receipt, err := v.app.trail.Before(ctx, v.loginEvent(x, old != nil, b.ID))
 	if err != nil {
 		return v.failed(x, err)
+	}
+	if !held {
+		if err := v.app.names.take(ctx, x.User.Key, x.User.Name); err != nil {
+			return v.failed(x, err)
+		}
 	}
 	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
 	if err != nil {

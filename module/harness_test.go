@@ -369,6 +369,12 @@ func (e *echo) requests() []string {
 	return append([]string(nil), e.seen...)
 }
 
+func (e *echo) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.seen = nil
+}
+
 func (e *echo) set(f func(string) string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -43,6 +43,7 @@ func (g *gateway) traffic(people ...*browser.Browser) (served *atomic.Int64, sto
 // only logins that need it are refused, soon and with a page (C2).
 func TestC2ProviderDown(t *testing.T) {
 	op, other := newOP(t), newOP(t)
+	other.SetUser(person("u-alice", "alice.other")) // one name is one person's (I06)
 	dead, hung := newOP(t), newOP(t)
 	dead.SetDown(true) // the gateway starts without them
 	hung.SetMode("slow-discovery")
@@ -98,6 +99,7 @@ func TestC2ProviderDown(t *testing.T) {
 func TestC3ManyStuckLogins(t *testing.T) {
 	const stuck = 200
 	slow, good := newOP(t), newOP(t)
+	good.SetUser(person("u-alice", "alice.good"))
 	g := start(t, asked(t, "slow", slow)+asked(t, "good", good), whoSite)
 	begin := func(provider string) *browser.Page {
 		return g.open(newBrowser(t), g.url("/.identity/login?return_to=/a&provider="+provider))

@@ -205,6 +205,7 @@ func TestB24GroupOverageIsRefusedLoudly(t *testing.T) {
 // A provider that answers slowly or without end costs a login, not the gateway (C3).
 func TestC3SlowAndHugeProvider(t *testing.T) {
 	slow, good := newOP(t), newOP(t)
+	good.SetUser(person("u-alice", "alice.good"))
 	g := start(t, asked(t, "slow", slow)+asked(t, "good", good), whoSite)
 	there := newBrowser(t)
 	landed(t, g.open(there, g.url("/.identity/login?provider=slow&return_to=/a")), "/a", "slow:u-alice")

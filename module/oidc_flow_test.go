@@ -336,6 +336,7 @@ func TestI28FlowChangedInMidLogin(t *testing.T) {
 func TestB19ProviderDownAtStartAndLater(t *testing.T) {
 	clock := newClock(t)
 	op := newOP(t)
+	op.SetUser(person("u-alice", "alice.sso"))
 	op.SetDown(true)
 	site := "protect /sso/* sso {\n" + shown + "}\nprotect corp {\n" + shown + "}\nreverse_proxy {APP}"
 	g := start(t, people(t)+asked(t, "idp", op)+"flow corp {\nlogin corp\n}\nflow sso {\nlogin idp\n}\nflow any {\nlogin corp idp\n}\n", site+"\n")
@@ -378,6 +379,7 @@ func TestB19ProviderDownAtStartAndLater(t *testing.T) {
 func TestB19ChooserOutlivesAProvider(t *testing.T) {
 	clock := newClock(t)
 	op := newOP(t)
+	op.SetUser(person("u-alice", "alice.sso"))
 	op.SetDown(true)
 	g := start(t, people(t)+asked(t, "idp", op), whoSite)
 	b := newBrowser(t)

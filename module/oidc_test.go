@@ -127,6 +127,7 @@ func (g *gateway) cookies(b *browser.Browser) string {
 
 func TestB01TwoProvidersAtOnce(t *testing.T) {
 	opA, opB := newOP(t), newOP(t)
+	opB.SetUser(person("u-alice", "alice.b")) // the same sub, but one name is one person's (I06)
 	g := start(t, asked(t, "a", opA)+asked(t, "b", opB), whoSite)
 
 	t.Run("chooser", func(t *testing.T) {

@@ -17,9 +17,9 @@ import (
 	"github.com/sallyport-gateway/sallyport/module"
 )
 
-// secondNode serves the same sites over the same store, with nothing else in common.
+// portalNode serves the same sites over the same store, with nothing else in common.
 // ask sends it one request as a host of the town.
-func (g *gateway) secondNode(t *testing.T, global, sites string) (app *module.App, ask func(host, path, cookie string, navigate bool) *http.Response) {
+func (g *gateway) portalNode(t *testing.T, global, sites string) (app *module.App, ask func(host, path, cookie string, navigate bool) *http.Response) {
 	t.Helper()
 	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(g.caddyfile(global, sites)), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
@@ -47,7 +47,9 @@ func (g *gateway) secondNode(t *testing.T, global, sites string) (app *module.Ap
 	}
 	node := httptest.NewServer(srv)
 	t.Cleanup(node.Close)
-	return apps["identity"].(*module.App), func(host, path, cookie string, navigate bool) *http.Response {
+	id := apps["identity"].(*module.App)
+	t.Cleanup(id.LetGo)
+	return id, func(host, path, cookie string, navigate bool) *http.Response {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, node.URL+path, http.NoBody)
 		if err != nil {
@@ -81,7 +83,7 @@ func TestI13PortalOverTwoNodes(t *testing.T) {
 	if err := g.load(global, sites); err != nil {
 		t.Fatal(err)
 	}
-	other, ask := g.secondNode(t, global, sites)
+	other, ask := g.portalNode(t, global, sites)
 	all := func(b *browser.Browser, host string) string {
 		var out []string
 		for _, c := range b.Jar.Cookies(g.on(host, "/.identity/handover")) {

@@ -279,20 +279,43 @@ func (v *vault) name(ctx context.Context, key string) ([]string, error) {
 }
 
 func (v *vault) Get(ctx context.Context, key string) ([]byte, error) {
+	val, _, err := v.find(ctx, key)
+	return val, err
+}
+
+// find is Get, and says whether the entry is named with the newest key: one that
+// is not would be forgotten with the older one.
+func (v *vault) find(ctx context.Context, key string) (val []byte, newest bool, err error) {
 	names, err := v.name(ctx, key)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	for _, n := range names {
+	for i, n := range names {
 		b, err := v.store.Get(ctx, n)
 		if err == nil {
-			return v.open(ctx, key, b)
+			val, err = v.open(ctx, key, b)
+			return val, i == 0, err
 		}
 		if !errors.Is(err, flows.ErrNotFound) {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return nil, flows.ErrNotFound
+	return nil, false, flows.ErrNotFound
+}
+
+// remove deletes an entry under all of its names: one under an older key would be
+// found again.
+func (v *vault) remove(ctx context.Context, key string) error {
+	names, err := v.name(ctx, key)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := v.store.Update(ctx, n, func([]byte) (flows.Change, error) { return flows.Remove(), nil }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (v *vault) open(ctx context.Context, key string, b []byte) ([]byte, error) {
@@ -343,7 +366,7 @@ func (v *vault) Update(ctx context.Context, key string, fn func(old []byte) (flo
 	if err != nil {
 		return err
 	}
-	if err := v.carryOver(ctx, names); err != nil {
+	if err := v.carryOver(ctx, key, names); err != nil {
 		return err
 	}
 	ad := v.space + "\x00" + key
@@ -367,8 +390,8 @@ func (v *vault) Update(ctx context.Context, key string, fn func(old []byte) (flo
 }
 
 // carryOver brings an entry that was named with an older key under the name it
-// has now, so that rotating keys forgets nothing (B20, I05).
-func (v *vault) carryOver(ctx context.Context, names []string) error {
+// has now, sealed with the newest, so that rotating keys forgets nothing (B20, I05).
+func (v *vault) carryOver(ctx context.Context, key string, names []string) error {
 	if _, err := v.store.Get(ctx, names[0]); !errors.Is(err, flows.ErrNotFound) {
 		return err
 	}
@@ -380,7 +403,15 @@ func (v *vault) carryOver(ctx context.Context, names []string) error {
 		if err != nil {
 			return err
 		}
-		if err := v.store.Create(ctx, names[0], b, 0); err != nil && !errors.Is(err, flows.ErrExists) {
+		plain, err := v.open(ctx, key, b)
+		if err != nil {
+			return err
+		}
+		anew, err := v.seal(ctx, key, plain)
+		if err != nil {
+			return err
+		}
+		if err := v.store.Create(ctx, names[0], anew, 0); err != nil && !errors.Is(err, flows.ErrExists) {
 			return err
 		}
 		return nil

@@ -124,6 +124,9 @@ func (a *App) renewGrant(s *flowsession.Session, g flows.Grant) (*flowsession.Se
 	if err == nil {
 		err = a.sameUser(s, g, &proof)
 	}
+	if err == nil {
+		err = a.ownName(ctx, s, g, &proof.User)
+	}
 	why, over := ends(err)
 	if why == flows.ReasonInvalidGrant {
 		if fresh := a.replaced(s, g); fresh != nil {
@@ -168,7 +171,7 @@ func ends(err error) (flows.Reason, bool) {
 	}
 	switch r := flows.ReasonOf(err); r {
 	case flows.ReasonUserMismatch, flows.ReasonIssuerChanged, flows.ReasonInvalidAnswer, flows.ReasonNotAllowed,
-		flows.ReasonForeignAccount, flows.ReasonGroupsOverage:
+		flows.ReasonForeignAccount, flows.ReasonNameConflict, flows.ReasonGroupsOverage:
 		return r, true
 	default:
 		return "", false
@@ -204,6 +207,23 @@ func (a *App) sameUser(s *flowsession.Session, g flows.Grant, proof *flows.Proof
 		return flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err))
 	}
 	return nil
+}
+
+// ownName makes a name that changed the person's own before the session shows it;
+// one that is somebody else's it never shows (I06).
+func (a *App) ownName(ctx context.Context, s *flowsession.Session, g flows.Grant, u *flows.User) error {
+	switch {
+	case s.User.Provider != g.Provider:
+		u.Name = "" // another provider has the last word on it
+		return nil
+	case u.Name == "" || foldName(u.Name) == foldName(s.User.Name):
+		return nil
+	}
+	held, err := a.names.held(ctx, s.User.Key, u.Name)
+	if err != nil || held {
+		return err
+	}
+	return a.names.take(ctx, s.User.Key, u.Name)
 }
 
 // endRenewed ends a session that its provider does not stand by any more.

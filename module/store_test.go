@@ -33,6 +33,13 @@ var flaky struct {
 	down   atomic.Bool
 	writes atomic.Int64
 	reads  atomic.Int64
+	// counted lets only as many operations through as are left.
+	counted atomic.Bool
+	left    atomic.Int64
+}
+
+func switchedOff() bool {
+	return flaky.down.Load() || flaky.counted.Load() && flaky.left.Add(-1) < 0
 }
 
 // storeDown switches the store off until the test or the answer to it ends.
@@ -55,7 +62,7 @@ var errSwitchedOff = fmt.Errorf("store flaky: %w: switched off", flows.ErrUnavai
 
 func (s *flakyStore) Get(ctx context.Context, key string) ([]byte, error) {
 	flaky.reads.Add(1)
-	if flaky.down.Load() {
+	if switchedOff() {
 		return nil, errSwitchedOff
 	}
 	return s.Store.Get(ctx, key)
@@ -63,7 +70,7 @@ func (s *flakyStore) Get(ctx context.Context, key string) ([]byte, error) {
 
 func (s *flakyStore) Create(ctx context.Context, key string, val []byte, ttl time.Duration, index ...string) error {
 	flaky.writes.Add(1)
-	if flaky.down.Load() {
+	if switchedOff() {
 		return errSwitchedOff
 	}
 	return s.Store.Create(ctx, key, val, ttl, index...)
@@ -71,14 +78,14 @@ func (s *flakyStore) Create(ctx context.Context, key string, val []byte, ttl tim
 
 func (s *flakyStore) Update(ctx context.Context, key string, fn func([]byte) (flows.Change, error)) error {
 	flaky.writes.Add(1)
-	if flaky.down.Load() {
+	if switchedOff() {
 		return errSwitchedOff
 	}
 	return s.Store.Update(ctx, key, fn)
 }
 
 func (s *flakyStore) Members(ctx context.Context, index, after string, n int) ([]string, error) {
-	if flaky.down.Load() {
+	if switchedOff() {
 		return nil, errSwitchedOff
 	}
 	return s.Store.Members(ctx, index, after, n)

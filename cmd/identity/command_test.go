@@ -153,6 +153,10 @@ func TestCommand(t *testing.T) {
 		t.Errorf("left over:\n%s", out)
 	}
 
+	if out := g.runs("release", "Alice"); out != "released from people:alice, sessions ended: 0\n" {
+		t.Errorf("releasing alice's name: %s", out)
+	}
+
 	out = g.runs("providers")
 	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(out, "gone    oidc   no ") && time.Now().Before(deadline); out = g.runs("providers") {
 		runtime.Gosched() // it was not found missing yet
@@ -171,6 +175,8 @@ func TestCommand(t *testing.T) {
 		"'bob' is no user key":      {"sessions", "--user", "bob"},
 		`unknown command "x"`:       {"providers", "x"},
 		"accepts at most 1 arg":     {"revoke", "a", "b"},
+		"belongs to nobody":         {"release", "alice"},
+		"accepts 1 arg":             {"release"},
 	} {
 		if out, err := g.run(args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("identity %q: want an error with %q, got %v\n%s", args, want, err, out)

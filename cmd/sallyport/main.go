@@ -18,7 +18,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard" // everything a stock Caddy has
 
-	_ "github.com/sallyport-gateway/sallyport/cmd/identity" // sessions, revoke, providers
+	_ "github.com/sallyport-gateway/sallyport/cmd/identity" // sessions, revoke, release, providers
 	_ "github.com/sallyport-gateway/sallyport/cmd/standard" // everything of ours
 )
 

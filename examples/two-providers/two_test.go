@@ -55,23 +55,32 @@ func choose(t *testing.T, b *parts.TestBrowser, p *parts.TestPage, name string) 
 func TestB01TwoProvidersAtOnce(t *testing.T) {
 	t.Parallel()
 	m := start(t)
-	for name, op := range map[string]*parts.OIDCProvider{"north": m.north, "south": m.south} {
+	issuers := map[string]string{"north": m.north.Issuer, "south": m.south.Issuer}
+	for name, who := range map[string]string{"north": "alice", "south": "bob"} {
 		b := parts.Browser(t)
 		p := choose(t, b, b.Open(m.g.URL+"/page?x=1").Want(http.StatusOK, "north", "south"), name)
-		if !strings.HasPrefix(p.URL, op.Issuer+"/sign-in/") {
+		if !strings.HasPrefix(p.URL, issuers[name]+"/sign-in/") {
 			t.Fatalf("%s led to %s", name, p.URL)
 		}
-		// Equal names at both are two people.
-		p.Fill("username", "alice", "password", "alicepw").
-			Want(http.StatusOK, "GET /page?x=1", "X-Forwarded-User: alice", "X-User-Key: "+name+":alice")
+		p.Fill("username", who, "password", who+"pw").
+			Want(http.StatusOK, "GET /page?x=1", "X-Forwarded-User: "+who, "X-User-Key: "+name+":"+who)
 
-		b = parts.Browser(t)
-		p = b.Open(m.g.URL + "/.identity/login?provider=" + name + "&return_to=" + url.QueryEscape("/straight"))
-		if !strings.HasPrefix(p.URL, op.Issuer+"/sign-in/") {
-			t.Fatalf("?provider=%s led to %s", name, p.URL)
-		}
-		p.Fill("username", "bob", "password", "bobpw").Want(http.StatusOK, "GET /straight", "X-User-Key: "+name+":bob")
+		m.straight(t, issuers, name, who).Want(http.StatusOK, "GET /straight", "X-User-Key: "+name+":"+who)
 	}
+	// Equal names at both are two people: the first one has the name (I06).
+	for name, who := range map[string]string{"south": "alice", "north": "bob"} {
+		m.straight(t, issuers, name, who).Want(http.StatusForbidden, "already belongs to somebody else").Without("X-User-Key")
+	}
+}
+
+// straight signs somebody in at a provider without the chooser.
+func (m merger) straight(t *testing.T, issuers map[string]string, name, who string) *parts.TestPage {
+	t.Helper()
+	p := parts.Browser(t).Open(m.g.URL + "/.identity/login?provider=" + name + "&return_to=" + url.QueryEscape("/straight"))
+	if !strings.HasPrefix(p.URL, issuers[name]+"/sign-in/") {
+		t.Fatalf("?provider=%s led to %s", name, p.URL)
+	}
+	return p.Fill("username", who, "password", who+"pw")
 }
 
 // TestB01CodeOfOneAtTheCallbackOfTheOther: nobody gets a session, and the trail
