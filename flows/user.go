@@ -13,12 +13,15 @@ type UserKey string
 // User is the person as a flow knows them. A User is never changed after the
 // Execution adopted it; `set` works on a copy.
 type User struct {
-	Key         UserKey `json:"key,omitempty"`
-	Realm       string  `json:"realm,omitempty"`
-	Provider    string  `json:"provider,omitempty"`
-	Subject     string  `json:"subject,omitempty"`
-	Name        string  `json:"name,omitempty"`
-	DisplayName string  `json:"display_name,omitempty"`
+	Key      UserKey `json:"key,omitempty"`
+	Realm    string  `json:"realm,omitempty"`
+	Provider string  `json:"provider,omitempty"`
+	Subject  string  `json:"subject,omitempty"`
+	// Transient says that the subject is good for this login only, as a transient NameID
+	// is: nothing that lasts is kept under the key (I04).
+	Transient   bool   `json:"transient,omitempty"`
+	Name        string `json:"name,omitempty"`
+	DisplayName string `json:"display_name,omitempty"`
 	// Email is filled only if somebody vouched for it (I06).
 	Email  string   `json:"email,omitempty"`
 	Groups []string `json:"groups,omitempty"`

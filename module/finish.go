@@ -61,7 +61,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if err != nil {
 		return v.failed(x, err)
 	}
-	if !held {
+	if !held && !x.User.Transient { // who is nobody tomorrow owns no name (I04)
 		if err := v.app.names.take(ctx, x.User.Key, x.User.Name); err != nil {
 			return v.failed(x, err)
 		}

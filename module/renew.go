@@ -220,7 +220,7 @@ func (a *App) ownName(ctx context.Context, s *flowsession.Session, g flows.Grant
 		return nil
 	}
 	held, err := a.names.held(ctx, s.User.Key, u.Name)
-	if err != nil || held {
+	if err != nil || held || s.User.Transient {
 		return err
 	}
 	return a.names.take(ctx, s.User.Key, u.Name)

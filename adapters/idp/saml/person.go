@@ -65,6 +65,7 @@ func (s *SAML) identify(u *flows.User, f *facts) error {
 		}
 	} else {
 		u.Subject, err = f.named()
+		u.Transient = f.NameID != nil && f.NameID.Format == transient
 	}
 	if err != nil {
 		return err

@@ -60,6 +60,9 @@ func TestI04Subject(t *testing.T) {
 			if err != nil || p.User.Subject != tc.subject || p.User.Name != tc.user {
 				t.Errorf("subject %q, name %q, %v; want %q, %q", p.User.Subject, p.User.Name, err, tc.subject, tc.user)
 			}
+			if want := tc.subject == "_once"; p.User.Transient != want {
+				t.Errorf("transient: %v, want %v", p.User.Transient, want)
+			}
 		})
 	}
 }

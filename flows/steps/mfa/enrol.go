@@ -13,6 +13,10 @@ import (
 func (m *MFA) enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
 	vouched := vouched(x.Evidence)
 	switch {
+	case x.User.Transient && m.Enroll != enrollAllow:
+		return m.notEnrolled(fmt.Errorf("%s is somebody for this login only: no factor can be kept for them", x.User.Key)), nil
+	case x.User.Transient:
+		return flows.Continue(), nil
 	case m.Enroll == enrollAllow && !vouched:
 		return flows.Continue(), nil
 	case m.Enroll == enrollDeny:

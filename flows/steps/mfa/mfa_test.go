@@ -145,6 +145,18 @@ func TestI07NobodyEnrolsInAFallback(t *testing.T) {
 	}
 }
 
+// Nothing that lasts is kept for who is somebody for one login only (I04).
+func TestI04NoFactorForATransientSubject(t *testing.T) {
+	login := flows.Evidence{Provider: "corp", Method: "saml", AMR: []string{"mfa"}}
+	for text, want := range map[string]string{"mfa a": "deny", "mfa a {\nenroll allow\n}": "continue"} {
+		x := run(&enrolments{}, login)
+		x.User.Transient = true
+		if o, err := bound(t, text).Enter(t.Context(), x); err != nil || flowstest.Look(o).Kind != want {
+			t.Errorf("%q: want %s, got %s, %v", text, want, flowstest.Look(o).Kind, err)
+		}
+	}
+}
+
 // A store that cannot be asked is no "nothing enrolled" (I16).
 func TestI16AStoreThatIsDownEnrolsNobody(t *testing.T) {
 	m := bound(t, "mfa a {\nenroll allow\n}")
