@@ -186,6 +186,7 @@ func TestB08PortalLoopsEnd(t *testing.T) {
 // somebody else everywhere; the session of before is over.
 func TestI02PortalAnotherPerson(t *testing.T) {
 	op := newOP(t)
+	op.SetUser(map[string]any{"sub": "u-carol", "preferred_username": "carol"})
 	global := people(t) + portalLine
 	g := start(t, asked(t, "other", op, "scopes openid profile")+global, townSites)
 	b := newBrowser(t)
@@ -197,7 +198,7 @@ func TestI02PortalAnotherPerson(t *testing.T) {
 	old := g.ticketOn(b, "one")
 	b.Jar = onlyHost(b.Jar, g.on("one", "/"))
 	p = g.open(b, g.on("one", "/.identity/login?provider=other&return_to=/a"))
-	if p.Status != http.StatusOK || !p.Has("X-Key: other:u-alice") {
+	if p.Status != http.StatusOK || !p.Has("X-Key: other:u-carol") {
 		t.Fatalf("%d at %s %s", p.Status, p.URL, p.Text())
 	}
 	if p := g.shown(old, "one", "/.identity/session", false); p.Status != http.StatusUnauthorized {

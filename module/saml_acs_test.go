@@ -299,6 +299,7 @@ func TestS14SAMLStaysOnItsHost(t *testing.T) {
 // From OIDC to SAML are three more lines: both vouch at one gateway (B01).
 func TestB01SAMLIsThreeMoreLines(t *testing.T) {
 	idp, op := newIDP(t, 0), newOP(t)
+	idp.Person = someone("carol")
 	before := asked(t, "entra", op)
 	more := "provider corp saml {\nmetadata " + idp.URL + "/metadata\n}\n"
 	if n := strings.Count(more, "\n"); n != 3 {
@@ -323,8 +324,8 @@ func TestB01SAMLIsThreeMoreLines(t *testing.T) {
 	if p, err = f.Submit(); err != nil {
 		t.Fatal(err)
 	}
-	landed(t, p, "/x", "corp:alice")
-	if got := header(p.Body, "X-User"); len(got) != 1 || got[0] != "alice" {
+	landed(t, p, "/x", "corp:carol")
+	if got := header(p.Body, "X-User"); len(got) != 1 || got[0] != "carol" {
 		t.Errorf("X-User %q", got)
 	}
 }
