@@ -117,7 +117,7 @@ type Enrolments interface {
 
 // The limits of tries at a factor (M2): five, then each further one waits twice
 // as long, a quarter of an hour at most. MaxTries wrong ones in a row, whenever
-// they came, lock it until it is reset: NIST SP 800-63B §5.2.2 allows 100.
+// they came, lock it for as long as the count is kept: NIST SP 800-63B §5.2.2 allows 100.
 var LimitFactor = Limits{Free: 5, Window: 15 * time.Minute, Longest: 15 * time.Minute}
 
 // MaxTries is how many wrong answers in a row a factor takes at all.

@@ -7,7 +7,6 @@ import (
 	"net/url"
 
 	"github.com/sallyport-gateway/sallyport/flows"
-	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
 
@@ -71,10 +70,8 @@ func (v *visit) resumeCallback(name, handle string, cb flows.Callback) error {
 		if v.session != nil {
 			return v.home("/")
 		}
-		e := v.event(audit.Denied)
-		e.Reason, e.Detail = flows.ReasonStaleLogin, "state is not ours"
-		v.app.trail.Note(e)
-		v.show(http.StatusBadRequest, pages.View{Kind: pages.KindStale, Reason: flows.ReasonStaleLogin, ID: e.ID, Link: loginURL("/")})
+		id := v.countStranger(flows.ReasonStaleLogin, errors.New("state is not ours"))
+		v.show(http.StatusBadRequest, pages.View{Kind: pages.KindStale, Reason: flows.ReasonStaleLogin, ID: id, Link: loginURL("/")})
 		return nil
 	}
 	if st.Provider != "" && st.Provider != name { // a short handle leaves that to the step, which knows whom it asked

@@ -131,9 +131,7 @@ func (v *visit) retire(ctx context.Context, s *flowsession.Session) {
 // notHanded goes on without the code. The login that is still pending in this
 // browser is tried again, a few times; without one a new one begins.
 func (v *visit) notHanded(id string, h flowsession.Handover, err error) error {
-	e := v.event(audit.LoginDenied)
-	e.Reason, e.Detail = flows.ReasonStaleLogin, err.Error()
-	v.app.trail.Note(e)
+	v.countStranger(flows.ReasonStaleLogin, err)
 	attempt := max(h.Attempt, v.attempts())
 	if x, err := v.loadPending(id); err == nil {
 		attempt = max(attempt, x.Attempt) + 1

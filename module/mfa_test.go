@@ -292,3 +292,39 @@ func TestI28ShowingAPageAgainMakesNoNewSecret(t *testing.T) {
 		t.Fatalf("the secret changed when the page was shown again: %q, %q", one, two)
 	}
 }
+
+// What is read and never changed outlives the key it was sealed with: a factor that
+// is only asked for, the issuer that a provider's name is bound to (I05).
+func TestB20WhatIsOnlyReadSurvivesAKeyRotation(t *testing.T) {
+	clock, op := newClock(t), newOP(t)
+	t.Setenv("SALLYPORT_KEY_1", "first-key-of-factors-0123456789abcdef")
+	t.Setenv("SALLYPORT_KEY_2", "second-key-of-factors-0123456789abcdef")
+	idp := newIDP(t, 0)
+	lines := asked(t, "idp", op) + samlBlock("corp", idp) + factorFlow
+	g := start(t, lines+"keys {env.SALLYPORT_KEY_1}\n", factorSite)
+	secret, _, _ := g.enrolled(t, op, clock, newBrowser(t))
+	metadata := func() string { return g.get("/.identity/saml/corp/metadata", "").Body }
+	ours := metadata()
+	for _, keys := range []string{"keys {env.SALLYPORT_KEY_2} {env.SALLYPORT_KEY_1}\n", "keys {env.SALLYPORT_KEY_2}\n"} {
+		if err := g.load(lines+keys, factorSite); err != nil {
+			t.Fatal(err)
+		}
+		if p := g.open(newBrowser(t), g.url("/a")); !p.Has("one-time-code") {
+			t.Fatalf("%s: the factor is forgotten: %d\n%s", keys, p.Status, p.Text())
+		}
+		if now := metadata(); now != ours || !strings.Contains(now, "X509Certificate") {
+			t.Errorf("%s: our SAML key is another one", keys)
+		}
+	}
+	clock.Advance(time.Minute)
+	landed(t, fill(t, g.open(newBrowser(t), g.url("/a")), "code", code(t, secret, clock)), "/a", "idp:u-alice")
+	moved := newOP(t)
+	mfaUser(moved)
+	if err := g.load(asked(t, "idp", moved)+samlBlock("corp", idp)+factorFlow+"keys {env.SALLYPORT_KEY_2}\n", factorSite); err != nil {
+		t.Fatal(err)
+	}
+	want(t, g.open(newBrowser(t), g.url("/a")), http.StatusForbidden)
+	if e := g.events("login_denied", 1); e[len(e)-1]["reason"] != "issuer_changed" {
+		t.Errorf("the name is bound no more: %v", e[len(e)-1])
+	}
+}

@@ -278,8 +278,16 @@ func (v *vault) name(ctx context.Context, key string) ([]string, error) {
 	return hs, nil
 }
 
+// Get brings what it finds under the newest key: an entry that is read and never
+// changed would be gone with the older one (B20). That it could not be brought there
+// now does not keep anybody from reading it.
 func (v *vault) Get(ctx context.Context, key string) ([]byte, error) {
-	val, _, err := v.find(ctx, key)
+	val, newest, err := v.find(ctx, key)
+	if err == nil && !newest {
+		if names, err := v.name(ctx, key); err == nil {
+			_ = v.carryOver(ctx, key, names)
+		}
+	}
 	return val, err
 }
 

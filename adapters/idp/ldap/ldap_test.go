@@ -32,7 +32,7 @@ func TestProof(t *testing.T) {
 		`"group_dns":["cn=admins,ou=groups,dc=example,dc=test","cn=staff,ou=groups,dc=example,dc=test"],"mail":"alice@example.test","objectClass":["inetOrgPerson","person"],"phone":["+15550100","+15550101"],` +
 		`"telephoneNumber":["+15550100","+15550101"],"uid":"alice"},` +
 		`"claims":{"cn":"Alice Liddell","departmentNumber":"finance","entryUUID":"0b5ee8a6-5a9b-103f-8f0c-5d0b6a6f0b5e","mail":"alice@example.test","objectClass":["inetOrgPerson","person"],"telephoneNumber":["+15550100","+15550101"],"uid":"alice"}},` +
-		`"Evidence":[{"user":"","method":"password","amr":["pwd"],"at":"2026-03-01T12:00:00Z"}],"Issuer":"dc=example,dc=test","SID":"","LogoutKeys":null,"Tokens":null,"NotAfter":"0001-01-01T00:00:00Z","Once":null}`
+		`"Evidence":[{"user":"","method":"password","amr":["pwd"],"at":"2026-03-01T12:00:00Z"}],"Issuer":"dc=example,dc=test","SID":"","Tokens":null,"NotAfter":"0001-01-01T00:00:00Z","Once":null}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
