@@ -61,6 +61,14 @@ func (id *identity) provider(d *caddyfile.Dispenser) error {
 	id.ProvidersRaw[name] = caddyconfig.JSONModuleObject(unm, "type", typ, nil)
 	id.ProviderOrder = append(id.ProviderOrder, name)
 	id.providers = append(id.providers, &flows.Provider{Name: name, Type: typ, Guest: guest})
+	if n, ok := guest.(flows.Namer); ok {
+		id.later(at, func(b *binder) error {
+			if err := n.Names(b); err != nil {
+				return placed{err}
+			}
+			return nil
+		})
+	}
 	for _, old := range guest.Options().Formerly {
 		id.later(at, func(b *binder) error {
 			if slices.Contains(b.known.providers, old) {

@@ -146,13 +146,17 @@ func bindGuest(g any, r flows.Registry) error {
 func (a *App) digest(flow string) string {
 	seen := map[string]bool{}
 	var walk func(steps []flows.Step)
-	reach := func(name string) {
+	var reach func(name string)
+	reach = func(name string) {
 		if seen[name] {
 			return
 		}
 		seen[name] = true
 		if f, ok := strings.CutPrefix(name, "flow:"); ok {
 			walk(a.steps[f])
+		}
+		if p, ok := strings.CutPrefix(name, "provider:"); ok {
+			a.reachedBy(p, reach)
 		}
 	}
 	walk = func(steps []flows.Step) {
@@ -181,6 +185,19 @@ func (a *App) digest(flow string) string {
 		fmt.Fprintf(h, "%s\x00%s\x00", name, a.raw[name])
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
+}
+
+// reachedBy tells what a provider depends on.
+func (a *App) reachedBy(provider string, reach func(string)) {
+	p := a.called(provider)
+	if p == nil {
+		return
+	}
+	if r, ok := p.Guest.(flows.Reacher); ok {
+		for _, n := range r.Reaches() {
+			reach(n)
+		}
+	}
 }
 
 // registry is what one guest may reach.

@@ -29,7 +29,7 @@ import (
 //	    amr_map        <from> <to>...
 //	    userinfo       on|off
 //	    refresh        on|off
-//	    groups_overage error
+//	    groups_overage error|<directory>
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err := p.parse(d, "oidc", nil); err != nil {
@@ -140,15 +140,19 @@ func onOff(set func(*Provider, bool)) option {
 }
 
 // overageOption takes error, or the name of a directory that knows the groups.
-// There is no kind of directory yet, so every name is unknown.
+// Whether there is one of that name is seen when all are known.
 func overageOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
 	if len(args) != 1 {
 		return d.ArgErr()
 	}
-	if args[0] != "error" {
-		return d.Errf("no directory is called '%s'; there are none; groups_overage takes error or the name of a directory", args[0])
+	if !flows.ValidName(args[0]) {
+		return d.Errf("'%s' is no name of a directory; groups_overage takes error or the name of one", args[0])
 	}
 	p.GroupsOverage = args[0]
+	if p.asksForGroups() {
+		p.wrote = caddyfile.NewDispenser([]caddyfile.Token{d.Token()})
+		p.wrote.Next()
+	}
 	return nil
 }
 

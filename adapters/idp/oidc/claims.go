@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,9 +44,6 @@ func (p *Provider) source(attr string) Claim {
 // user makes the person from verified claims. A missing name stays empty: the
 // engine refuses it, and no other attribute takes its place.
 func (p *Provider) user(subject string, claims map[string]any) (flows.User, error) {
-	if err := p.overage(claims); err != nil {
-		return flows.User{}, err
-	}
 	u := flows.User{Subject: subject, Claims: claims, Attributes: map[string]any{}}
 	u.Name, _ = at(claims, p.source("name").Path).(string)
 	u.DisplayName, _ = at(claims, p.source("display_name").Path).(string)
@@ -110,19 +106,6 @@ func (p *Provider) email(claims map[string]any) string {
 
 func emailVerified(claims map[string]any) bool {
 	return claims["email_verified"] == true || claims["email_verified"] == "true"
-}
-
-// overage notices that the provider left the groups out because there are too
-// many (B24): a partial or empty list would be taken for the truth.
-func (p *Provider) overage(claims map[string]any) error {
-	used, _, _ := strings.Cut(p.source("groups").Path, ".")
-	names, _ := claims["_claim_names"].(map[string]any)
-	_, distributed := names[used]
-	has := claims["hasgroups"] == true || claims["hasgroups"] == "true"
-	if distributed || (has && used == "groups") {
-		return flows.Refuse(flows.ReasonGroupsOverage, errors.New("the provider left out the groups because there are too many; limit them at the provider or map another claim"))
-	}
-	return nil
 }
 
 // at follows a dotted path. A claim that has the very name, dots and all, comes

@@ -73,7 +73,7 @@ func (e *Entra) Provision(ctx caddy.Context) error {
 		// An app that must know of several factors asks for a context (acr_values);
 		// amr comes from issuers of version 1 only, with Microsoft's own word for Hello.
 		amr: map[string][]string{"ngcmfa": {"mfa"}}, acr: reachedContext, asks: askForContext,
-		vouched: ownDomain, admits: e.ofTenant, bindsTo: e.home, frameless: true,
+		vouched: ownDomain, admits: e.ofTenant, bindsTo: e.home, object: "oid", frameless: true,
 	}
 	if e.Subject == "oid" || len(e.tenants) > 1 {
 		e.as.subject = e.subject

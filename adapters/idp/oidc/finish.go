@@ -59,7 +59,7 @@ func (p *Provider) Finish(ctx context.Context, c flows.Callback, private []byte)
 	if err != nil {
 		return flows.Proof{}, err
 	}
-	return p.proof(m, tok, raw, id, claims, pend)
+	return p.proof(ctx, m, tok, raw, id, claims, pend)
 }
 
 // invalid refuses what the far side sent.
@@ -126,8 +126,8 @@ func refused(code, description string) error {
 }
 
 // proof puts together what was verified.
-func (p *Provider) proof(m *metadata, tok *oauth2.Token, raw string, id *idToken, claims map[string]any, pend pending) (flows.Proof, error) {
-	user, err := p.person(id, claims)
+func (p *Provider) proof(ctx context.Context, m *metadata, tok *oauth2.Token, raw string, id *idToken, claims map[string]any, pend pending) (flows.Proof, error) {
+	user, err := p.person(ctx, id, claims)
 	if err != nil {
 		return flows.Proof{}, err
 	}

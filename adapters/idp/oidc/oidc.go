@@ -70,7 +70,8 @@ type Provider struct {
 	// ends the session. Default: on if scopes contain offline_access.
 	RefreshTokens *bool `json:"refresh,omitempty"`
 	// GroupsOverage says what happens when the provider left groups out because there
-	// are too many: error (the default) refuses the login.
+	// are too many: error (the default) refuses the login, the name of a directory has
+	// it asked, at each login and renewal.
 	GroupsOverage string `json:"groups_overage,omitempty"`
 	// TrustedHosts are hosts beside the issuer's own whose endpoints may have private
 	// addresses; default: none, an endpoint elsewhere must be public.
@@ -85,7 +86,9 @@ type Provider struct {
 	keyAlg                         string
 
 	src      *source
-	held     string // key of our reference in the pool
+	held     string               // key of our reference in the pool
+	groupsOf flows.Directory      // asked where groups were left out; nil: nobody is
+	wrote    *caddyfile.Dispenser // where its name was written
 	now      func() time.Time
 	client   *http.Client
 	log      *zap.Logger
@@ -183,8 +186,8 @@ func (p *Provider) Validate() error {
 	if err := oneOf("token_auth", p.TokenAuth, "", "auto", "basic", "post"); err != nil {
 		return err
 	}
-	if err := oneOf("groups_overage", p.GroupsOverage, "", "error"); err != nil {
-		return err
+	if p.GroupsOverage != "" && !flows.ValidName(p.GroupsOverage) {
+		return fmt.Errorf("groups_overage %q is neither error nor the name of a directory", p.GroupsOverage)
 	}
 	if p.Scopes != nil && !contains(p.Scopes, "openid") {
 		return fmt.Errorf("scopes %q must contain openid", p.Scopes)
@@ -225,13 +228,13 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// Bind takes the clock and the HTTP client. Only what the
+// Bind takes the clock, the HTTP client and the directory of groups. Only what the
 // operator wrote is trusted as written; endpoints elsewhere must be public.
 func (p *Provider) Bind(r flows.Registry) error {
 	p.now = r.Now
 	p.client = r.Outbound(append([]string{p.issuerURL.Hostname()}, p.TrustedHosts...)...)
 	p.src.lend(p.client, p.now)
-	return nil
+	return p.Names(r)
 }
 
 // Cleanup ends the background work and returns the shared state.
@@ -268,6 +271,8 @@ var (
 	_ caddyfile.Unmarshaler    = (*Provider)(nil)
 	_ flows.ProviderGuest      = (*Provider)(nil)
 	_ flows.Binder             = (*Provider)(nil)
+	_ flows.Namer              = (*Provider)(nil)
+	_ flows.Reacher            = (*Provider)(nil)
 	_ flows.Redirector         = (*Provider)(nil)
 	_ flows.Refresher          = (*Provider)(nil)
 	_ flows.Ender              = (*Provider)(nil)

@@ -119,7 +119,8 @@ func TestCaddyfileErrors(t *testing.T) {
 		{"amr twice", "amr_map a b\n amr_map a c", "amr_map a is written twice"},
 		{"userinfo", "userinfo yes", "'yes' is unknown here; there are: on, off"},
 		{"refresh none", "refresh", "wrong argument count"},
-		{"overage", "groups_overage hr", "no directory is called 'hr'; there are none"},
+		{"overage", "groups_overage HR", "'HR' is no name of a directory; groups_overage takes error or the name of one"},
+		{"overage two", "groups_overage a b", "wrong argument count"},
 		{"block", "userinfo on {\n a b\n }", "unexpected block"},
 	} {
 		_, err := parse("oidc {\n " + tc.text + "\n}")
@@ -158,7 +159,7 @@ func TestLoadErrors(t *testing.T) {
 		{"missing key file", func(p *Provider) { p.ClientSecret, p.ClientKey = "", "/nonexistent/key.pem" }, "client_key: "},
 		{"token_auth", func(p *Provider) { p.TokenAuth = "jwt" }, "token_auth \"jwt\" is unknown; there are: auto, basic, post"},
 		{"alg", func(p *Provider) { p.IDTokenAlgs = []string{"rs256"} }, "id_token_alg 'rs256' is not accepted"},
-		{"overage", func(p *Provider) { p.GroupsOverage = "hr" }, "groups_overage"},
+		{"overage", func(p *Provider) { p.GroupsOverage = "HR" }, "groups_overage"},
 		{"scopes", func(p *Provider) { p.Scopes = []string{"profile"} }, "must contain openid"},
 		{"scope blank", func(p *Provider) { p.Scopes = []string{"openid", "a b"} }, "one word"},
 		{"max age", func(p *Provider) { p.MaxAge = -1 }, "max_age"},

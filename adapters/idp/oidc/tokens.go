@@ -116,7 +116,7 @@ func (p *Provider) renewed(ctx context.Context, m *metadata, tok *oauth2.Token, 
 	if err != nil {
 		return flows.Proof{}, err
 	}
-	user, err := p.person(id, claims)
+	user, err := p.person(ctx, id, claims)
 	if err != nil {
 		return flows.Proof{}, err
 	}

@@ -1,6 +1,10 @@
 package oidc
 
-import "github.com/sallyport-gateway/sallyport/flows"
+import (
+	"context"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
 
 // vendor is what a preset knows of one maker's providers beyond the protocol.
 // What is empty changes nothing.
@@ -24,6 +28,8 @@ type vendor struct {
 	admits func(claims map[string]any) error
 	// subject is who it is, if not sub.
 	subject func(claims map[string]any) (string, error)
+	// object is the claim that directories know people by, if not sub.
+	object string
 	// vouched reports whether the claim email can be believed.
 	vouched func(claims map[string]any) bool
 	// acr is which of the wanted contexts was reached.
@@ -61,7 +67,7 @@ func (p *Provider) admit(id *idToken) error {
 }
 
 // person is who the ID token speaks of, with all claims.
-func (p *Provider) person(id *idToken, claims map[string]any) (flows.User, error) {
+func (p *Provider) person(ctx context.Context, id *idToken, claims map[string]any) (flows.User, error) {
 	subject := id.subject
 	if p.as.subject != nil {
 		var err error
@@ -69,5 +75,5 @@ func (p *Provider) person(id *idToken, claims map[string]any) (flows.User, error
 			return flows.User{}, invalid(err)
 		}
 	}
-	return p.user(subject, claims)
+	return p.withGroups(ctx, subject, id, claims)
 }
