@@ -48,7 +48,7 @@ func spend(r flows.Record) (flows.Record, error) {
 }
 
 func (w *word) BeginEnrol(context.Context, *flows.Challenge) error { return nil }
-func (w *word) DrawEnrol(*flows.Challenge) flows.Page { return flows.Page{Kind: "word_enrol"} }
+func (w *word) DrawEnrol(*flows.Challenge) flows.Page              { return flows.Page{Kind: "word_enrol"} }
 
 func (w *word) Enrol(context.Context, *flows.Challenge, flows.Input) (flows.Record, []string, error) {
 	return flows.Record{Data: []byte(`"fresh"`)}, nil, nil

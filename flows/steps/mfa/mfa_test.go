@@ -29,7 +29,7 @@ func (w *word) Verify(_ context.Context, c *flows.Challenge, in flows.Input) (fl
 type enrolling struct{ word }
 
 func (*enrolling) BeginEnrol(context.Context, *flows.Challenge) error { return nil }
-func (*enrolling) DrawEnrol(*flows.Challenge) flows.Page { return flows.Page{Kind: "word_enrol"} }
+func (*enrolling) DrawEnrol(*flows.Challenge) flows.Page              { return flows.Page{Kind: "word_enrol"} }
 
 func (*enrolling) Enrol(_ context.Context, _ *flows.Challenge, in flows.Input) (flows.Record, []string, error) {
 	if in.Value("word") != "right" {
