@@ -16,21 +16,24 @@ import (
 	"github.com/sallyport-gateway/sallyport/examples/internal/parts"
 )
 
-// walks are the examples that need nothing but Go: where people come from an
-// old system. Each starts from its folder's Caddyfile.
+// walks are the examples that need nothing but Go, most of them where people come
+// from an old system. Each starts from its folder's Caddyfile.
 var walks = map[string]func(*testing.T){
 	"from-siteminder":       fromSiteMinder,
 	"from-oam":              fromOAM,
 	"from-webseal":          fromWebSEAL,
 	"from-oauth2-proxy":     fromOAuth2Proxy,
 	"from-mod-auth-openidc": fromModAuthOpenIDC,
+	"assertion":             TestAssertionExample,
 }
 
 // TestComingFrom: whoever did what the README's table says has the same
 // headers, the same rules and the same logout address as before.
 func TestComingFrom(t *testing.T) {
 	for folder, walk := range walks {
-		t.Run(strings.TrimPrefix(folder, "from-"), walk)
+		if name, ok := strings.CutPrefix(folder, "from-"); ok {
+			t.Run(name, walk)
+		}
 	}
 }
 

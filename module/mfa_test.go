@@ -178,7 +178,7 @@ func TestM06RecoveryCodesAreGoodOnce(t *testing.T) {
 		if p.Has("Use a recovery code") {
 			p = fill(t, p, "factor", "recovery")
 		}
-		if !p.Has("Type one of the codes") {
+		if !p.Has("Type one of the codes") || !p.Has(`autocomplete="off"`) {
 			t.Fatalf("want the page for a recovery code, got\n%s", p.Text())
 		}
 		return fill(t, p, "code", c)

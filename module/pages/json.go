@@ -118,7 +118,7 @@ func (c catalogue) page(v *View) *jsonPage {
 		case flows.Secret:
 			j.Widgets = append(j.Widgets, jsonWidget{Type: "secret", Name: w.Name, Label: w.Label, Autocomplete: w.Autocomplete, Text: c.label(w.Label)})
 		case flows.Code:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "code", Name: w.Name, Label: w.Label, Digits: w.Digits, Autocomplete: "one-time-code", Text: c.label(w.Label)})
+			j.Widgets = append(j.Widgets, jsonWidget{Type: "code", Name: w.Name, Label: w.Label, Digits: w.Digits, Autocomplete: autofill(w), Text: c.label(w.Label)})
 		case flows.QR:
 			j.Widgets = append(j.Widgets, jsonWidget{Type: "qr", Label: w.Label, URL: w.Text, Value: w.Manual, Text: c.label(w.Label)})
 		case flows.Codes:

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,9 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
+// otpauth is as long as the addresses of apps get.
+const otpauth = "otpauth://totp/ACME%20Intranet:maria.gonzalez-fernandez@subsidiary.contoso.example?algorithm=SHA1&digits=6&issuer=ACME%20Intranet&period=30&secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
 // gallery is every page as people meet it, by name.
 func gallery() map[string]View {
 	form := View{Action: "/.identity/flow", Token: "token", Key: "key", Back: "/"}
@@ -23,12 +27,19 @@ func gallery() map[string]View {
 	username := flows.Field{Name: "username", Label: "username", Autocomplete: "username", Autofocus: true}
 	secret := flows.Secret{Name: "password", Label: "password", Autocomplete: "current-password"}
 	company, emergency := flows.Choice{Name: "provider", Value: "company", Label: "Company account"}, flows.Choice{Name: "provider", Value: "local", Label: "Emergency access"}
+	digits := flows.Code{Name: "code", Label: "code", Digits: 6, Autofocus: true}
+	offer := flows.QR{Text: otpauth, Manual: "JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP", Label: "totp_manual"}
 	return map[string]View{
 		"chooser":  ask(flows.Page{Kind: "choose", Widgets: []flows.Widget{company, emergency}}),
 		"discover": ask(flows.Page{Kind: "choose", Submit: "continue", Problem: flows.ReasonInvalidAnswer, Widgets: []flows.Widget{flows.Field{Name: "email", Label: "email", Value: "maria@elsewhere.example", Autocomplete: "username"}, company}}),
 		"password": ask(flows.Page{Kind: "password", Submit: "sign_in", Widgets: []flows.Widget{flows.Note{Text: "Emergency access"}, username, secret, flows.Choice{Name: "provider", Value: "*", Label: "choose_another"}}}),
 		"refused":  ask(flows.Page{Kind: "password", Submit: "sign_in", Problem: flows.ReasonBadCredentials, Widgets: []flows.Widget{username, secret}}),
 		"slowed":   ask(flows.Page{Kind: "password", Submit: "sign_in", Problem: flows.ReasonTooManyTries, Wait: 32, Widgets: []flows.Widget{username, secret}}),
+		"totp":     ask(flows.Page{Kind: "totp", Submit: "continue", Widgets: []flows.Widget{flows.Note{Code: "totp_open_app"}, digits, flows.Choice{Name: "factor", Value: "recovery", Label: "use_recovery"}}}),
+		"wrong":    ask(flows.Page{Kind: "totp", Submit: "continue", Problem: flows.ReasonWrongCode, Widgets: []flows.Widget{flows.Note{Code: "totp_open_app"}, digits}}),
+		"enrol":    ask(flows.Page{Kind: "totp_enrol", Submit: "continue", Widgets: []flows.Widget{flows.Note{Code: "totp_scan"}, offer, digits, flows.Choice{Name: "later", Value: "1", Label: "not_now"}}}),
+		"codes":    ask(flows.Page{Kind: "recovery_enrol", Submit: "codes_saved", Widgets: []flows.Widget{flows.Note{Code: "recovery_save"}, flows.Codes{Codes: slices.Repeat([]string{"WXYZ-MNOP-QRST-2345"}, 10), Label: "recovery_codes"}}}),
+		"recovery": ask(flows.Page{Kind: "recovery", Submit: "continue", Widgets: []flows.Widget{flows.Note{Code: "recovery_enter"}, flows.Code{Name: "code", Label: "recovery_code", Autofocus: true}}}),
 		"error":    {Kind: KindError, Reason: flows.ReasonProviderDown, ID: "MFRGGZDFMZTWQ2LKNNWG23TPOA", Link: "/", RetryAfter: 5},
 		"denied":   {Kind: KindDenied, Reason: flows.ReasonNotAllowed, Text: "Administrators only. Ask the help desk, extension 4711.", ID: "MFRGGZDFMZTWQ2LKNNWG23TPOA", Link: "/", User: "maria.gonzalez-fernandez@subsidiary.contoso.example"},
 		"out":      {Kind: KindSignedOut, Link: "/"},

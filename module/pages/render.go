@@ -215,7 +215,7 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 		case flows.Secret:
 			d.Inputs = append(d.Inputs, Input{Type: "secret", ID: id, Name: w.Name, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus})
 		case flows.Code:
-			d.Inputs = append(d.Inputs, Input{Type: "code", ID: id, Name: w.Name, Label: c.label(w.Label), Digits: w.Digits, Autocomplete: "one-time-code", Autofocus: w.Autofocus})
+			d.Inputs = append(d.Inputs, Input{Type: "code", ID: id, Name: w.Name, Label: c.label(w.Label), Digits: w.Digits, Autocomplete: autofill(w), Autofocus: w.Autofocus})
 		case flows.QR:
 			d.Inputs = append(d.Inputs, Input{Type: "qr", ID: id, Label: c.label(w.Label), Value: w.Manual, Image: qrImage(w.Text)})
 		case flows.Codes:
@@ -228,6 +228,15 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 			}
 		}
 	}
+}
+
+// autofill is the token of a code's field. What is not made of digits comes off a
+// list: a password manager would put the app's code there.
+func autofill(w flows.Code) string {
+	if w.Digits == 0 {
+		return "off"
+	}
+	return "one-time-code"
 }
 
 func seconds(c catalogue, code string, n int) string {
