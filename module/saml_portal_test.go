@@ -121,3 +121,25 @@ func TestB14SAMLPortalLogout(t *testing.T) {
 		})
 	}
 }
+
+// TestS08SAMLPortalBegunByTheProvider: the person is asked on the portal, and what
+// they come to there says where they are.
+func TestS08SAMLPortalBegunByTheProvider(t *testing.T) {
+	g, idp := newSAMLTown(t, "idp_initiated on")
+	b := newBrowser(t)
+	p := g.brings(b, idp, idp.Initiate(g.on("auth", acsPath), g.on("auth", "/.identity/saml/corp/metadata")))
+	if p.Status != http.StatusOK || p.URL != g.on("auth", "/.identity/flow?arrived") || g.ticketOn(b, "auth") != "" {
+		t.Fatalf("%d at %s\n%s", p.Status, p.URL, p.Text())
+	}
+	f, err := p.FormWith("token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = f.Submit(); err != nil {
+		t.Fatal(err)
+	}
+	if p.Status != http.StatusOK || p.URL != g.on("auth", "/") || !p.Has("You are signed in") || !p.Has("/.identity/logout") || p.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d at %s %v\n%s", p.Status, p.URL, p.Header, p.Body)
+	}
+	g.at(g.open(b, g.on("one", "/a")), "one", "/a")
+}
