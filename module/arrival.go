@@ -139,3 +139,13 @@ func (v *visit) goOn(c *crossing) error {
 	cb := v.receivedBy(c)
 	return v.startLogin(login{flow: g.program, returnTo: "/", arrived: &cb, at: c.At})
 }
+
+// bareFront shows who is signed in where a login on the portal itself ends: its front
+// page, if nothing behind `protect off` answers there.
+func (v *visit) bareFront() {
+	if v.out.wrote || v.session == nil || !v.onPortal() || v.r.URL.Path != "/" || v.r.Method != http.MethodGet || !isNavigation(v.r) {
+		return
+	}
+	v.answering = true
+	v.show(http.StatusOK, pages.View{Kind: pages.KindSignedIn, User: v.session.User.Name, Link: "/.identity/logout"})
+}

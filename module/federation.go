@@ -78,6 +78,9 @@ func (v *visit) consumer(p *flows.Provider, r flows.Receiver) error {
 	if v.r.Method == http.MethodGet {
 		return v.bookmarked()
 	}
+	if v.away() { // its Recipient is the portal, where the login waits, too
+		return v.refuseStranger(http.StatusBadRequest, flows.ReasonInvalidAnswer, fmt.Errorf("an answer of provider %s at %s: they go to the portal", p.Name, v.place.origin))
+	}
 	values, status, err := v.posted()
 	if err != nil {
 		return v.refuseStranger(status, messageReason(status), err)

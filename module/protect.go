@@ -287,7 +287,11 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if p.Base || p.Off || v.gated {
 		v.answering = false
-		return next.ServeHTTP(v.wrap(w), r)
+		err := next.ServeHTTP(v.wrap(w), r)
+		if err == nil {
+			v.bareFront()
+		}
+		return err
 	}
 	v.gated, v.p = true, p
 	return v.judge(w, r, next)

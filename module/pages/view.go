@@ -15,6 +15,8 @@ const (
 	KindDenied Kind = "denied"
 	// KindSignedOut says that the session ended. It does not log in by itself.
 	KindSignedOut Kind = "signed_out"
+	// KindSignedIn says who is signed in, where nothing else is shown; Link signs out.
+	KindSignedIn Kind = "signed_in"
 	// KindStale says that a login page was too old; Link begins a new one (B07).
 	KindStale Kind = "stale"
 	// KindConfirmLogout asks before a logout that another site may have started;
@@ -131,5 +133,5 @@ func samples() []View {
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
 	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
-	KindArrived, KindSomebodyElse,
+	KindArrived, KindSomebodyElse, KindSignedIn,
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,14 +71,30 @@ func resolve(question []byte, suffix string) ([]byte, error) {
 	return m.Pack()
 }
 
-// Authority makes a certificate authority that this process trusts from here on,
-// and nobody else; it answers the path of its files without .crt and .key. It must
-// come before the first certificate is verified: Go reads what it trusts once.
+// Authority writes a certificate authority that this process trusts from here on,
+// and nobody else, and answers the path of its files without .crt and .key. There is
+// one for all tests of a process, and it must come before the first certificate is
+// verified: Go reads what it trusts once.
 func Authority(t testing.TB, dir string) (path string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	files, err := authority()
 	if err != nil {
 		t.Fatal(err)
+	}
+	path = filepath.Join(dir, "authority")
+	for ext, block := range files {
+		if err := os.WriteFile(path+ext, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("SSL_CERT_FILE", path+".crt")
+	return path
+}
+
+var authority = sync.OnceValues(func() (map[string]*pem.Block, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
 	}
 	now := time.Now()
 	root := &x509.Certificate{
@@ -87,18 +104,11 @@ func Authority(t testing.TB, dir string) (path string) {
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, root, root, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	secret, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	path = filepath.Join(dir, "authority")
-	for ext, block := range map[string]*pem.Block{".crt": {Type: "CERTIFICATE", Bytes: cert}, ".key": {Type: "EC PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(path+ext, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("SSL_CERT_FILE", path+".crt")
-	return path
-}
+	return map[string]*pem.Block{".crt": {Type: "CERTIFICATE", Bytes: cert}, ".key": {Type: "EC PRIVATE KEY", Bytes: secret}}, nil
+})

@@ -24,7 +24,8 @@ import (
 // are, too, and the assertions in them are encrypted.
 type SAMLProvider struct {
 	*Process
-	// URL is http://127.0.0.1:PORT, without a slash at the end.
+	// URL is http://127.0.0.1:PORT, or what the world calls it, without a slash at
+	// the end.
 	URL string
 	// Entity is what it calls itself.
 	Entity string
@@ -44,10 +45,17 @@ func (p *SAMLProvider) SAMLLogout() string {
 // service providers whose metadata it is given: addresses that can be read now.
 func SimpleSAML(t testing.TB, port int, services ...string) *SAMLProvider {
 	t.Helper()
+	return SimpleSAMLBehind(t, "http://"+Addr(port), port, services...)
+}
+
+// SimpleSAMLBehind is SimpleSAML that the world knows by another address: something
+// in front of it takes the requests for that and sends them on to the port.
+func SimpleSAMLBehind(t testing.TB, address string, port int, services ...string) *SAMLProvider {
+	t.Helper()
 	index := Need(t, "simplesamlphp")
 	php := Need(t, "php")
 	dir := t.TempDir()
-	p := &SAMLProvider{URL: "http://" + Addr(port)}
+	p := &SAMLProvider{URL: address}
 	p.Entity = p.URL + "/idp"
 	for _, d := range []string{"cert", "metadata", "sessions", "log", "tmp"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
