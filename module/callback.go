@@ -55,7 +55,7 @@ func (v *visit) answered(name, method string, values url.Values) error {
 	cb := flows.Callback{Provider: name, URL: v.callbackURL(name), Method: method, Values: values}
 	handle, err := red.Handle(cb)
 	if err != nil {
-		return v.refuse(http.StatusBadRequest, flows.ReasonInvalidAnswer, "", "", err)
+		return v.refuseStranger(http.StatusBadRequest, flows.ReasonInvalidAnswer, err)
 	}
 	return v.resumeCallback(name, handle, cb)
 }
