@@ -9,7 +9,7 @@
 //   - Proof: what a provider answers after verifying: a user, evidence, tokens.
 //   - Flow: a configured list of steps; [Program] is a flow made ready to run.
 //   - Step: one line of a flow. It returns an [Outcome], it never writes one.
-//   - Outcome: Continue, Take, Ask, Redirect, Post, Deny or Park.
+//   - Outcome: Continue, Take, Ask, Redirect, Post or Deny.
 //   - Execution: one run of one flow for one person: a value any node can continue.
 //   - Finished: an Execution that reached its end; only the engine makes one.
 //   - Session: what a finished Execution becomes (package session).

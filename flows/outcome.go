@@ -12,7 +12,6 @@ type Visitor interface {
 	Redirect(url string) error
 	Post(url string, fields []FormField) error
 	Deny(Denial) error
-	Park(Parked) error
 }
 
 // FormField is one hidden field of a Post outcome.
@@ -26,9 +25,6 @@ type Denial struct {
 	Err    error
 }
 
-// Parked is a verified answer that waits for the browser's own cookies (I10).
-type Parked struct{ Handle string }
-
 type (
 	continueOutcome struct{}
 	takeOutcome     struct{ block int }
@@ -39,7 +35,6 @@ type (
 		fields []FormField
 	}
 	denyOutcome struct{ denial Denial }
-	parkOutcome struct{ parked Parked }
 )
 
 // Continue: this step is satisfied, go on with the next.
@@ -60,13 +55,9 @@ func Post(url string, fields []FormField) Outcome { return postOutcome{url, fiel
 // Deny: the flow ends here.
 func Deny(d Denial) Outcome { return denyOutcome{d} }
 
-// Park: a verified cross-site answer waits under a handle (I10).
-func Park(p Parked) Outcome { return parkOutcome{p} }
-
 func (continueOutcome) Accept(v Visitor) error   { return v.Continue() }
 func (o takeOutcome) Accept(v Visitor) error     { return v.Take(o.block) }
 func (o askOutcome) Accept(v Visitor) error      { return v.Ask(o.page) }
 func (o redirectOutcome) Accept(v Visitor) error { return v.Redirect(o.url) }
 func (o postOutcome) Accept(v Visitor) error     { return v.Post(o.url, o.fields) }
 func (o denyOutcome) Accept(v Visitor) error     { return v.Deny(o.denial) }
-func (o parkOutcome) Accept(v Visitor) error     { return v.Park(o.parked) }

@@ -68,7 +68,7 @@ var ErrWrongInput = errors.New("input is not for the waiting step")
 // Execution that waits is not moved by nil input.
 //
 // Exactly one of three is returned: an outcome for the browser (Ask, Redirect,
-// Post, Deny, Park), a Finished, or an error.
+// Post, Deny), a Finished, or an error.
 func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome, *Finished, error) {
 	if x.Flow != p.Name || x.Digest != p.Digest {
 		return nil, nil, fmt.Errorf("execution of %s/%s cannot run on program %s/%s", x.Flow, x.Digest, p.Name, p.Digest)
@@ -200,5 +200,3 @@ func (m *move) Redirect(url string) error { return m.wait(Redirect(url), nil) }
 func (m *move) Post(url string, fields []FormField) error { return m.wait(Post(url, fields), nil) }
 
 func (m *move) Deny(d Denial) error { m.out = Deny(d); return nil }
-
-func (m *move) Park(p Parked) error { m.out = Park(p); return nil }

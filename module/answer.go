@@ -119,8 +119,6 @@ func (a *answer) Post(to string, fields []flows.FormField) error {
 
 func (a *answer) Deny(d flows.Denial) error { return a.v.denied(a.x, d) }
 
-func (a *answer) Park(flows.Parked) error { return errors.New("nothing parks in this release") }
-
 func (v *visit) ask(status int, id string, x *flows.Execution, p flows.Page) error {
 	view := pages.View{
 		Kind: pages.KindAsk, Page: &p, Action: "/.identity/flow?p=" + id, Token: x.Token,

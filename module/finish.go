@@ -89,7 +89,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	v.clearPending()
 	v.setRecent(x.Attempt)
 	v.setDevice(x)
-	v.dropParked(id)
+	v.dropStored(id)
 	v.session, v.known = s, nil
 	return v.land(x)
 }
@@ -246,7 +246,7 @@ func (v *visit) ticketStore() *session.TicketStore {
 	return session.NewTicketStore(v.place.secure, v.app.Session.Domain)
 }
 
-func (v *visit) dropParked(id string) {
+func (v *visit) dropStored(id string) {
 	_ = v.app.store.Update(v.r.Context(), "x/"+id, func(old []byte) (flows.Change, error) {
 		if old == nil {
 			return flows.Keep(), nil

@@ -120,9 +120,9 @@ func (v *visit) openHop(text string) (h hop, err error) {
 	return h, json.Unmarshal(b, &h)
 }
 
-// arrived takes up a hop on the portal: who is signed in here and finished the
+// takeHop takes up a hop on the portal: who is signed in here and finished the
 // flow is handed over at once, anybody else goes through what is missing (I01).
-func (v *visit) arrived(text string) error {
+func (v *visit) takeHop(text string) error {
 	h, err := v.openHop(text)
 	switch {
 	case errors.Is(err, flows.ErrUnavailable):

@@ -112,4 +112,3 @@ func (l *leftTo) Continue() error         { return nil }
 func (l *leftTo) Take(int) error          { return nil }
 func (l *leftTo) Ask(flows.Page) error    { return nil }
 func (l *leftTo) Deny(flows.Denial) error { return nil }
-func (l *leftTo) Park(flows.Parked) error { return nil }

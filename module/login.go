@@ -50,7 +50,7 @@ func (v *visit) login() error {
 	q := v.r.URL.Query()
 	if v.onPortal() {
 		if h := one(q, "hop"); h != "" {
-			return v.arrived(h)
+			return v.takeHop(h)
 		}
 		if left, err := v.elsewhere(q); left {
 			return err

@@ -153,4 +153,3 @@ func (l *leaving) Continue() error         { l.v.signedOut(); return nil }
 func (l *leaving) Take(int) error          { l.v.signedOut(); return nil }
 func (l *leaving) Ask(flows.Page) error    { l.v.signedOut(); return nil }
 func (l *leaving) Deny(flows.Denial) error { l.v.signedOut(); return nil }
-func (l *leaving) Park(flows.Parked) error { l.v.signedOut(); return nil }

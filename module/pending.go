@@ -88,7 +88,7 @@ func (v *visit) savePending(id string, x *flows.Execution) error {
 	case x.Inherited && !x.Guarded:
 		carried.User, carried.Evidence, carried.Readings = nil, nil, nil
 	case x.User != nil:
-		if err := v.parkExecution(id, x); err != nil {
+		if err := v.storeExecution(id, x); err != nil {
 			return err
 		}
 		carried = flows.Execution{ID: x.ID, Flow: x.Flow, Digest: x.Digest, Token: x.Token, Origin: x.Origin, Expires: x.Expires, Session: x.Session}
@@ -147,7 +147,7 @@ func (v *visit) loadPending(id string) (*flows.Execution, error) {
 		return nil, errNoPending
 	}
 	if x.Stored {
-		if x, err = v.parkedExecution(id); err != nil {
+		if x, err = v.storedExecution(id); err != nil {
 			return nil, err
 		}
 	}
@@ -169,8 +169,8 @@ func (v *visit) inherit(x *flows.Execution) bool {
 	return true
 }
 
-// parkExecution keeps a run that knows its user in the store, sealed.
-func (v *visit) parkExecution(id string, x *flows.Execution) error {
+// storeExecution keeps a run that knows its user in the store, sealed.
+func (v *visit) storeExecution(id string, x *flows.Execution) error {
 	k, err := v.app.keys.ring(v.r.Context())
 	if err != nil {
 		return err
@@ -188,7 +188,7 @@ func (v *visit) parkExecution(id string, x *flows.Execution) error {
 	})
 }
 
-func (v *visit) parkedExecution(id string) (*flows.Execution, error) {
+func (v *visit) storedExecution(id string) (*flows.Execution, error) {
 	k, err := v.app.keys.ring(v.r.Context())
 	if err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (v *visit) clearPending() {
 	}
 }
 
-// ticketOfState is what the sealed `state` carries through a provider: it finds
+// stateToken is what the sealed `state` carries through a provider: it finds
 // the pending login, and where to go when that is gone (B06).
 type stateToken struct {
 	Pending  string `json:"i"`

@@ -26,7 +26,6 @@ const (
 	HandedOver     Kind = "session_handed_over"
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
-	KeyMade        Kind = "key_made"
 	FactorAdded    Kind = "factor_added"
 )
 

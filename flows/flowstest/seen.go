@@ -3,7 +3,7 @@ package flowstest
 import "github.com/sallyport-gateway/sallyport/flows"
 
 // Seen is an outcome opened for a test. Kind is "continue", "take", "ask",
-// "redirect", "post", "deny" or "park"; only its own fields are set.
+// "redirect", "post" or "deny"; only its own fields are set.
 type Seen struct {
 	Kind   string
 	Block  int
@@ -11,7 +11,6 @@ type Seen struct {
 	URL    string
 	Fields []flows.FormField
 	Denial flows.Denial
-	Parked flows.Parked
 }
 
 // Look opens an outcome; a nil one is the zero Seen.
@@ -43,8 +42,5 @@ func (s *Seen) Post(url string, fields []flows.FormField) error {
 
 // Deny implements flows.Visitor.
 func (s *Seen) Deny(d flows.Denial) error { *s = Seen{Kind: "deny", Denial: d}; return nil }
-
-// Park implements flows.Visitor.
-func (s *Seen) Park(p flows.Parked) error { *s = Seen{Kind: "park", Parked: p}; return nil }
 
 var _ flows.Visitor = (*Seen)(nil)
