@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/examples/browser"
 	"github.com/sallyport-gateway/sallyport/module"
@@ -337,4 +339,33 @@ func FuzzI06FoldName(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestI06TwoNodesOneOwner(t *testing.T) {
+	op := newOP(t)
+	global := asked(t, "a", op)
+	g := start(t, global, whoSite)
+	for round := range 5 {
+		all, answers := g.waiting(op, "a", fmt.Sprint("name", round), 2)
+		status := make([]int, 2)
+		other := g.node(global, whoSite, g.cookies(all[1]))
+		var wg sync.WaitGroup
+		wg.Go(func() { status[0] = g.send(all[0], browser.Request{URL: answers[0].String()}).Status })
+		wg.Go(func() { status[1], _ = other(answers[1].RequestURI()) })
+		wg.Wait()
+		slices.Sort(status)
+		if !slices.Equal(status, []int{http.StatusSeeOther, http.StatusForbidden}) {
+			t.Errorf("round %d: %v, want one to be let in", round, status)
+		}
+	}
+}
+
+// theApp is the running config's.
+func theApp(t testing.TB) *module.App {
+	t.Helper()
+	v, err := caddy.ActiveContext().AppIfConfigured("identity")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.(*module.App)
 }

@@ -1,17 +1,12 @@
 package module_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sallyport-gateway/sallyport/examples/browser"
 	"github.com/sallyport-gateway/sallyport/module"
@@ -21,34 +16,13 @@ import (
 // ask sends it one request as a host of the town.
 func (g *gateway) portalNode(t *testing.T, global, sites string) (app *module.App, ask func(host, path, cookie string, navigate bool) *http.Response) {
 	t.Helper()
-	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(g.caddyfile(global, sites)), map[string]any{"filename": "Caddyfile"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := new(caddy.Config)
-	if err := json.Unmarshal(text, cfg); err != nil {
-		t.Fatal(err)
-	}
-	back := module.AnotherNode()
-	ctx, err := caddy.ProvisionContext(cfg)
-	back()
-	if err != nil {
-		t.Fatal(err)
-	}
-	apps := map[string]any{}
-	for _, name := range []string{"identity", "http"} {
-		if apps[name], err = ctx.AppIfConfigured(name); err != nil {
-			t.Fatal(err)
-		}
-	}
+	id, apps := g.another(global, sites)
 	var srv http.Handler
-	for _, s := range apps["http"].(*caddyhttp.App).Servers {
+	for _, s := range apps.Servers {
 		srv = s
 	}
 	node := httptest.NewServer(srv)
 	t.Cleanup(node.Close)
-	id := apps["identity"].(*module.App)
-	t.Cleanup(id.LetGo)
 	return id, func(host, path, cookie string, navigate bool) *http.Response {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, node.URL+path, http.NoBody)

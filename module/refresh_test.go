@@ -2,22 +2,16 @@ package module_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/oidc/oidctest"
 	"github.com/sallyport-gateway/sallyport/examples/browser"
@@ -650,72 +644,4 @@ func (g *gateway) sessionID(cookie string) string {
 		g.t.Fatalf("%d %s, %v", p.Status, p.Body, err)
 	}
 	return m.ID
-}
-
-// node is a second node over the same store, with a cache, leases and back-off of
-// its own. It answers what its application would get.
-func (g *gateway) node(global, site, cookie string) at {
-	g.t.Helper()
-	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(g.caddyfile(global, site)), map[string]any{"filename": "Caddyfile"})
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	cfg := new(caddy.Config)
-	if err := json.Unmarshal(text, cfg); err != nil {
-		g.t.Fatal(err)
-	}
-	back := module.AnotherNode()
-	ctx, err := caddy.ProvisionContext(cfg)
-	back()
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	v, err := ctx.AppIfConfigured("http")
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	gate := gatesOf(v.(*caddyhttp.App))[0]
-	return func(path string) (int, string) {
-		vars := map[string]any{caddyhttp.ClientIPVarKey: "127.0.0.1", caddyhttp.TrustedProxyVarKey: false}
-		ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer())
-		r := httptest.NewRequest(http.MethodGet, g.url(path), nil).WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, vars))
-		r.Header.Set("Cookie", cookie)
-		r.Header.Set("Accept", "text/html")
-		w := httptest.NewRecorder()
-		app := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return r.Header.Write(w) })
-		if err := gate.ServeHTTP(w, r, app); err != nil {
-			g.t.Error(err)
-		}
-		return w.Code, w.Body.String()
-	}
-}
-
-// It stands here since a second node keeps the memory store beyond its test.
-func TestI06TwoNodesOneOwner(t *testing.T) {
-	op := newOP(t)
-	global := asked(t, "a", op)
-	g := start(t, global, whoSite)
-	for round := range 5 {
-		all, answers := g.waiting(op, "a", fmt.Sprint("name", round), 2)
-		status := make([]int, 2)
-		other := g.node(global, whoSite, g.cookies(all[1]))
-		var wg sync.WaitGroup
-		wg.Go(func() { status[0] = g.send(all[0], browser.Request{URL: answers[0].String()}).Status })
-		wg.Go(func() { status[1], _ = other(answers[1].RequestURI()) })
-		wg.Wait()
-		slices.Sort(status)
-		if !slices.Equal(status, []int{http.StatusSeeOther, http.StatusForbidden}) {
-			t.Errorf("round %d: %v, want one to be let in", round, status)
-		}
-	}
-}
-
-// theApp is the running config's.
-func theApp(t testing.TB) *module.App {
-	t.Helper()
-	v, err := caddy.ActiveContext().AppIfConfigured("identity")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v.(*module.App)
 }

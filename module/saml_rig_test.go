@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,9 +16,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/saml/samltest"
 	"github.com/sallyport-gateway/sallyport/adapters/store/memory"
@@ -195,50 +192,6 @@ func (s *watchedStore) Watch(ctx context.Context, fn func([]string, bool)) error
 }
 
 const watchedLine = "store watched\n"
-
-// secondNode is another node over the same store, that hears of what changes there.
-// It takes requests as the first one's server would hand them on.
-func (g *gateway) secondNode(global, site string) func(r *http.Request) *httptest.ResponseRecorder {
-	g.t.Helper()
-	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(g.caddyfile(global, site)), map[string]any{"filename": "Caddyfile"})
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	cfg := new(caddy.Config)
-	if err := json.Unmarshal(text, cfg); err != nil {
-		g.t.Fatal(err)
-	}
-	back := module.AnotherNode()
-	ctx, err := caddy.ProvisionContext(cfg)
-	back()
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	id, err := ctx.AppIfConfigured("identity")
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	app := id.(*module.App)
-	if err := app.Start(); err != nil {
-		g.t.Fatal(err)
-	}
-	g.t.Cleanup(app.LetGo)
-	v, err := ctx.AppIfConfigured("http")
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	gate := gatesOf(v.(*caddyhttp.App))[0]
-	return func(r *http.Request) *httptest.ResponseRecorder {
-		vars := map[string]any{caddyhttp.ClientIPVarKey: "127.0.0.1", caddyhttp.TrustedProxyVarKey: false}
-		ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer())
-		w := httptest.NewRecorder()
-		next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return r.Header.Write(w) })
-		if err := gate.ServeHTTP(w, r.WithContext(context.WithValue(ctx, caddyhttp.VarsCtxKey, vars)), next); err != nil {
-			g.t.Error(err)
-		}
-		return w
-	}
-}
 
 // navigates is a navigation with these cookies, for secondNode.
 func (g *gateway) navigates(path, cookie string) *http.Request {
