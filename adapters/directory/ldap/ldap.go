@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -51,26 +50,8 @@ func (d *Directory) Provision(ctx caddy.Context) (err error) {
 	if d.filter = d.Filter; d.filter == "" {
 		d.filter = "(objectClass=*)"
 	}
-	d.client, err = ldapconn.New(&d.Connection, d.resolve, d.log)
+	d.client, err = ldapconn.New(&d.Connection, func(raw string) (string, error) { return caddy.NewReplacer().ReplaceOrErr(raw, true, true) }, d.log.With(zap.String("base_dn", d.BaseDN)))
 	return err
-}
-
-// resolve replaces placeholders. A password that turns out empty would make every
-// search nobody's (RFC 4513 §5.1.2).
-func (d *Directory) resolve(name, raw string) (string, error) {
-	v, err := caddy.NewReplacer().ReplaceOrErr(raw, true, true)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
-	}
-	if name == "bind_password" {
-		if v = strings.TrimRight(v, "\r\n"); v == "" && raw != "" {
-			return "", fmt.Errorf("%s is empty", name)
-		}
-		if raw != "" && !strings.Contains(raw, "{") {
-			d.log.Warn("secret stands in the configuration and can be read at /config/; use {file./…} or {env.…}", zap.String("field", name), zap.String("base_dn", d.BaseDN))
-		}
-	}
-	return v, nil
 }
 
 // Bind takes the clock.
@@ -83,11 +64,7 @@ func (d *Directory) Bind(r flows.Registry) error {
 func (d *Directory) Warm(ctx context.Context) { d.client.Watch(ctx) }
 
 // Health answers nil while one of the servers answers.
-func (d *Directory) Health() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	return d.client.Health(ctx)
-}
+func (d *Directory) Health() error { return d.client.Health() }
 
 // Cleanup lets go of idle connections; look-ups under way end first (I17).
 func (d *Directory) Cleanup() error {
@@ -101,11 +78,8 @@ func (d *Directory) check() error {
 	if err := d.Connection.Check(); err != nil {
 		return err
 	}
-	if d.BaseDN == "" {
-		return errors.New("ldap needs a base_dn, such as dc=corp,dc=example")
-	}
-	if _, err := ldapconn.CanonicalDN(d.BaseDN); err != nil {
-		return fmt.Errorf("base_dn '%s' is no DN: %w", d.BaseDN, err)
+	if err := ldapconn.CheckBase(d.BaseDN); err != nil {
+		return err
 	}
 	if d.Filter == "" {
 		return nil

@@ -6,7 +6,6 @@ package ldap
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -129,26 +128,8 @@ func (p *Provider) Provision(ctx caddy.Context) (err error) {
 		}
 	}
 	p.wanted = p.attributes()
-	p.client, err = ldapconn.New(&p.Connection, p.resolve, p.log)
+	p.client, err = ldapconn.New(&p.Connection, func(raw string) (string, error) { return caddy.NewReplacer().ReplaceOrErr(raw, true, true) }, p.log.With(zap.String("base_dn", p.BaseDN)))
 	return err
-}
-
-// resolve replaces placeholders. A password that turns out empty would make
-// everybody's search nobody's (RFC 4513 §5.1.2).
-func (p *Provider) resolve(name, raw string) (string, error) {
-	v, err := caddy.NewReplacer().ReplaceOrErr(raw, true, true)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
-	}
-	if name == "bind_password" {
-		if v = strings.TrimRight(v, "\r\n"); v == "" && raw != "" {
-			return "", fmt.Errorf("%s is empty", name)
-		}
-		if raw != "" && !strings.Contains(raw, "{") {
-			p.log.Warn("secret stands in the configuration and can be read at /config/; use {file./…} or {env.…}", zap.String("field", name), zap.String("base_dn", p.BaseDN))
-		}
-	}
-	return v, nil
 }
 
 // Bind takes the clock.
@@ -169,11 +150,7 @@ func (p *Provider) Attributes() []string {
 func (p *Provider) Warm(ctx context.Context) { p.client.Watch(ctx) }
 
 // Health answers nil while one of the servers answers.
-func (p *Provider) Health() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	return p.client.Health(ctx)
-}
+func (p *Provider) Health() error { return p.client.Health() }
 
 // Cleanup lets go of idle connections; logins under way end first (I17).
 func (p *Provider) Cleanup() error {
@@ -188,11 +165,8 @@ func (p *Provider) check() error {
 	if err := p.Connection.Check(); err != nil {
 		return err
 	}
-	if p.BaseDN == "" {
-		return errors.New("ldap needs a base_dn, such as dc=corp,dc=example")
-	}
-	if _, err := ldapconn.CanonicalDN(p.BaseDN); err != nil {
-		return fmt.Errorf("base_dn '%s' is no DN: %w", p.BaseDN, err)
+	if err := ldapconn.CheckBase(p.BaseDN); err != nil {
+		return err
 	}
 	if p.Filter != "" {
 		if err := checkFilter(p.Filter); err != nil {

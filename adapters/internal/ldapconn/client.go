@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -47,8 +48,8 @@ type Client struct {
 	hedge, alive time.Duration
 }
 
-// New makes a client of a checked Connection; resolve replaces placeholders.
-func New(c *Connection, resolve func(name, raw string) (string, error), log *zap.Logger) (*Client, error) {
+// New makes a client of a checked Connection; replace replaces placeholders.
+func New(c *Connection, replace func(raw string) (string, error), log *zap.Logger) (*Client, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
@@ -57,10 +58,10 @@ func New(c *Connection, resolve func(name, raw string) (string, error), log *zap
 		return nil, err
 	}
 	cl := &Client{startTLS: c.StartTLS, tls: conf, log: log, now: func() time.Time { return time.Time{} }, binds: make(chan struct{}, bindsAtOnce), hedge: hedgeAfter, alive: aliveWithin}
-	if cl.dn, err = resolve("bind_dn", c.BindDN); err != nil {
-		return nil, err
+	if cl.dn, err = replace(c.BindDN); err != nil {
+		return nil, fmt.Errorf("bind_dn: %w", err)
 	}
-	if cl.password, err = resolve("bind_password", c.BindPassword); err != nil {
+	if cl.password, err = c.password(replace, log); err != nil {
 		return nil, err
 	}
 	for _, raw := range c.URLs {
@@ -74,6 +75,26 @@ func New(c *Connection, resolve func(name, raw string) (string, error), log *zap
 		cl.servers = append(cl.servers, newServer(cl, t))
 	}
 	return cl, nil
+}
+
+// password resolves the secret. One that turns out empty would make everybody's
+// search nobody's (RFC 4513 §5.1.2).
+func (c *Connection) password(replace func(raw string) (string, error), log *zap.Logger) (string, error) {
+	raw := c.BindPassword
+	v, err := replace(raw)
+	if err != nil {
+		return "", fmt.Errorf("bind_password: %w", err)
+	}
+	if raw == "" {
+		return "", nil
+	}
+	if v = strings.TrimRight(v, "\r\n"); v == "" {
+		return "", errors.New("bind_password is empty")
+	}
+	if !strings.Contains(raw, "{") {
+		log.Warn("secret stands in the configuration and can be read at /config/; use {file./…} or {env.…}", zap.String("field", "bind_password"))
+	}
+	return v, nil
 }
 
 // Clock lends the time, by which connections grow old.
@@ -110,7 +131,9 @@ func (c *Client) Watch(ctx context.Context) {
 }
 
 // Health answers nil while some server answers. Servers that were never asked are asked now.
-func (c *Client) Health(ctx context.Context) error {
+func (c *Client) Health() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
 	var errs []error
 	for _, s := range c.servers {
 		if !s.asked.Load() {

@@ -75,6 +75,17 @@ func (c *Connection) SetOption(word string, args []string) error {
 	return nil
 }
 
+// CheckBase refuses what is no place of a directory.
+func CheckBase(dn string) error {
+	if dn == "" {
+		return errors.New("ldap needs a base_dn, such as dc=corp,dc=example")
+	}
+	if _, err := CanonicalDN(dn); err != nil {
+		return fmt.Errorf("base_dn '%s' is no DN: %w", dn, err)
+	}
+	return nil
+}
+
 // Check refuses what can never work, or would show passwords to the network. It
 // needs no secret and touches nothing.
 func (c *Connection) Check() error {
