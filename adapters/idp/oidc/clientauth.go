@@ -22,6 +22,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -211,7 +212,7 @@ func (p *Provider) tokenError(err error) error {
 		var ue *url.Error
 		// The library flattens an error that comes while the answer is read.
 		if errors.As(err, &ue) || strings.HasPrefix(err.Error(), "oauth2: cannot fetch token") {
-			err = fmt.Errorf("token endpoint: %s", short(err))
+			err = fmt.Errorf("token endpoint: %s", outbound.Short(err))
 			p.src.suffer(err)
 			return flows.Refuse(flows.ReasonProviderDown, err)
 		}
@@ -221,7 +222,7 @@ func (p *Provider) tokenError(err error) error {
 	if re.Response != nil {
 		status = re.Response.StatusCode
 	}
-	text := fmt.Errorf("token endpoint answered %d %q %q", status, clip(re.ErrorCode, 60), clip(re.ErrorDescription, 200))
+	text := fmt.Errorf("token endpoint answered %d %q %q", status, outbound.Clip(re.ErrorCode, 60), outbound.Clip(re.ErrorDescription, 200))
 	switch {
 	case re.ErrorCode == "invalid_grant":
 		return flows.Refuse(flows.ReasonInvalidAnswer, fmt.Errorf("%w: %w", flows.ErrInvalidGrant, text))

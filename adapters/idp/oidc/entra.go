@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 func init() { caddy.RegisterModule(&Entra{}) }
@@ -97,7 +98,7 @@ func announcedFor(place string) func(configured, named string) error {
 		if named == configured || ok && (id == tenantTemplate && place == everyTenant || guid.MatchString(id) && place != everyTenant) {
 			return nil
 		}
-		return fmt.Errorf("the document names issuer %q, asked was %q", clip(named, 200), configured)
+		return fmt.Errorf("the document names issuer %q, asked was %q", outbound.Clip(named, 200), configured)
 	}
 }
 
@@ -155,9 +156,9 @@ func (e *Entra) ofTenant(claims map[string]any) error {
 	case tid == "":
 		return errors.New("tid is missing: the token does not say its tenant")
 	case guid.MatchString(e.tenants[0]) && !contains(e.tenants, tid):
-		return fmt.Errorf("tid is %q, which is none of the tenants", clip(tid, 60))
+		return fmt.Errorf("tid is %q, which is none of the tenants", outbound.Clip(tid, 60))
 	case i >= 0 && strings.Split(iss, "/")[i] != tid:
-		return fmt.Errorf("tid is %q, and the issuer is %q", clip(tid, 60), clip(iss, 200))
+		return fmt.Errorf("tid is %q, and the issuer is %q", outbound.Clip(tid, 60), outbound.Clip(iss, 200))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const (
@@ -81,7 +82,7 @@ func (p *Provider) continued(c flows.Callback, private []byte) (pending, error) 
 	case age > pendingMax || age < -clockSkew:
 		return pend, fmt.Errorf("pending login is %s old", age.Round(time.Second))
 	case c.URL != pend.Callback:
-		return pend, fmt.Errorf("answer came to %q, asked for was %q", clip(c.URL, 200), pend.Callback)
+		return pend, fmt.Errorf("answer came to %q, asked for was %q", outbound.Clip(c.URL, 200), pend.Callback)
 	}
 	return pend, singular(c.Values)
 }
@@ -91,7 +92,7 @@ func (p *Provider) answer(m *metadata, c flows.Callback) (string, error) {
 	iss, there := c.Values["iss"]
 	switch { // RFC 9207 §2.4: first, so that nobody else's answer or error is believed (mix-up)
 	case there && (len(iss) != 1 || !p.issues(m, iss[0])):
-		return "", invalidf("answer names issuer %q, asked was %q", clip(first(c.Values, "iss"), 200), m.Issuer)
+		return "", invalidf("answer names issuer %q, asked was %q", outbound.Clip(first(c.Values, "iss"), 200), m.Issuer)
 	case !there && m.SendsIssuer:
 		return "", invalidf("answer without iss, which %s promises", m.Issuer)
 	}
@@ -115,7 +116,7 @@ func (p *Provider) answer(m *metadata, c flows.Callback) (string, error) {
 
 // refused translates the provider's no (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6).
 func refused(code, description string) error {
-	err := fmt.Errorf("provider answered %q %q", clip(code, 60), clip(description, 200))
+	err := fmt.Errorf("provider answered %q %q", outbound.Clip(code, 60), outbound.Clip(description, 200))
 	switch code {
 	case "temporarily_unavailable":
 		return flows.Refuse(flows.ReasonProviderDown, err)

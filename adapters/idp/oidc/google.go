@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 func init() { caddy.RegisterModule(&Google{}) }
@@ -93,7 +94,7 @@ func (g *Google) ofDomain(claims map[string]any) error {
 	case hd == "":
 		return errors.New("hd is missing: a private Google account")
 	case !contains(g.domains, strings.ToLower(hd)):
-		return fmt.Errorf("hd is %q, which is none of the hosted domains", clip(hd, 100))
+		return fmt.Errorf("hd is %q, which is none of the hosted domains", outbound.Clip(hd, 100))
 	case !emailVerified(claims):
 		return errors.New("the address is not verified")
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // idToken is a verified ID token.
@@ -78,7 +79,7 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, as purpo
 		return nil, nil, invalid(err)
 	}
 	if !contains(as.types, typ) {
-		return nil, nil, invalidf("token of type %q in the wrong place", clip(typ, 40))
+		return nil, nil, invalidf("token of type %q in the wrong place", outbound.Clip(typ, 40))
 	}
 	keys := &witness{keys: p.src.keys, stranger: as.stranger}
 	lib, err := oidclib.NewVerifier(m.Issuer, keys, &oidclib.Config{
@@ -97,7 +98,7 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, as purpo
 		return nil, nil, invalid(err)
 	}
 	if iss, _ := claims["iss"].(string); p.as.issues != nil && !p.issues(m, iss) {
-		return nil, nil, invalidf("token of issuer %q, asked was %q", clip(iss, 200), m.Issuer)
+		return nil, nil, invalidf("token of issuer %q, asked was %q", outbound.Clip(iss, 200), m.Issuer)
 	}
 	return lib, claims, nil
 }
@@ -114,7 +115,7 @@ func (p *Provider) algs(m *metadata) []string {
 
 // verifyError tells a provider whose keys cannot be fetched from a bad token.
 func (p *Provider) verifyError(err, keys error) error {
-	text := fmt.Errorf("token refused: %s", short(err))
+	text := fmt.Errorf("token refused: %s", outbound.Short(err))
 	if errors.Is(keys, errKeysDown) {
 		p.src.suffer(text)
 		return flows.Refuse(flows.ReasonProviderDown, text)
@@ -192,7 +193,7 @@ func (p *Provider) bound(id *idToken, pend pending) error {
 		return flows.Refuse(flows.ReasonAssuranceNotMet, errors.New("the provider did not ask again"))
 	}
 	if len(pend.ACR) > 0 && !contains(pend.ACR, id.acr) {
-		return flows.Refuse(flows.ReasonAssuranceNotMet, fmt.Errorf("acr is %q, asked were %q", clip(id.acr, 100), pend.ACR))
+		return flows.Refuse(flows.ReasonAssuranceNotMet, fmt.Errorf("acr is %q, asked were %q", outbound.Clip(id.acr, 100), pend.ACR))
 	}
 	return nil
 }

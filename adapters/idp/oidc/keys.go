@@ -16,6 +16,8 @@ import (
 
 	oidclib "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // signatures are the algorithms accepted on ID and logout tokens. "none" and
@@ -249,14 +251,14 @@ func (k *keySet) fetch(ctx context.Context, f *flight, c *http.Client, url strin
 		k.old, k.oldTill = k.keys, k.now().Add(oldKeysLast)
 		k.keys, k.at = keys, k.now()
 	} else {
-		f.err = fmt.Errorf("%w: %s", errKeysDown, short(err))
+		f.err = fmt.Errorf("%w: %s", errKeysDown, outbound.Short(err))
 	}
 	k.err, k.flight = f.err, nil
 	close(f.done)
 }
 
 func fetchKeys(ctx context.Context, c *http.Client, url string) (_ []jose.JSONWebKey, err error) {
-	defer caught(&err)
+	defer outbound.Caught(&err)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

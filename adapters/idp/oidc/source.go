@@ -15,6 +15,7 @@ import (
 	oidclib "github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // sources survive reloads: the last good discovery document and keys, by
@@ -165,27 +166,18 @@ func (s *source) fetch(ctx context.Context, f *flight, c *http.Client) {
 	close(f.done)
 }
 
-// caught turns a panic into an error. What a provider publishes is read beside
-// all requests, where a panic would end the process, and everybody who waits for
-// the flight would wait for ever (C15).
-func caught(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %s", clip(fmt.Sprint(p), 200))
-	}
-}
-
 func fetchMetadata(ctx context.Context, c *http.Client, issuer string, announced func(configured, named string) error) (_ *metadata, err error) {
-	defer caught(&err)
+	defer outbound.Caught(&err)
 	if announced != nil {
 		ctx = oidclib.InsecureIssuerURLContext(ctx, issuer)
 	}
 	lib, err := oidclib.NewProvider(oidclib.ClientContext(ctx, c), issuer) // else compares the issuer exactly
 	if err != nil {
-		return nil, fmt.Errorf("discovery of %s: %s", issuer, short(err))
+		return nil, fmt.Errorf("discovery of %s: %s", issuer, outbound.Short(err))
 	}
 	var m metadata
 	if err := lib.Claims(&m); err != nil {
-		return nil, fmt.Errorf("discovery of %s: %s", issuer, short(err))
+		return nil, fmt.Errorf("discovery of %s: %s", issuer, outbound.Short(err))
 	}
 	if announced != nil {
 		err = announced(issuer, m.Issuer)
@@ -306,21 +298,4 @@ func loopback(host string) bool {
 	}
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Unmap().IsLoopback()
-}
-
-// short is an error's text without the pages of HTML some servers answer.
-func short(err error) string {
-	return clip(err.Error(), 300)
-}
-
-func clip(s string, n int) string {
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 {
-			return ' ' // no forged lines in the log
-		}
-		return r
-	}, s)
 }

@@ -10,6 +10,8 @@ import (
 	"math"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const maxDepth = 32
@@ -38,7 +40,7 @@ func strictObject(b []byte) (map[string]any, error) {
 	}
 	for k, v := range out {
 		if c := imitated(k); c != "" {
-			return nil, fmt.Errorf("claim %q imitates %q", clip(k, 40), c)
+			return nil, fmt.Errorf("claim %q imitates %q", outbound.Clip(k, 40), c)
 		}
 		out[k] = exact(v)
 	}
@@ -99,7 +101,7 @@ func unique(d *json.Decoder, depth int) error {
 			}
 			name, _ := k.(string)
 			if seen[name] {
-				return fmt.Errorf("JSON key %q stands twice", clip(name, 40))
+				return fmt.Errorf("JSON key %q stands twice", outbound.Clip(name, 40))
 			}
 			seen[name] = true
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // withUserInfo returns the claims of the ID token and, when configured, of
@@ -26,7 +27,7 @@ func (p *Provider) withUserInfo(ctx context.Context, m *metadata, tok *oauth2.To
 		return nil, flows.Refuse(flows.ReasonProviderError, errors.New("userinfo is on, and the provider has no such endpoint"))
 	}
 	if !strings.EqualFold(tok.Type(), "Bearer") {
-		return nil, invalidf("access token of type %q", clip(tok.Type(), 40))
+		return nil, invalidf("access token of type %q", outbound.Clip(tok.Type(), 40))
 	}
 	info, err := p.userInfo(ctx, m.UserInfoURL, tok.AccessToken)
 	if err != nil {
@@ -71,7 +72,7 @@ func (p *Provider) userInfo(ctx context.Context, url, access string) (map[string
 }
 
 func (p *Provider) userInfoDown(err error) error {
-	err = fmt.Errorf("UserInfo: %s", short(err))
+	err = fmt.Errorf("UserInfo: %s", outbound.Short(err))
 	p.src.suffer(err)
 	return flows.Refuse(flows.ReasonProviderDown, err)
 }

@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/sallyport-gateway/sallyport/adapters/idp/saml/samltest"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // cpu is what this process has used.
@@ -194,7 +195,7 @@ func BenchmarkWorstMessage(b *testing.B) {
 			if err == nil {
 				b.Fatal("accepted")
 			}
-			b.Logf("%d bytes: %v", len(message), clip(err.Error(), 150))
+			b.Logf("%d bytes: %v", len(message), outbound.Clip(err.Error(), 150))
 			perAnswer(b, d, form)
 		})
 	}

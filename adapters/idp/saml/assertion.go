@@ -9,6 +9,8 @@ import (
 
 	"github.com/beevik/etree"
 	samllib "github.com/crewjam/saml"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const (
@@ -58,7 +60,7 @@ func (m *reception) judge(el *etree.Element) (*facts, error) {
 	}
 	var a samllib.Assertion
 	if err := xml.Unmarshal(raw, &a); err != nil {
-		return nil, fmt.Errorf("assertion: %s", clip(err.Error(), 100))
+		return nil, fmt.Errorf("assertion: %s", outbound.Clip(err.Error(), 100))
 	}
 	f := &facts{
 		Issuer: m.peer.EntityID, ACS: m.acs, Entity: m.entity, ID: a.ID,
@@ -116,7 +118,7 @@ func parts(el *etree.Element, most map[string]int) error {
 		}
 		seen[c.Tag]++
 		if c.NamespaceURI() != uri || seen[c.Tag] > most[c.Tag] {
-			return fmt.Errorf("%s is unknown in %s, or one too many", clip(c.Tag, 40), el.Tag)
+			return fmt.Errorf("%s is unknown in %s, or one too many", outbound.Clip(c.Tag, 40), el.Tag)
 		}
 	}
 	return nil
@@ -168,7 +170,7 @@ func (m *reception) confirmation(_ *etree.Element, a *samllib.Assertion, f *fact
 		case d == nil:
 			problem = errors.New("a bearer without SubjectConfirmationData")
 		case d.Recipient != m.acs:
-			problem = fmt.Errorf("the assertion is for recipient %q, it came to %q", clip(d.Recipient, 200), m.acs)
+			problem = fmt.Errorf("the assertion is for recipient %q, it came to %q", outbound.Clip(d.Recipient, 200), m.acs)
 		case d.NotOnOrAfter.IsZero():
 			problem = errors.New("a bearer without NotOnOrAfter")
 		case !m.now.Before(d.NotOnOrAfter.Add(m.skew)):
@@ -176,7 +178,7 @@ func (m *reception) confirmation(_ *etree.Element, a *samllib.Assertion, f *fact
 		case !d.NotBefore.IsZero() && m.now.Before(d.NotBefore.Add(-m.skew)):
 			problem = errors.New("the SubjectConfirmation is not valid yet")
 		case d.InResponseTo != m.inResponseTo:
-			problem = fmt.Errorf("the assertion answers request %q, the Response around it %q", clip(d.InResponseTo, 100), clip(m.inResponseTo, 100))
+			problem = fmt.Errorf("the assertion answers request %q, the Response around it %q", outbound.Clip(d.InResponseTo, 100), outbound.Clip(m.inResponseTo, 100))
 		default:
 			f.until(d.NotOnOrAfter.Add(m.skew))
 			return nil
@@ -223,7 +225,7 @@ func (m *reception) conditions(el *etree.Element, a *samllib.Assertion, f *facts
 			names = append(names, v)
 		}
 		if !slices.Contains(names, m.entity) {
-			return fmt.Errorf("the assertion is for audience %q, we are %q", clip(fmt.Sprint(names), 200), m.entity)
+			return fmt.Errorf("the assertion is for audience %q, we are %q", outbound.Clip(fmt.Sprint(names), 200), m.entity)
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	samllib "github.com/crewjam/saml"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // attribute is one of the person's, as the provider names it.
@@ -30,7 +31,7 @@ func (m *reception) attributes(el *etree.Element, _ *samllib.Assertion, f *facts
 	for _, st := range children(el, nsSAML, "AttributeStatement") {
 		for _, a := range st.ChildElements() {
 			if !is(a, nsSAML, "Attribute") {
-				return fmt.Errorf("%s in an AttributeStatement", clip(a.Tag, 40)) // EncryptedAttribute: part would be missing
+				return fmt.Errorf("%s in an AttributeStatement", outbound.Clip(a.Tag, 40)) // EncryptedAttribute: part would be missing
 			}
 			name := attrOf(a, "Name")
 			if name == "" {
@@ -202,7 +203,7 @@ func find(list []attribute, called string) (*attribute, error) {
 				continue
 			}
 			if found != nil {
-				return nil, fmt.Errorf("two attributes may be meant by %q: %q and %q", called, clip(found.Name, 100), clip(list[i].Name, 100))
+				return nil, fmt.Errorf("two attributes may be meant by %q: %q and %q", called, outbound.Clip(found.Name, 100), outbound.Clip(list[i].Name, 100))
 			}
 			found = &list[i]
 		}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // UnmarshalCaddyfile sets up the provider from Caddyfile tokens. The options
@@ -122,7 +124,7 @@ func pemOption(list func(*reading) *[]string) option {
 			return d.ArgErr()
 		}
 		if slices.Contains(*list(r), args[0]) {
-			return d.Errf("'%s' is written twice", clip(args[0], 80))
+			return d.Errf("'%s' is written twice", outbound.Clip(args[0], 80))
 		}
 		*list(r) = append(*list(r), args[0])
 		return nil

@@ -16,6 +16,8 @@ import (
 	"slices"
 
 	"github.com/beevik/etree"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // block is a cipher for the content (SAML2Int SDP-ALG01): no 3DES.
@@ -133,13 +135,13 @@ func readWrapped(el *etree.Element) (wrapped, error) {
 	}
 	oaep, ok := oaepDigests[digest]
 	if !ok {
-		return wrapped{}, fmt.Errorf("OAEP digest %q is not allowed", clip(digest, 100))
+		return wrapped{}, fmt.Errorf("OAEP digest %q is not allowed", outbound.Clip(digest, 100))
 	}
 	if oaep.MGFHash == 0 {
 		oaep.MGFHash = crypto.SHA1 // rsa-oaep-mgf1p means MGF1 with SHA-1 whatever the digest (§5.5.2)
 		if how == oaep11 {
 			if oaep.MGFHash, ok = oaepMasks[mask]; !ok {
-				return wrapped{}, fmt.Errorf("mask generation %q is not allowed", clip(mask, 100))
+				return wrapped{}, fmt.Errorf("mask generation %q is not allowed", outbound.Clip(mask, 100))
 			}
 		}
 	}
@@ -156,7 +158,7 @@ func oaepParameters(method *etree.Element) (digest, mask string, err error) {
 		case is(c, nsEnc11, "MGF") && mask == "":
 			mask = attrOf(c, "Algorithm")
 		default:
-			return "", "", fmt.Errorf("key transport with %s", clip(c.Tag, 40))
+			return "", "", fmt.Errorf("key transport with %s", outbound.Clip(c.Tag, 40))
 		}
 	}
 	return digest, mask, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const pendingMax = time.Hour // older logins are not continued; marks of requests live as long
@@ -64,11 +65,11 @@ func (s *SAML) continued(f *facts, private []byte) (pending, error) {
 	case age > pendingMax || age < -time.Minute:
 		return p, fmt.Errorf("pending login is %s old", age.Round(time.Second))
 	case subtle.ConstantTimeCompare([]byte(f.InResponseTo), []byte(p.ID)) != 1:
-		return p, fmt.Errorf("the answer is to request %q, not to that of this login", clip(f.InResponseTo, 100))
+		return p, fmt.Errorf("the answer is to request %q, not to that of this login", outbound.Clip(f.InResponseTo, 100))
 	case f.Issuer != p.Issuer:
-		return p, fmt.Errorf("%q answered, asked was %q", clip(f.Issuer, 200), p.Issuer)
+		return p, fmt.Errorf("%q answered, asked was %q", outbound.Clip(f.Issuer, 200), p.Issuer)
 	case f.ACS != p.Callback || f.Entity != p.Entity:
-		return p, fmt.Errorf("answer came to %q, asked for was %q", clip(f.ACS, 200), p.Callback)
+		return p, fmt.Errorf("answer came to %q, asked for was %q", outbound.Clip(f.ACS, 200), p.Callback)
 	}
 	if len(p.ACR) == 0 {
 		p.ACR = s.AuthnContext
@@ -87,7 +88,7 @@ func (s *SAML) assured(f *facts, asked pending) error {
 		return errors.New("the provider did not ask again")
 	}
 	if len(asked.ACR) > 0 && !slices.Contains(asked.ACR, f.Class) {
-		return fmt.Errorf("context class is %q, asked were %q", clip(f.Class, 200), asked.ACR)
+		return fmt.Errorf("context class is %q, asked were %q", outbound.Clip(f.Class, 200), asked.ACR)
 	}
 	return nil
 }

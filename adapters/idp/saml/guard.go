@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/beevik/etree"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // The namespaces that we read.
@@ -109,7 +111,7 @@ func (s *scanner) scan(raw []byte) (int, error) {
 		if err == nil {
 			err = s.token(t, at)
 		} else {
-			err = fmt.Errorf("xml: %s", clip(err.Error(), 100))
+			err = fmt.Errorf("xml: %s", outbound.Clip(err.Error(), 100))
 		}
 		if err != nil {
 			return int(d.InputOffset()), err
@@ -263,7 +265,7 @@ func (s *scanner) attributes(attrs []xml.Attr, element string) error {
 				return err
 			}
 			if strings.EqualFold(a.Name.Local, "id") || reads(element) && uri != nsXSI && uri != nsXML && deciding[a.Name.Local] {
-				return fmt.Errorf("attribute %s in a namespace", clip(a.Name.Local, 40))
+				return fmt.Errorf("attribute %s in a namespace", outbound.Clip(a.Name.Local, 40))
 			}
 			continue
 		}
@@ -305,17 +307,4 @@ var deciding = map[string]bool{
 	"Destination": true, "InResponseTo": true, "Recipient": true, "Method": true, "NotBefore": true, "NotOnOrAfter": true,
 	"Name": true, "NameFormat": true, "FriendlyName": true, "Value": true, "Format": true, "NameQualifier": true,
 	"SPNameQualifier": true, "AuthnInstant": true, "SessionIndex": true, "SessionNotOnOrAfter": true, "Reason": true,
-}
-
-// clip shortens what a stranger wrote for the log, and keeps it on one line.
-func clip(s string, n int) string {
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "") + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 {
-			return ' ' // no forged lines
-		}
-		return r
-	}, s)
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	samllib "github.com/crewjam/saml"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const (
@@ -139,16 +141,16 @@ type candidate struct {
 // parseMetadata reads a document that describes exactly one identity provider.
 // An expired one is refused.
 func parseMetadata(doc []byte, now time.Time) (_ *idp, err error) {
-	defer caught(&err)
+	defer outbound.Caught(&err)
 	if err := scanMetadata(doc); err != nil {
 		return nil, err
 	}
 	var root descriptor
 	if err := xml.Unmarshal(doc, &root); err != nil {
-		return nil, fmt.Errorf("metadata is no XML: %s", short(err))
+		return nil, fmt.Errorf("metadata is no XML: %s", outbound.Short(err))
 	}
 	if root.XMLName.Space != "urn:oasis:names:tc:SAML:2.0:metadata" || root.XMLName.Local != "EntityDescriptor" && root.XMLName.Local != "EntitiesDescriptor" {
-		return nil, fmt.Errorf("metadata begins with <%s>, not with an EntityDescriptor", clip(root.XMLName.Local, 60))
+		return nil, fmt.Errorf("metadata begins with <%s>, not with an EntityDescriptor", outbound.Clip(root.XMLName.Local, 60))
 	}
 	found, err := candidates(&root, time.Time{}, 0)
 	if err != nil {
@@ -160,7 +162,7 @@ func parseMetadata(doc []byte, now time.Time) (_ *idp, err error) {
 	case 1:
 	default:
 		return nil, fmt.Errorf("metadata describes %d identity providers, as '%s' and '%s'; the document of one is needed",
-			len(found), clip(found[0].entity.EntityID, 200), clip(found[1].entity.EntityID, 200))
+			len(found), outbound.Clip(found[0].entity.EntityID, 200), outbound.Clip(found[1].entity.EntityID, 200))
 	}
 	m, err := found[0].read()
 	if err != nil {
@@ -186,7 +188,7 @@ func scanMetadata(doc []byte) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("metadata is no XML: %s", short(err))
+			return fmt.Errorf("metadata is no XML: %s", outbound.Short(err))
 		}
 		switch t := tok.(type) {
 		case xml.Directive:
@@ -244,7 +246,7 @@ func narrower(until time.Time, cache time.Duration, validUntil, cacheDuration st
 	if validUntil != "" {
 		t, err := dateTime(validUntil)
 		if err != nil {
-			return until, cache, fmt.Errorf("validUntil '%s' is no time", clip(validUntil, 60))
+			return until, cache, fmt.Errorf("validUntil '%s' is no time", outbound.Clip(validUntil, 60))
 		}
 		if until.IsZero() || t.Before(until) {
 			until = t
@@ -272,7 +274,7 @@ func dateTime(s string) (time.Time, error) {
 // read makes an idp of what was found.
 func (c *candidate) read() (*idp, error) {
 	m := &idp{EntityID: strings.TrimSpace(c.entity.EntityID), ValidUntil: c.until, Cache: c.cache}
-	if m.EntityID == "" || len(m.EntityID) > 1024 || clip(m.EntityID, 1024) != m.EntityID {
+	if m.EntityID == "" || len(m.EntityID) > 1024 || outbound.Clip(m.EntityID, 1024) != m.EntityID {
 		return nil, errors.New("metadata has no usable entityID")
 	}
 	var err error
@@ -328,11 +330,11 @@ func usable(location string) error {
 	u, err := url.Parse(location)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.Fragment != "":
-		return fmt.Errorf("'%s' is no usable address", clip(location, 200))
+		return fmt.Errorf("'%s' is no usable address", outbound.Clip(location, 200))
 	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
 		return nil
 	}
-	return fmt.Errorf("'%s' is not https", clip(location, 200))
+	return fmt.Errorf("'%s' is not https", outbound.Clip(location, 200))
 }
 
 func loopback(host string) bool {
@@ -375,7 +377,7 @@ func signingCert(text string) (*x509.Certificate, error) {
 	}
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("a certificate cannot be read: %s", short(err))
+		return nil, fmt.Errorf("a certificate cannot be read: %s", outbound.Short(err))
 	}
 	switch k := c.PublicKey.(type) {
 	case *rsa.PublicKey:
@@ -388,14 +390,3 @@ func signingCert(text string) (*x509.Certificate, error) {
 	}
 	return c, nil
 }
-
-// caught turns a panic into an error: what a provider publishes is read beside
-// all requests, where a panic would end the process (C15).
-func caught(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %s", clip(fmt.Sprint(p), 200))
-	}
-}
-
-// short is an error's text without the pages of HTML some servers answer.
-func short(err error) string { return clip(err.Error(), 300) }

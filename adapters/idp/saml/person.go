@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // usual is where the reserved attributes come from unless `attribute` says
@@ -88,7 +89,7 @@ func (f *facts) named() (string, error) {
 		return "", invalidf("the provider sent no NameID; `subject` can name another identifier")
 	case n.Format == persistent && n.NameQualifier != "" && n.NameQualifier != f.Issuer:
 		// The same value of two qualifiers is two people (SAML Core §8.3.7).
-		return "", invalidf("the NameID is qualified by %q, not by the provider; `subject` can name another identifier", clip(n.NameQualifier, 200))
+		return "", invalidf("the NameID is qualified by %q, not by the provider; `subject` can name another identifier", outbound.Clip(n.NameQualifier, 200))
 	}
 	return n.Value, nil
 }
@@ -103,10 +104,10 @@ func one(list []attribute, attr, called string) (string, error) {
 	case a == nil || len(a.Values) == 0:
 		return "", nil
 	case len(a.Values) > 1:
-		return "", invalidf("%s: attribute %q has %d values", attr, clip(a.Name, 100), len(a.Values))
+		return "", invalidf("%s: attribute %q has %d values", attr, outbound.Clip(a.Name, 100), len(a.Values))
 	}
 	if err := plain(a.Values[0]); err != nil {
-		return "", invalidf("%s: attribute %q %w", attr, clip(a.Name, 100), err)
+		return "", invalidf("%s: attribute %q %w", attr, outbound.Clip(a.Name, 100), err)
 	}
 	return a.Values[0], nil
 }

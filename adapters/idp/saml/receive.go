@@ -12,6 +12,7 @@ import (
 	"github.com/beevik/etree"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // maxMessage is the longest SAMLResponse that is read, in base64.
@@ -154,7 +155,7 @@ func postedMessage(c flows.Callback, name string) ([]byte, error) {
 	v := first(c.Values, name)
 	switch {
 	case c.Method != "POST":
-		return nil, invalidf("a %s that came by %s", name, clip(c.Method, 10))
+		return nil, invalidf("a %s that came by %s", name, outbound.Clip(c.Method, 10))
 	case v == "":
 		return nil, invalidf("no %s", name)
 	case len(v) > maxMessage:
@@ -177,7 +178,7 @@ func postedMessage(c flows.Callback, name string) ([]byte, error) {
 // assertion finds the one verified assertion of a Response.
 func (m *reception) assertion(doc *document) (*etree.Element, error) {
 	if !is(doc.root, nsSAMLP, "Response") {
-		return nil, fmt.Errorf("a %s where a Response is expected", clip(doc.root.Tag, 40))
+		return nil, fmt.Errorf("a %s where a Response is expected", outbound.Clip(doc.root.Tag, 40))
 	}
 	inner, err := loneChild(doc)
 	if err != nil {

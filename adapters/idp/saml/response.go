@@ -9,6 +9,7 @@ import (
 	samllib "github.com/crewjam/saml"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // issueDelay is how long a message may be under way, beside the skew: the browser
@@ -40,7 +41,7 @@ func (m *reception) header(el *etree.Element, signed bool) error {
 	case !there && signed:
 		return errors.New("a signed Response without Destination")
 	case there && to != m.acs:
-		return fmt.Errorf("the Response is for %q, it came to %q", clip(to, 200), m.acs)
+		return fmt.Errorf("the Response is for %q, it came to %q", outbound.Clip(to, 200), m.acs)
 	}
 	if list := children(el, nsSAML, "Issuer"); len(list) > 0 {
 		if err := m.issuer(el); err != nil {
@@ -54,7 +55,7 @@ func (m *reception) header(el *etree.Element, signed bool) error {
 // common judges what messages and assertions have in common: Version, ID and age.
 func (m *reception) common(el *etree.Element) error {
 	if v := attrOf(el, "Version"); v != "2.0" {
-		return fmt.Errorf("%s of version %q", el.Tag, clip(v, 10))
+		return fmt.Errorf("%s of version %q", el.Tag, outbound.Clip(v, 10))
 	}
 	if attrOf(el, "ID") == "" {
 		return fmt.Errorf("%s without ID", el.Tag)
@@ -97,10 +98,10 @@ func (m *reception) issuer(el *etree.Element) error {
 		return err
 	}
 	if v != m.peer.EntityID {
-		return fmt.Errorf("%s of %q, the provider is %q", el.Tag, clip(v, 200), m.peer.EntityID)
+		return fmt.Errorf("%s of %q, the provider is %q", el.Tag, outbound.Clip(v, 200), m.peer.EntityID)
 	}
 	if f, there := attr(iss, "Format"); there && f != "urn:oasis:names:tc:SAML:2.0:nameid-format:entity" {
-		return fmt.Errorf("%s has an Issuer of format %q", el.Tag, clip(f, 100))
+		return fmt.Errorf("%s has an Issuer of format %q", el.Tag, outbound.Clip(f, 100))
 	}
 	return nil
 }
@@ -129,7 +130,7 @@ func status(el *etree.Element) error {
 	if msg := children(st, nsSAMLP, "StatusMessage"); len(msg) == 1 {
 		said, _ = text(msg[0])
 	}
-	return flows.Refuse(reason, fmt.Errorf("provider answered %q %q %q", clip(attrOf(code, "Value"), 100), clip(detail, 100), clip(said, 200)))
+	return flows.Refuse(reason, fmt.Errorf("provider answered %q %q %q", outbound.Clip(attrOf(code, "Value"), 100), outbound.Clip(detail, 100), outbound.Clip(said, 200)))
 }
 
 // statuses that mean more than no (SAML Core §3.2.2.2).

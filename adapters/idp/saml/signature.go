@@ -13,6 +13,8 @@ import (
 
 	"github.com/beevik/etree"
 	dsig "github.com/russellhaering/goxmldsig"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const enveloped = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
@@ -150,14 +152,14 @@ func shaped(el *etree.Element, tags ...string) error {
 	}
 	for i, k := range kids {
 		if !is(k, nsDsig, tags[i]) {
-			return fmt.Errorf("a malformed signature: %s in %s", clip(k.Tag, 40), el.Tag)
+			return fmt.Errorf("a malformed signature: %s in %s", outbound.Clip(k.Tag, 40), el.Tag)
 		}
 	}
 	return nil
 }
 
 func algorithm(what string, el *etree.Element) error {
-	return fmt.Errorf("%s algorithm %q is not allowed", what, clip(attrOf(el, "Algorithm"), 100))
+	return fmt.Errorf("%s algorithm %q is not allowed", what, outbound.Clip(attrOf(el, "Algorithm"), 100))
 }
 
 func signatureValue(sig *etree.Element) ([]byte, error) {
@@ -237,7 +239,7 @@ func checkVerified(out, el *etree.Element, id string) error {
 func verifyDetached(method string, signed, value []byte, certs []*x509.Certificate) error {
 	algo := signatureMethods[method]
 	if algo == 0 {
-		return fmt.Errorf("signature algorithm %q is not allowed", clip(method, 100))
+		return fmt.Errorf("signature algorithm %q is not allowed", outbound.Clip(method, 100))
 	}
 	for _, cert := range certs {
 		if !fits(cert, method) {

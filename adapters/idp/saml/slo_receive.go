@@ -11,6 +11,7 @@ import (
 	"github.com/beevik/etree"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const (
@@ -62,13 +63,13 @@ func (s *SAML) ReceiveLogout(ctx context.Context, c flows.Callback) (lm flows.Lo
 // so Destination must be there (SAML Bindings §3.4.5.2, §3.5.5.2).
 func (m *reception) logoutHead(got delivered, tag string) error {
 	if !is(got.el, nsSAMLP, tag) {
-		return fmt.Errorf("a %s where a %s is expected", clip(got.el.Tag, 40), tag)
+		return fmt.Errorf("a %s where a %s is expected", outbound.Clip(got.el.Tag, 40), tag)
 	}
 	if err := m.common(got.el); err != nil {
 		return err
 	}
 	if to := attrOf(got.el, "Destination"); to != m.acs {
-		return fmt.Errorf("the %s is for %q, it came to %q", tag, clip(to, 200), m.acs)
+		return fmt.Errorf("the %s is for %q, it came to %q", tag, outbound.Clip(to, 200), m.acs)
 	}
 	return m.issuer(got.el)
 }

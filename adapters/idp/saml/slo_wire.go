@@ -14,6 +14,7 @@ import (
 	"github.com/beevik/etree"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const deflate = "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE"
@@ -36,7 +37,7 @@ func openLogout(c flows.Callback, p *idp) (delivered, error) {
 	case "POST":
 		return openPosted(c, p)
 	}
-	return delivered{}, fmt.Errorf("a logout message that came by %s", clip(c.Method, 10))
+	return delivered{}, fmt.Errorf("a logout message that came by %s", outbound.Clip(c.Method, 10))
 }
 
 // openRedirect reads the HTTP-Redirect binding (SAML Bindings §3.4.4). The
@@ -126,7 +127,7 @@ func parseSigned(query string) (signedQuery, error) {
 	case art:
 		return q, errors.New("an artifact beside a message")
 	case there && unescape(encoding) != deflate:
-		return q, fmt.Errorf("SAMLEncoding %q is not known", clip(encoding, 100))
+		return q, fmt.Errorf("SAMLEncoding %q is not known", outbound.Clip(encoding, 100))
 	}
 	if err := q.collect(pairs); err != nil {
 		return q, err

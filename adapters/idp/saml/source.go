@@ -170,7 +170,7 @@ func (s *source) fetch(ctx context.Context, f *flight) {
 // read takes the document from its place. A file that could not be used is not
 // read again before it changes.
 func (s *source) read(ctx context.Context) (m *idp, saw stamp, err error) {
-	defer caught(&err)
+	defer outbound.Caught(&err)
 	s.mu.Lock()
 	client, now := s.client, s.now
 	s.mu.Unlock()
@@ -195,11 +195,11 @@ func download(ctx context.Context, c *http.Client, place string) ([]byte, error)
 	req.Header.Set("Accept", "application/samlmetadata+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.1")
 	resp, err := c.Do(req)
 	if err != nil {
-		return nil, errors.New(short(err))
+		return nil, errors.New(outbound.Short(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answered %s", clip(resp.Status, 60))
+		return nil, fmt.Errorf("the server answered %s", outbound.Clip(resp.Status, 60))
 	}
 	return bounded(resp.Body)
 }
@@ -236,7 +236,7 @@ func bounded(r io.Reader) ([]byte, error) {
 	case errors.Is(err, outbound.ErrTooLarge), err == nil && len(doc) > metadataBytes:
 		return nil, fmt.Errorf("it is longer than %d bytes", metadataBytes)
 	case err != nil:
-		return nil, errors.New(short(err))
+		return nil, errors.New(outbound.Short(err))
 	}
 	return doc, nil
 }
