@@ -269,7 +269,11 @@ func TestI09HandoverOnce(t *testing.T) {
 		b := signedIn()
 		code := g.toCode(b, g.on("one", "/x"))
 		u, _ := url.Parse(code)
-		for _, bent := range []string{"", "x", u.Query().Get("code")[:42] + "A", strings.Repeat("A", 43)} {
+		all, last := u.Query().Get("code"), "A"
+		if strings.HasSuffix(all, last) {
+			last = "E" // another one, in any case
+		}
+		for _, bent := range []string{"", "x", all[:42] + last, strings.Repeat("A", 43)} {
 			q := u.Query()
 			q.Set("code", bent)
 			if p := g.send(b, one(g.on("one", "/.identity/handover?"+q.Encode()))); granted(p) || p.Status != http.StatusSeeOther {
