@@ -190,6 +190,8 @@ var kinds = []struct{ dir, title string }{
 	{"directories", "Where more is known of people"},
 	{"steps", "Steps of a flow"},
 	{"factors", "Second factors"},
+	{"messengers", "How codes and notices reach people"},
+	{"signals", "What speaks for risk"},
 	{"headers", "Headers to the application"},
 	{"stores", "Where sessions are kept"},
 	{"audit", "Where the trail goes"},

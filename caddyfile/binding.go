@@ -108,6 +108,14 @@ func (b *binder) Directory(name string) (flows.Directory, error) {
 	return noDirectory{}, nil
 }
 
+// Messenger finds a messenger by name. What it is given goes nowhere.
+func (b *binder) Messenger(name string) (flows.Messenger, error) {
+	if !slices.Contains(b.known.messengers, name) {
+		return nil, nobody("messenger", name, b.known.messengers)
+	}
+	return noMessenger{}, nil
+}
+
 // Flow finds the steps of another flow, bound.
 func (b *binder) Flow(name string) ([]flows.Step, error) {
 	f := b.flows[name]
@@ -154,6 +162,10 @@ type noDirectory struct{}
 func (noDirectory) Find(context.Context, string, string) (flows.Attributes, error) {
 	return nil, errAdapting
 }
+
+type noMessenger struct{}
+
+func (noMessenger) Send(context.Context, flows.Message) error { return errAdapting }
 
 type noVault struct{}
 

@@ -44,6 +44,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 		"provider":  {(*identity).provider, true},
 		"factor":    {(*identity).factor, true},
 		"directory": {(*identity).directory, true},
+		"messenger": {(*identity).messenger, true},
 		"policy":    {(*identity).policy, true},
 		"dialect":   {(*identity).dialect, true},
 		"flow":      {(*identity).flow, true},
@@ -62,6 +63,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 //	    provider <name> <type> { … }
 //	    factor   <kind> { … }
 //	    directory <name> <type> { … }
+//	    messenger <name> <type> { … }
 //	    policy   <name> <cel>
 //	    dialect  <name> [<base>] { … }
 //	    flow     <name> { <steps…> }

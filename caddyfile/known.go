@@ -18,9 +18,9 @@ import (
 // known is what the global block defined: the names that may be used, and the
 // language that conditions are written in.
 type known struct {
-	providers, policies, flows, dialects, directories []string
-	factors                                           map[string]flows.Factor
-	env                                               *policy.Env
+	providers, policies, flows, dialects, directories, messengers []string
+	factors                                                       map[string]flows.Factor
+	env                                                           *policy.Env
 }
 
 // knownFrom compiles the policies.
@@ -31,6 +31,7 @@ func knownFrom(c *module.Config) (*known, error) {
 		flows:       slices.Sorted(maps.Keys(c.Flows)),
 		dialects:    slices.Sorted(maps.Keys(c.Dialects)),
 		directories: slices.Sorted(maps.Keys(c.DirectoriesRaw)),
+		messengers:  slices.Sorted(maps.Keys(c.MessengersRaw)),
 	}
 	for kind := range c.FactorsRaw {
 		if mod, err := caddy.GetModule("identity.factors." + kind); err == nil {

@@ -47,6 +47,14 @@ type Execution struct {
 	Inherited bool `json:"inherited,omitempty"`
 	// Fresh says that evidence of the session does not count: the person is asked anew.
 	Fresh bool `json:"fresh,omitempty"`
+	// Since makes a run ask anew: a factor that was proved before, or set up just now,
+	// does not count in it. Zero: whatever the session shows counts.
+	Since time.Time `json:"since,omitzero"`
+	// Show is what the run is for, where it is bound to one request: the fields that the
+	// person reads before they approve it.
+	Show []Row `json:"show,omitempty"`
+	// Language is that of the pages (BCP 47).
+	Language string `json:"language,omitempty"`
 	// Hop is set on the portal, in a run for an application's host.
 	Hop *Hop `json:"hop,omitempty"`
 	// Session is the public id of the session this run stands on; empty without one.
@@ -129,6 +137,11 @@ func (x *Execution) Facts() *Facts {
 		r.Header, r.IP, r.Peer, r.Native = x.Env.Request.Header, x.Env.Request.IP, x.Env.Request.Peer, x.Env.Request.Native
 	}
 	return &Facts{Request: &r, User: x.User, Evidence: x.Evidence, Readings: x.Readings, Now: x.Env.Now}
+}
+
+// Honours reports whether evidence says in this run how the person signed in.
+func (x *Execution) Honours(e *Evidence) bool {
+	return e.Counts() && (x.Since.IsZero() || e.Kind != EnrolledNow && !e.At.Before(x.Since))
 }
 
 // Keep stores the private state of the step that is about to wait.

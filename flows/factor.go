@@ -53,7 +53,12 @@ type Challenge struct {
 	State json.RawMessage
 	// Origin is the scheme and host of the page.
 	Origin string
-	Now    time.Time
+	// Language is the one of the page (BCP 47), for what is sent.
+	Language string
+	// Show is what the proof is for, where it is bound to something: it is on the page
+	// and belongs into a message.
+	Show []Row
+	Now  time.Time
 }
 
 // Keep stores the factor's own state of this challenge.

@@ -1,5 +1,7 @@
 package flows
 
+import "encoding/json"
+
 // Page is what a step wants a person to see and answer, as data: the hall owns
 // all HTML, CSS and JavaScript and also serves it as JSON.
 type Page struct {
@@ -23,6 +25,13 @@ type Field struct {
 	Name  string `json:"name"`
 	Label string `json:"label"`
 	Value string `json:"value,omitempty"`
+	// Type is the HTML type of the input: text (default), email, tel, number, date or url.
+	// What comes back is judged by the step, whatever a browser checked.
+	Type string `json:"type,omitempty"`
+	// Optional fields may stay empty.
+	Optional bool `json:"optional,omitempty"`
+	// Max is the most characters; 0: no limit but the page's.
+	Max int `json:"max,omitempty"`
 	// Autocomplete is the HTML autofill token, as "username".
 	Autocomplete string `json:"autocomplete,omitempty"`
 	Autofocus    bool   `json:"autofocus,omitempty"`
@@ -75,10 +84,97 @@ type Note struct {
 	Text string `json:"text,omitempty"`
 }
 
-func (Field) widget()  {}
-func (Secret) widget() {}
-func (Code) widget()   {}
-func (QR) widget()     {}
-func (Codes) widget()  {}
-func (Choice) widget() {}
-func (Note) widget()   {}
+// Select is one of a list.
+type Select struct {
+	Name    string  `json:"name"`
+	Label   string  `json:"label"`
+	Value   string  `json:"value,omitempty"`
+	Options []Entry `json:"options"`
+	// Optional: none may be chosen.
+	Optional bool `json:"optional,omitempty"`
+}
+
+// Entry is one line of a Select.
+type Entry struct {
+	Value string `json:"value"`
+	Label string `json:"label"`
+}
+
+// Check is a box to tick; ticked it answers name=1.
+type Check struct {
+	Name    string `json:"name"`
+	Label   string `json:"label"`
+	Checked bool   `json:"checked,omitempty"`
+	// Optional boxes may stay empty.
+	Optional bool `json:"optional,omitempty"`
+}
+
+// Heading begins a section of a long page. Text is not translated.
+type Heading struct {
+	Label string `json:"label,omitempty"`
+	Text  string `json:"text,omitempty"`
+}
+
+// Table shows what a person is about to decide on, or what is known of something.
+type Table struct {
+	// Label is the code of its caption; may be empty.
+	Label string `json:"label,omitempty"`
+	Rows  []Row  `json:"rows"`
+}
+
+// Row is one line of a Table. Name is a label code, or shown as it is where there
+// is no such code.
+type Row struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Terms are a text to read before going on. Text is plain; a blank line ends a
+// paragraph.
+type Terms struct {
+	Title   string `json:"title"`
+	Version string `json:"version,omitempty"`
+	Text    string `json:"text,omitempty"`
+	// URL is where it can be read in full; may be empty.
+	URL string `json:"url,omitempty"`
+}
+
+// Download offers a file that was made for the person.
+type Download struct {
+	Label string `json:"label"`
+	// Name is the file's, Type its media type.
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Data []byte `json:"data"`
+}
+
+// Credential has the browser make a key or sign with one (Web Authentication). The
+// answer is the credential as JSON under Name. It is the one widget that needs
+// JavaScript; a page that has it offers another way, too, where there is one.
+type Credential struct {
+	Name  string `json:"name"`
+	Label string `json:"label"`
+	// Create makes a new key; else one is used.
+	Create bool `json:"create,omitempty"`
+	// Options are PublicKeyCredentialCreationOptions or …RequestOptions in their JSON form
+	// (WebAuthn Level 3 §5.1.8, §5.1.9).
+	Options json.RawMessage `json:"options"`
+	// Conditional offers passkeys in the autofill of the page's username field and
+	// asks for nothing before one is picked.
+	Conditional bool `json:"conditional,omitempty"`
+}
+
+func (Field) widget()      {}
+func (Secret) widget()     {}
+func (Code) widget()       {}
+func (QR) widget()         {}
+func (Codes) widget()      {}
+func (Choice) widget()     {}
+func (Note) widget()       {}
+func (Select) widget()     {}
+func (Check) widget()      {}
+func (Heading) widget()    {}
+func (Table) widget()      {}
+func (Terms) widget()      {}
+func (Download) widget()   {}
+func (Credential) widget() {}

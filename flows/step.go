@@ -75,6 +75,9 @@ type Registry interface {
 	Factor(kind string) (Factor, error)
 	// Directory returns a configured directory; the error lists those that exist.
 	Directory(name string) (Directory, error)
+	// Messenger returns a configured messenger, which fills in the words of what it is
+	// given; the error lists those that exist.
+	Messenger(name string) (Messenger, error)
 	// Flow returns the steps of another flow, bound; an error names a cycle.
 	Flow(name string) ([]Step, error)
 	// Condition compiles a condition, or finds a named policy.

@@ -46,15 +46,17 @@ type state struct {
 	factors   map[string]flows.Factor
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
-	policies    *policy.Env
-	dialects    map[string]*headers.Custom
-	read        map[string][]string // attributes that the configuration reads, and where
-	store       flows.Store
-	sessions    *flowsession.Manager
-	names       names
-	shared      lent
-	renewals    renewals
-	held        bool
+	// messengers are how people are reached, by name.
+	messengers map[string]flows.Messenger
+	policies   *policy.Env
+	dialects   map[string]*headers.Custom
+	read       map[string][]string // attributes that the configuration reads, and where
+	store      flows.Store
+	sessions   *flowsession.Manager
+	names      names
+	shared     lent
+	renewals   renewals
+	held       bool
 	// retained lets go of the store once the last request is done.
 	retained func()
 	trail    *audit.Trail
@@ -95,7 +97,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionDirectories, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
+		a.provisionProviders, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
 	} {
 		if err := f(ctx); err != nil {
 			return err

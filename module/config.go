@@ -20,6 +20,8 @@ type Config struct {
 	FactorsRaw caddy.ModuleMap `json:"factors,omitempty" caddy:"namespace=identity.factors"`
 	// Where more is known of people, by name.
 	DirectoriesRaw map[string]json.RawMessage `json:"directories,omitempty" caddy:"namespace=identity.directories inline_key=type"`
+	// How codes and notices reach people, by name.
+	MessengersRaw map[string]json.RawMessage `json:"messengers,omitempty" caddy:"namespace=identity.messengers inline_key=type"`
 	// Named conditions, by name.
 	Policies map[string]*Policy `json:"policies,omitempty"`
 	// Operators' own header dialects, by name.

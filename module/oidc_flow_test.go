@@ -238,7 +238,7 @@ func TestI08PendingCookieHoldsNothingWorthTurningBack(t *testing.T) {
 	t.Setenv("SALLYPORT_KEY_1", key)
 	g := start(t, asked(t, "a", opA, "realm people")+asked(t, "b", opB, "realm people")+"keys {env.SALLYPORT_KEY_1}\nflow default {\nlogin a\nlogin b\n}\n", whoSite)
 	// What may stand in it: where it is, whom it asked, where it goes, when it ends.
-	allowed := []string{"id", "flow", "digest", "pc", "wait", "serial", "token", "origin", "return_to", "saved", "request", "provider", "attempt", "started", "expires", "session", "stored", "private", "fresh"}
+	allowed := []string{"id", "flow", "digest", "pc", "wait", "serial", "token", "origin", "return_to", "saved", "request", "provider", "attempt", "started", "expires", "session", "stored", "private", "fresh", "language"}
 	check := func(b *browser.Browser, stub bool) {
 		t.Helper()
 		list := g.pending(b.Jar.Cookies(g.url("/")), key)

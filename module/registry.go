@@ -60,6 +60,12 @@ func (a *App) bind() error {
 	if err := a.bindDirectories(); err != nil {
 		return err
 	}
+	if err := a.bindMessengers(); err != nil {
+		return err
+	}
+	if err := a.bindFactors(); err != nil {
+		return err
+	}
 	for _, p := range a.providers {
 		if err := bindGuest(p.Guest, &registry{a: a, guest: "provider/" + p.Name}); err != nil {
 			return fmt.Errorf("provider %s: %w", p.Name, err)

@@ -24,6 +24,8 @@ type Registry struct {
 	Client *http.Client
 	// Directories are those that Directory finds, by name.
 	Directories map[string]flows.Directory
+	// Messengers are those that Messenger finds, by name.
+	Messengers map[string]flows.Messenger
 	// Flows are the steps of other flows, by name.
 	Flows map[string][]flows.Step
 	// Factors are those that Factor finds, by kind.
@@ -106,6 +108,14 @@ func (r *Registry) Directory(name string) (flows.Directory, error) {
 		return d, nil
 	}
 	return nil, fmt.Errorf("no directory is called '%s'", name)
+}
+
+// Messenger returns one of Messengers.
+func (r *Registry) Messenger(name string) (flows.Messenger, error) {
+	if m, ok := r.Messengers[name]; ok {
+		return m, nil
+	}
+	return nil, fmt.Errorf("no messenger is called '%s'", name)
 }
 
 // Flow returns the steps put into Flows.

@@ -24,6 +24,9 @@ func WantsJSON(r *http.Request) bool {
 	return json > 0 || r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
+// Language is the one that pages are shown in to who sent this request.
+func (s *Set) Language(r *http.Request) string { return s.language(r.Header.Values("Accept-Language")) }
+
 // language is the best of the configured languages for an Accept-Language.
 func (s *Set) language(header []string) string {
 	best, bestQ := s.languages[0], 0.0

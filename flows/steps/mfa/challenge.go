@@ -35,7 +35,7 @@ func (m *MFA) keep(x *flows.Execution, k kept) error {
 
 // of is what a factor works on in this run.
 func (m *MFA) of(x *flows.Execution, k kept, own []flows.Record) *flows.Challenge {
-	c := &flows.Challenge{User: x.User, State: k.State, Origin: x.Origin, Now: x.Env.Now}
+	c := &flows.Challenge{User: x.User, State: k.State, Origin: x.Origin, Language: x.Language, Show: x.Show, Now: x.Env.Now}
 	for _, r := range own {
 		if r.Factor == k.Factor {
 			c.Records = append(c.Records, r)

@@ -119,7 +119,7 @@ func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, err
 // device is none (I03).
 func (m *MFA) satisfied(x *flows.Execution) bool {
 	return slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return e.Counts() && e.Provider == "" && slices.Contains(m.Factors, e.Method)
+		return x.Honours(&e) && e.Provider == "" && slices.Contains(m.Factors, e.Method)
 	})
 }
 
