@@ -191,7 +191,6 @@ var kinds = []struct{ dir, title string }{
 	{"steps", "Steps of a flow"},
 	{"factors", "Second factors"},
 	{"messengers", "How codes and notices reach people"},
-	{"signals", "What speaks for risk"},
 	{"headers", "Headers to the application"},
 	{"stores", "Where sessions are kept"},
 	{"audit", "Where the trail goes"},

@@ -34,7 +34,7 @@ type guest struct {
 
 // inlineKeys are the JSON keys that name a guest, by kind.
 var inlineKeys = map[string]string{
-	"providers": "type", "directories": "type", "messengers": "type", "signals": "type", "stores": "backend", "audit": "sink", "steps": "step", "headers": "name",
+	"providers": "type", "directories": "type", "messengers": "type", "stores": "backend", "audit": "sink", "steps": "step", "headers": "name",
 	"factors": "", // the kind itself is the key
 }
 
