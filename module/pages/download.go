@@ -23,14 +23,17 @@ func WriteFile(w http.ResponseWriter, d flows.Download) {
 	_, _ = w.Write(d.Data)
 }
 
-// File is the download of this name on a page.
-func File(p *flows.Page, name string) (flows.Download, bool) {
+// File is the download of this name on a page; nil if the page offers another one only.
+func File(p *flows.Page, name string) (file *flows.Download, offers bool) {
 	for _, w := range p.Widgets {
-		if d, ok := w.(flows.Download); ok && d.Name == name {
-			return d, true
+		if d, ok := w.(flows.Download); ok {
+			offers = true
+			if d.Name == name {
+				file = &d
+			}
 		}
 	}
-	return flows.Download{}, false
+	return file, offers
 }
 
 // mediaType passes what is one.
