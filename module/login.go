@@ -287,6 +287,9 @@ func (v *visit) flow() error {
 	if !equalToken(one(values, "token"), x.Token) {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("form without the run's token"))
 	}
+	if done, err := v.download(id, p, x, values); done {
+		return err
+	}
 	if one(values, "kept") == x.ID {
 		x.Saved = x.ID
 	}
