@@ -66,6 +66,7 @@ func (a *App) bind() error {
 	if err := a.bindFactors(); err != nil {
 		return err
 	}
+	a.bindNotices()
 	for _, p := range a.providers {
 		if err := bindGuest(p.Guest, &registry{a: a, guest: "provider/" + p.Name}); err != nil {
 			return fmt.Errorf("provider %s: %w", p.Name, err)
