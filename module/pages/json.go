@@ -1,6 +1,10 @@
 package pages
 
-import "github.com/sallyport-gateway/sallyport/flows"
+import (
+	"encoding/json"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
 
 // document is a View for a program. Codes are stable, texts are for showing.
 type document struct {
@@ -42,7 +46,7 @@ type jsonPage struct {
 }
 
 type jsonWidget struct {
-	// Type is field, secret, code, choice, note, qr or codes.
+	// Type is field, secret, code, choice, note, qr, codes or credential.
 	Type         string `json:"type"`
 	Name         string `json:"name,omitempty"`
 	Label        string `json:"label,omitempty"`
@@ -54,6 +58,10 @@ type jsonWidget struct {
 	// URL is what a QR code says; Value the same to type in.
 	URL   string   `json:"url,omitempty"`
 	Codes []string `json:"codes,omitempty"`
+	// Create makes a new key, else one is used; Options are what Web Authentication is asked for.
+	Create      bool            `json:"create,omitempty"`
+	Options     json.RawMessage `json:"options,omitempty"`
+	Conditional bool            `json:"conditional,omitempty"`
 	// Text is the translated label, or the sentence of a note.
 	Text string `json:"text,omitempty"`
 }
@@ -125,6 +133,8 @@ func (c catalogue) page(v *View) *jsonPage {
 			j.Widgets = append(j.Widgets, jsonWidget{Type: "codes", Label: w.Label, Codes: w.Codes, Text: c.label(w.Label)})
 		case flows.Choice:
 			j.Widgets = append(j.Widgets, jsonWidget{Type: "choice", Name: w.Name, Value: w.Value, Label: w.Label, Detail: w.Detail, Text: c.label(w.Label)})
+		case flows.Credential:
+			j.Widgets = append(j.Widgets, jsonWidget{Type: "credential", Name: w.Name, Label: w.Label, Create: w.Create, Options: w.Options, Conditional: w.Conditional, Text: c.label(w.Label)})
 		case flows.Note:
 			j.Widgets = append(j.Widgets, jsonWidget{Type: "note", Code: w.Code, Text: c.note(w)})
 		}

@@ -133,7 +133,7 @@ type Data struct {
 
 // Input is one widget as a template sees it.
 type Input struct {
-	// Type is field, secret, code, choice, note, qr or codes.
+	// Type is field, secret, code, choice, note, qr, codes or credential.
 	Type, ID, Name, Value, Label, Detail, Autocomplete string
 	Autofocus                                          bool
 	// Digits is how many a code has; 0: letters and digits.
@@ -141,6 +141,8 @@ type Input struct {
 	// Image is what a camera reads (qr), Codes are to be written down (codes).
 	Image template.HTML
 	Codes []string
+	// Key is what the browser is to do with a key (credential).
+	Key *Key
 }
 
 func (s *Set) render(lang, nonce string, v *View) ([]byte, error) {
@@ -175,8 +177,8 @@ func (s *Set) data(c catalogue, v *View) *Data {
 	if v.Kind == KindKeep && d.Link != "" {
 		d.Refresh = refresh(d.Link)
 	}
-	if s := scriptOf(v); s != nil {
-		d.Script = s.element
+	for _, s := range scriptsOf(v) {
+		d.Script += s.element
 	}
 	if v.ID != "" {
 		d.Reference = c["label.reference"]
@@ -222,6 +224,13 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 			d.Inputs = append(d.Inputs, Input{Type: "codes", ID: id, Label: c.label(w.Label), Codes: w.Codes})
 		case flows.Choice:
 			d.Choices = append(d.Choices, Input{Type: "choice", ID: id, Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail})
+		case flows.Credential:
+			in := Input{Type: "credential", ID: id, Name: w.Name, Label: c.label(w.Label), Key: c.key(w, p.Submit == "")}
+			if in.Key.Default {
+				d.Inputs = append(d.Inputs, in)
+			} else {
+				d.Choices = append(d.Choices, in) // beside a form it is one more way
+			}
 		case flows.Note:
 			if text := c.note(w); text != "" {
 				d.Inputs = append(d.Inputs, Input{Type: "note", ID: id, Label: text})

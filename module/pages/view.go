@@ -1,6 +1,10 @@
 package pages
 
-import "github.com/sallyport-gateway/sallyport/flows"
+import (
+	"encoding/json"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
 
 // Kind names a page.
 type Kind string
@@ -114,6 +118,7 @@ func samples() []View {
 		flows.Code{Name: "code", Label: "code", Digits: 6},
 		flows.QR{Text: "otpauth://totp/a:b?secret=c", Manual: "c", Label: "totp_manual"},
 		flows.Codes{Codes: []string{"AAAA-BBBB", "CCCC-DDDD"}, Label: "recovery_codes"},
+		flows.Credential{Name: "credential", Label: "use_webauthn", Options: json.RawMessage(`{"challenge":"AAAA"}`)},
 	}}
 	full := View{
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,
