@@ -21,8 +21,8 @@ type Fail struct{ Case, Text string }
 // fails are the ends of an attempt that a person hears of, as the script names them.
 var fails = []string{"failed", "known", "unsupported"}
 
-func (c catalogue) key(w flows.Credential, only bool) *Key {
-	k := &Key{Options: string(w.Options), Create: w.Create, Conditional: w.Conditional, Default: only, Off: c["key.off"]}
+func (c catalogue) key(w flows.Credential) *Key {
+	k := &Key{Options: string(w.Options), Create: w.Create, Conditional: w.Conditional, Off: c["key.off"]}
 	for _, name := range fails {
 		k.Fails = append(k.Fails, Fail{Case: name, Text: c["key."+name]})
 	}

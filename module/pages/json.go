@@ -1,10 +1,6 @@
 package pages
 
-import (
-	"encoding/json"
-
-	"github.com/sallyport-gateway/sallyport/flows"
-)
+import "github.com/sallyport-gateway/sallyport/flows"
 
 // document is a View for a program. Codes are stable, texts are for showing.
 type document struct {
@@ -43,27 +39,6 @@ type jsonPage struct {
 	ProblemText string `json:"problem_text,omitempty"`
 	Wait        int    `json:"wait,omitempty"`
 	Submit      string `json:"submit,omitempty"`
-}
-
-type jsonWidget struct {
-	// Type is field, secret, code, choice, note, qr, codes or credential.
-	Type         string `json:"type"`
-	Name         string `json:"name,omitempty"`
-	Label        string `json:"label,omitempty"`
-	Value        string `json:"value,omitempty"`
-	Detail       string `json:"detail,omitempty"`
-	Autocomplete string `json:"autocomplete,omitempty"`
-	Code         string `json:"code,omitempty"`
-	Digits       int    `json:"digits,omitempty"`
-	// URL is what a QR code says; Value the same to type in.
-	URL   string   `json:"url,omitempty"`
-	Codes []string `json:"codes,omitempty"`
-	// Create makes a new key, else one is used; Options are what Web Authentication is asked for.
-	Create      bool            `json:"create,omitempty"`
-	Options     json.RawMessage `json:"options,omitempty"`
-	Conditional bool            `json:"conditional,omitempty"`
-	// Text is the translated label, or the sentence of a note.
-	Text string `json:"text,omitempty"`
 }
 
 func (s *Set) document(lang string, v *View) document {
@@ -120,24 +95,7 @@ func (c catalogue) page(v *View) *jsonPage {
 	}
 	j := &jsonPage{Kind: p.Kind, Title: c.heading(v), Problem: p.Problem, ProblemText: c.problem(p), Wait: p.Wait, Submit: p.Submit}
 	for _, w := range p.Widgets {
-		switch w := w.(type) {
-		case flows.Field:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "field", Name: w.Name, Label: w.Label, Value: w.Value, Autocomplete: w.Autocomplete, Text: c.label(w.Label)})
-		case flows.Secret:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "secret", Name: w.Name, Label: w.Label, Autocomplete: w.Autocomplete, Text: c.label(w.Label)})
-		case flows.Code:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "code", Name: w.Name, Label: w.Label, Digits: w.Digits, Autocomplete: autofill(w), Text: c.label(w.Label)})
-		case flows.QR:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "qr", Label: w.Label, URL: w.Text, Value: w.Manual, Text: c.label(w.Label)})
-		case flows.Codes:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "codes", Label: w.Label, Codes: w.Codes, Text: c.label(w.Label)})
-		case flows.Choice:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "choice", Name: w.Name, Value: w.Value, Label: w.Label, Detail: w.Detail, Text: c.label(w.Label)})
-		case flows.Credential:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "credential", Name: w.Name, Label: w.Label, Create: w.Create, Options: w.Options, Conditional: w.Conditional, Text: c.label(w.Label)})
-		case flows.Note:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "note", Code: w.Code, Text: c.note(w)})
-		}
+		j.Widgets = append(j.Widgets, c.jsonWidget(w))
 	}
 	return j
 }
