@@ -58,3 +58,6 @@ func (a *App) LetGo() {
 
 // FoldName is how names are compared.
 func FoldName(name string) string { return foldName(name) }
+
+// HeldBytes is how much is kept of requests that wait for a login.
+func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }

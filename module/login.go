@@ -27,7 +27,8 @@ type login struct {
 	hint string
 	// attempt counts logins in a row that brought no session (B08).
 	attempt int
-	// saved is the key under which the browser itself keeps the return address.
+	// saved is the key under which the browser itself keeps the return address, or this
+	// node the request that waits (hold).
 	saved string
 	// hop is, on the portal, the application's host that the login is for.
 	hop *flows.Hop
@@ -107,7 +108,7 @@ func (v *visit) startLogin(l login) error {
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Language: v.app.pages.Language(v.r),
-		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop,
+		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop,
 	}
 	path := l.returnTo
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
@@ -248,6 +249,9 @@ func (v *visit) flow() error {
 		}
 	}
 	if key := v.r.URL.Query().Get("resume"); validKey(key) && v.r.Method == http.MethodGet {
+		if _, _, ok := v.holds(key); ok {
+			return v.sendAgain(key)
+		}
 		v.show(http.StatusOK, pages.View{Kind: pages.KindResume, Key: key, Link: v.returnTo(v.r.URL.Query().Get("return_to"))})
 		return nil
 	}
