@@ -23,7 +23,8 @@ import (
 // The limits of preserve_post.
 const (
 	defaultPreserve = 256 << 10
-	maxPreserve     = 16 << 20
+	// MaxPreserve is a quarter of what a node keeps of all people.
+	MaxPreserve = session.HeldBytes / 4
 )
 
 // heldRequest is what is kept of a request, sealed.
@@ -68,6 +69,16 @@ var (
 // request showed a ticket of (lastKnown), approval what a step_up binds to it. A
 // request that another site's page made is refused, and nothing of it is read (I21).
 func (v *visit) hold(user flows.UserKey, browser, approval string) (key string, err error) {
+	key, err = v.takeIn(user, browser, approval)
+	outcome := "kept"
+	if err != nil {
+		outcome = "refused"
+	}
+	v.app.shared.metrics.held.WithLabelValues(outcome).Inc()
+	return key, err
+}
+
+func (v *visit) takeIn(user flows.UserKey, browser, approval string) (key string, err error) {
 	limit, target := v.p.preserve, v.target()
 	switch {
 	case limit == 0 || user == "" || browser == "":

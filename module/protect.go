@@ -177,7 +177,7 @@ func (p *Protect) provisionPreserve() error {
 	if p.PreservePost != nil {
 		p.preserve = *p.PreservePost
 	}
-	if p.preserve < 0 || p.preserve > maxPreserve {
+	if p.preserve < 0 || p.preserve > MaxPreserve {
 		return fmt.Errorf("preserve_post is at most 16MiB, or off; not %d bytes", p.preserve)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -86,8 +87,11 @@ func (v *visit) signInThenSend(why error) error {
 	v.w.Header().Set("WWW-Authenticate", "Sallyport")
 	view := pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(v.page())}
 	status := http.StatusUnauthorized
-	if flows.ReasonOf(why) == flows.ReasonTooLarge {
+	switch {
+	case flows.ReasonOf(why) == flows.ReasonTooLarge:
 		view.Reason, view.Cause, status = flows.ReasonTooLarge, tooLongToKeep, http.StatusRequestEntityTooLarge
+	case errors.Is(why, os.ErrDeadlineExceeded):
+		status = http.StatusRequestTimeout
 	}
 	v.show(status, view)
 	return nil
@@ -184,6 +188,7 @@ func (v *visit) swap(id string, asked *original) (bool, error) {
 	if err != nil {
 		return true, v.notResent(id, err)
 	}
+	v.app.shared.metrics.held.WithLabelValues("sent").Inc()
 	h.into(v.r)
 	asked.method = h.Method
 	v.replay = &replay{approval: h.Approval, body: h.body}
