@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/examples/browser"
+	"github.com/sallyport-gateway/sallyport/module"
 )
 
 const formType = "application/x-www-form-urlencoded"
@@ -241,4 +243,262 @@ func (g *gateway) held() int64 {
 	g.t.Helper()
 	a := theApp(g.t)
 	return a.HeldBytes()
+}
+
+func TestI21TicketOfAnotherHostKeepsNothing(t *testing.T) {
+	clock := newClock(t)
+	g := start(t, people(t), fmt.Sprintf(heldSite, ""))
+	b := g.signedIn("/a", "alice", "alicepw")
+	clock.Advance(31 * time.Minute)
+	other := fmt.Sprintf("localhost:%d", g.port) // an origin of its own
+	g.notKept(g.raw(http.MethodPost, "/save", "amount=10", "Host", other, "Cookie", g.ticketPair(b), "Accept", "text/html",
+		"Content-Type", formType, "Origin", "http://"+other, "Sec-Fetch-Site", "same-origin"))
+}
+
+// A ticket is known for a day after its session, whatever ended it, and no longer.
+func TestI21TicketsThatWereGood(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		over func(*gateway, *testClock, *browser.Browser)
+		kept bool
+	}{
+		{"idle", func(_ *gateway, c *testClock, _ *browser.Browser) { c.Advance(31 * time.Minute) }, true},
+		{"at the end of its life", func(_ *gateway, c *testClock, _ *browser.Browser) { c.Advance(12*time.Hour + time.Minute) }, true},
+		{"a day later", func(_ *gateway, c *testClock, _ *browser.Browser) { c.Advance(35 * time.Hour) }, true},
+		{"two days later", func(_ *gateway, c *testClock, _ *browser.Browser) { c.Advance(48 * time.Hour) }, false},
+		{"ended from elsewhere", func(g *gateway, c *testClock, _ *browser.Browser) {
+			if err := theApp(g.t).EndUser(g.t.Context(), "corp:alice"); err != nil {
+				g.t.Fatal(err)
+			}
+			c.Advance(time.Minute)
+		}, true},
+		{"ended, a day and a half ago", func(g *gateway, c *testClock, _ *browser.Browser) {
+			if err := theApp(g.t).EndUser(g.t.Context(), "corp:alice"); err != nil {
+				g.t.Fatal(err)
+			}
+			c.Advance(36 * time.Hour)
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			clock := newClock(t)
+			g := start(t, people(t), fmt.Sprintf(heldSite, ""))
+			b := g.signedIn("/form", "alice", "alicepw")
+			page := g.open(b, g.url("/form"))
+			tc.over(g, clock, b)
+			g.app.forget()
+			p := g.post(page, "/save", formType, "a=1")
+			if !tc.kept {
+				g.notKept(p)
+				return
+			}
+			want(t, sendsOn(t, signsIn(t, p, "alice", "alicepw")), http.StatusOK)
+			g.sentOnce("/save", formType, "a=1", "alice")
+		})
+	}
+}
+
+// Where a route asks anew, the session that is there says whose the form is.
+func TestB09ARouteThatAsksAnew(t *testing.T) {
+	g, clock, b, _ := overdue(t, "session {\nidle 5m\n}")
+	page := g.open(b, g.url("/form"))
+	signsIn(t, page, "alice", "alicepw")
+	page = g.open(b, g.url("/form"))
+	g.app.forget()
+	clock.Advance(6 * time.Minute)
+	want(t, sendsOn(t, signsIn(t, g.post(page, "/save", formType, "a=1"), "alice", "alicepw")), http.StatusOK)
+	g.sentOnce("/save", formType, "a=1", "alice")
+}
+
+func TestI21OnlyThePersonWhoSentIt(t *testing.T) {
+	g, _, b, page := overdue(t, "")
+	p := signsIn(t, g.post(page, "/save", formType, "a=secret"), "bob", "bobpw")
+	if p.Status != http.StatusForbidden || !p.Has("belongs to another account") || p.Has("secret") {
+		t.Fatalf("somebody else: %d\n%s", p.Status, p.Text())
+	}
+	if n := g.held(); n != 0 || len(g.received()) != 0 {
+		t.Fatalf("%d bytes are kept for nobody, %d requests were sent", n, len(g.received()))
+	}
+	if e := g.events("denied", 1); e[0]["reason"] != "anothers_request" || e[0]["user"] != "corp:bob" {
+		t.Fatalf("the trail: %v", e)
+	}
+	back, err := p.Click("/form?x=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, back, http.StatusOK)
+	_ = b
+}
+
+func TestI21TheMarkerIsGoodOnceInItsBrowser(t *testing.T) {
+	g, _, b, page := overdue(t, "")
+	p := signsIn(t, g.post(page, "/save", formType, "a=1"), "alice", "alicepw")
+	f, err := p.FormWith("identity_held")
+	if err != nil {
+		t.Fatal(err)
+	}
+	marker := func(b *browser.Browser, path string, more ...string) *browser.Page {
+		h := append([]string{"Cookie", g.cookies(b), "Accept", "text/html", "Content-Type", formType}, more...)
+		return g.raw(http.MethodPost, path, f.Fields.Encode(), h...)
+	}
+	own := []string{"Origin", g.url(""), "Sec-Fetch-Site", "same-origin"}
+	other := g.signedIn("/a", "alice", "alicepw") // the same person elsewhere
+	nobody := newBrowser(t)
+	for what, got := range map[string]struct {
+		p      *browser.Page
+		status int
+	}{
+		"in another browser of the person": {marker(other, "/save", own...), http.StatusGone},
+		"in nobody's browser":              {marker(nobody, "/save", own...), http.StatusUnauthorized},
+		"from another site":                {marker(b, "/save", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"), http.StatusForbidden},
+		"from nowhere":                     {marker(b, "/save"), http.StatusForbidden},
+		"to another address":               {marker(b, "/pay", own...), http.StatusGone},
+		"to the address with a query":      {marker(b, "/save?x=1", own...), http.StatusGone},
+	} {
+		if got.p.Status != got.status {
+			t.Errorf("%s: %d, want %d", what, got.p.Status, got.status)
+		}
+	}
+	if len(g.received()) != 0 {
+		t.Fatalf("a marker that is not good was sent on: %q", g.received())
+	}
+	answers := make(chan int, 8)
+	for range cap(answers) {
+		go func() { answers <- marker(b, "/save", own...).Status }()
+	}
+	sent := 0
+	for range cap(answers) {
+		if s := <-answers; s == http.StatusOK {
+			sent++
+		} else if s != http.StatusConflict {
+			t.Errorf("the marker again: %d", s)
+		}
+	}
+	if sent != 1 {
+		t.Errorf("sent %d times", sent)
+	}
+	g.sentOnce("/save", formType, "a=1", "alice")
+	if p := marker(b, "/save", own...); p.Status != http.StatusConflict || !p.Has("not sent a second time") {
+		t.Errorf("once more: %d %s", p.Status, p.Text())
+	}
+}
+
+func TestI21ABoundedArea(t *testing.T) {
+	g, clock, b, page := overdue(t, "")
+	var pages []*browser.Page
+	for i := range 4 { // the fourth takes the place of the first
+		pages = append(pages, g.post(page, "/save", formType, fmt.Sprint("tab=", i)))
+	}
+	if n := g.held(); n > 3*(2<<10) {
+		t.Fatalf("%d bytes of one browser", n)
+	}
+	p := signsIn(t, pages[0], "alice", "alicepw")
+	if p.Status != http.StatusGone || !p.Has("nothing was sent") {
+		t.Fatalf("the first of four: %d\n%s", p.Status, p.Text())
+	}
+	for i := 1; i < 4; i++ { // the other tabs find that somebody is signed in
+		p = sendsOn(t, g.open(b, pages[i].URL))
+		if want(t, p, http.StatusOK); !strings.HasSuffix(p.Body, fmt.Sprint("tab=", i)) {
+			t.Fatalf("tab %d: %s", i, p.Body)
+		}
+	}
+	clock.Advance(31 * time.Minute)
+	p = g.post(page, "/save", formType, "late=1")
+	clock.Advance(10*time.Minute + time.Second)
+	if n := g.held(); n != 0 {
+		t.Fatalf("after ten minutes %d bytes are kept", n)
+	}
+	if p = signsIn(t, p, "alice", "alicepw"); p.Has("identity_held") || len(g.received()) != 3 {
+		t.Fatalf("sent after ten minutes: %d\n%s", p.Status, p.Text())
+	}
+}
+
+func TestI21TooLongIsSaid(t *testing.T) {
+	g, _, b, page := overdue(t, "preserve_post 1KiB")
+	long := strings.Repeat("x", 1<<10+1)
+	p := g.post(page, "/save", formType, long)
+	if p.Status != http.StatusRequestEntityTooLarge || !p.Has("too long to be kept") || !p.Has("Sign in, then send again") || g.held() != 0 {
+		t.Fatalf("too long: %d, %d bytes kept\n%s", p.Status, g.held(), p.Text())
+	}
+	c := g.trickle("POST /save HTTP/1.1\r\nHost: " + strings.TrimPrefix(g.url(""), "http://") + "\r\nCookie: " + g.cookies(b) + "\r\nAccept: text/html\r\nOrigin: " + g.url("") +
+		"\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nContent-Type: " + formType + "\r\n\r\n401\r\n" + long + "\r\n0\r\n\r\n")
+	if text, _ := io.ReadAll(c); !strings.HasPrefix(string(text), "HTTP/1.1 413 ") || g.held() != 0 {
+		t.Fatalf("too long, in chunks: %.300s", text)
+	}
+	want(t, g.post(page, "/save", formType, long[1:]), http.StatusOK) // the sign-in page
+	if g.held() == 0 {
+		t.Fatal("what is as long as allowed was not kept")
+	}
+}
+
+func TestI21Off(t *testing.T) {
+	g, _, _, page := overdue(t, "preserve_post off")
+	g.notKept(g.post(page, "/save", formType, "a=1"))
+}
+
+// A body that never ends holds no room and no connection (C12).
+func TestI21ASlowBodyIsCutOff(t *testing.T) {
+	defer module.SetBodyPatience(100 * time.Millisecond)()
+	g, _, b, _ := overdue(t, "")
+	c := g.trickle("POST /save HTTP/1.1\r\nHost: " + strings.TrimPrefix(g.url(""), "http://") + "\r\nCookie: " + g.cookies(b) + "\r\nAccept: text/html\r\nOrigin: " + g.url("") +
+		"\r\nContent-Length: 200000\r\nContent-Type: " + formType + "\r\n\r\na=")
+	if text, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 408 ") || g.held() != 0 {
+		t.Fatalf("a slow body: %v %.300s", err, text)
+	}
+}
+
+// A reload between the form and the login loses nothing (B18).
+func TestB09SurvivesAReload(t *testing.T) {
+	g, _, _, page := overdue(t, "")
+	p := g.post(page, "/save", formType, "a=1")
+	if err := g.load(people(t), fmt.Sprintf(heldSite, "header X-New {user.name}")); err != nil {
+		t.Fatal(err)
+	}
+	p = signsIn(t, g.open(page.Browser, p.URL), "alice", "alicepw")
+	want(t, sendsOn(t, p), http.StatusOK)
+	g.sentOnce("/save", formType, "a=1", "alice")
+}
+
+// Who lost what was kept is told before anything is sent (a restart, another node).
+func TestB09NotKeptHere(t *testing.T) {
+	g, _, _, page := overdue(t, "")
+	p := g.post(page, "/save", formType, "a=1")
+	theApp(t).LoseHeld()
+	p = signsIn(t, p, "alice", "alicepw")
+	if p.Status != http.StatusGone || !p.Has("not kept here any more") || len(g.received()) != 0 {
+		t.Fatalf("nothing is kept: %d\n%s", p.Status, p.Text())
+	}
+	if back, err := p.Click("/form?x=1"); err != nil || back.Status != http.StatusOK {
+		t.Fatalf("the way back to the form: %v", err)
+	}
+}
+
+// A marker is judged by the gate of what it stands for.
+func TestI21AMarkerChoosesNoOtherGate(t *testing.T) {
+	clock := newClock(t)
+	site := "@json header Content-Type application/json*\nprotect @json {\nrequire `false`\n}\nprotect {\nheader X-User {user.name}\n}\nreverse_proxy {APP}"
+	g := start(t, people(t), site)
+	b := g.signedIn("/form", "alice", "alicepw")
+	page := g.open(b, g.url("/form"))
+	clock.Advance(31 * time.Minute)
+	g.app.forget()
+	p := sendsOn(t, signsIn(t, g.post(page, "/save", "application/json", "{}"), "alice", "alicepw"))
+	if p.Status != http.StatusForbidden && p.Status != http.StatusGone || len(g.received()) != 0 {
+		t.Fatalf("the gate of JSON refuses, but: %d %q", p.Status, g.received())
+	}
+}
+
+func TestB09WithAPortal(t *testing.T) {
+	clock := newClock(t)
+	g := newTown(t, "")
+	b := newBrowser(t)
+	g.at(g.open(b, g.on("one", "/form")), "one", "/form")
+	page := g.open(b, g.on("one", "/form"))
+	clock.Advance(31 * time.Minute)
+	g.app.forget()
+	p, err := b.Navigate(browser.Request{Method: http.MethodPost, URL: g.on("one", "/save"), From: page, Body: "a=1", Header: http.Header{"Content-Type": {formType}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.at(sendsOn(t, p), "one", "/save")
+	g.sentOnce("/save", formType, "a=1", "alice")
 }

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
-	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
-	"github.com/sallyport-gateway/sallyport/headers"
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
 
@@ -34,68 +31,6 @@ type replay struct {
 // heldField is the only field of the form that sends a kept request: a marker, in
 // whose place the gateway puts the request.
 const heldField = "identity_held"
-
-// sendLater answers a form that comes without a session, or with one that does not
-// do: it is kept if the browser shows that its person was signed in, and the login
-// begins; else nothing is stored (I21).
-func (v *visit) sendLater(anew bool) error {
-	v.hurry()
-	user, browser, err := v.lastKnown()
-	if err != nil {
-		return v.unavailable(err)
-	}
-	key, err := v.hold(user, browser, "")
-	if err != nil {
-		return v.signInThenSend(err)
-	}
-	return v.startLogin(login{flow: v.p.program, returnTo: v.wanted(), anew: anew, saved: key})
-}
-
-// maxTickets is how many tickets of one name are looked at.
-const maxTickets = 3
-
-// lastKnown is the person that this browser's ticket is or was good for, and the
-// session's public id; "" for nobody. The ticket must open its row (I21).
-func (v *visit) lastKnown() (user flows.UserKey, browser string, err error) {
-	if s := v.session; s != nil {
-		return s.User.Key, s.ID(), nil
-	}
-	tried := 0
-	for _, line := range v.cookies {
-		for pair := range strings.SplitSeq(line, ";") {
-			text, ok := headers.CookieValue(pair, v.place.cookie)
-			t, err := flowsession.ParseTicket(text)
-			if !ok || err != nil || tried == maxTickets {
-				continue
-			}
-			tried++
-			c, err := v.app.sessions.Recognise(v.r.Context(), t, v.place.audience)
-			switch {
-			case err == nil:
-				return c.User, c.ID, nil
-			case !gone(err):
-				return "", "", err
-			}
-		}
-	}
-	return "", "", nil
-}
-
-// signInThenSend answers a form that is not kept: the person signs in and sends it
-// again. why is nil or what hold said.
-func (v *visit) signInThenSend(why error) error {
-	v.w.Header().Set("WWW-Authenticate", "Sallyport")
-	view := pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(v.page())}
-	status := http.StatusUnauthorized
-	switch {
-	case flows.ReasonOf(why) == flows.ReasonTooLarge:
-		view.Reason, view.Cause, status = flows.ReasonTooLarge, tooLongToKeep, http.StatusRequestEntityTooLarge
-	case errors.Is(why, os.ErrDeadlineExceeded):
-		status = http.StatusRequestTimeout
-	}
-	v.show(status, view)
-	return nil
-}
 
 // sendAgain is where a login ends that a kept request waited for: a page that posts
 // the marker to the request's own address.
@@ -199,16 +134,15 @@ func (v *visit) swap(id string, asked *original) (bool, error) {
 }
 
 // sameGate reports whether the routes lead the kept request to the gate that its
-// marker came to: they may look at its method and headers.
+// marker comes to: they may look at its method and headers, and some have chosen
+// already. If neither finds another, no mixture of the two does.
 func (v *visit) sameGate(h *heldRequest, asked *original) bool {
-	if v.p.Base || v.p.Off { // the routes are still to choose, and see what was kept
-		return true
-	}
 	like := *v.r
+	like.URL, like.RequestURI = asked.url, asked.uri
+	marker := v.askRoutesAs(&like).found
 	like.Header = v.r.Header.Clone()
 	h.into(&like)
-	like.URL, like.RequestURI = asked.url, asked.uri
-	return v.askRoutesAs(&like).found == v.p
+	return v.askRoutesAs(&like).found == marker
 }
 
 // into makes a request the kept one.
