@@ -28,7 +28,8 @@ type login struct {
 	hint string
 	// attempt counts logins in a row that brought no session (B08).
 	attempt int
-	// saved is the key under which the browser itself keeps the return address.
+	// saved is the key under which the browser itself keeps the return address, or this
+	// node the request that waits (hold).
 	saved string
 	// hop is, on the portal, the application's host that the login is for.
 	hop *flows.Hop
@@ -250,6 +251,9 @@ func (v *visit) flow() error {
 		}
 	}
 	if key := v.r.URL.Query().Get("resume"); validKey(key) && v.r.Method == http.MethodGet {
+		if _, _, ok := v.holds(key); ok {
+			return v.sendAgain(key)
+		}
 		v.show(http.StatusOK, pages.View{Kind: pages.KindResume, Key: key, Link: v.returnTo(v.r.URL.Query().Get("return_to"))})
 		return nil
 	}

@@ -19,7 +19,9 @@ const keyFlow = "factor webauthn\nfactor totp\nflow staff {\nlogin idp\nmfa weba
 var keyOptions = regexp.MustCompile(`data-options="([^"]*)"`)
 
 // local is an address on a host that can have keys.
-func (g *gateway) local(path string) string { return fmt.Sprintf("http://localhost:%d%s", g.port, path) }
+func (g *gateway) local(path string) string {
+	return fmt.Sprintf("http://localhost:%d%s", g.port, path)
+}
 
 // wants are what a page asks the browser for.
 func wants(t testing.TB, p *browser.Page) json.RawMessage {
