@@ -47,6 +47,8 @@ const (
 	ReasonWrongCode        Reason = "wrong_code"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
+	ReasonInvalidField     Reason = "invalid_field"
+	ReasonConsentDeclined  Reason = "consent_declined"
 	ReasonInternal         Reason = "internal"
 )
 

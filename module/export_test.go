@@ -58,3 +58,6 @@ func (a *App) LetGo() {
 
 // FoldName is how names are compared.
 func FoldName(name string) string { return foldName(name) }
+
+// Keepers are the guests that keep something of people.
+func (a *App) Keepers() []flows.Keeper { return a.keepers() }
