@@ -49,7 +49,14 @@ const (
 	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonInvalidField     Reason = "invalid_field"
 	ReasonConsentDeclined  Reason = "consent_declined"
-	ReasonInternal         Reason = "internal"
+
+	ReasonStepUpRequired Reason = "step_up_required"
+	ReasonRequestChanged Reason = "request_changed"
+	ReasonUnstableBody   Reason = "once_needs_stable_body"
+	ReasonNotApprovable  Reason = "not_approvable"
+	ReasonUnclearFields  Reason = "unclear_fields"
+	ReasonApprovalGone   Reason = "approval_gone"
+	ReasonInternal       Reason = "internal"
 )
 
 // Refusal is an error that is the far side's fault and ends the attempt with a

@@ -61,3 +61,10 @@ func FoldName(name string) string { return foldName(name) }
 
 // Keepers are the guests that keep something of people.
 func (a *App) Keepers() []flows.Keeper { return a.keepers() }
+
+// SetNoticePauses shortens the time between tries at telling a person.
+func SetNoticePauses(pauses ...time.Duration) (back func()) {
+	was := noticePauses
+	noticePauses = pauses
+	return func() { noticePauses = was }
+}
