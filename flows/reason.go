@@ -49,14 +49,13 @@ const (
 	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonInvalidField     Reason = "invalid_field"
 	ReasonConsentDeclined  Reason = "consent_declined"
-
-	ReasonStepUpRequired Reason = "step_up_required"
-	ReasonRequestChanged Reason = "request_changed"
-	ReasonUnstableBody   Reason = "once_needs_stable_body"
-	ReasonNotApprovable  Reason = "not_approvable"
-	ReasonUnclearFields  Reason = "unclear_fields"
-	ReasonApprovalGone   Reason = "approval_gone"
-	ReasonInternal       Reason = "internal"
+	ReasonStepUpRequired   Reason = "step_up_required"
+	ReasonRequestChanged   Reason = "request_changed"
+	ReasonUnstableBody     Reason = "once_needs_stable_body"
+	ReasonNotApprovable    Reason = "not_approvable"
+	ReasonUnclearFields    Reason = "unclear_fields"
+	ReasonApprovalGone     Reason = "approval_gone"
+	ReasonInternal         Reason = "internal"
 )
 
 // Refusal is an error that is the far side's fault and ends the attempt with a
