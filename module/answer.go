@@ -45,6 +45,8 @@ func (a *answer) Ask(p flows.Page) error {
 		v.slow()
 		v.countDenied(a.x, p.Problem)
 		return v.ask(http.StatusUnauthorized, a.id, a.x, p)
+	case flows.ReasonInvalidField:
+		return v.ask(http.StatusUnprocessableEntity, a.id, a.x, p)
 	case flows.ReasonTooManyTries:
 		v.countDenied(a.x, p.Problem)
 		v.w.Header().Set("Retry-After", strconv.Itoa(max(p.Wait, 1)))

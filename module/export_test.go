@@ -60,6 +60,9 @@ func (a *App) LetGo() {
 // FoldName is how names are compared.
 func FoldName(name string) string { return foldName(name) }
 
+// Keepers are the guests that keep something of people.
+func (a *App) Keepers() []flows.Keeper { return a.keepers() }
+
 // SetNoticePauses shortens the time between tries at telling a person.
 func SetNoticePauses(pauses ...time.Duration) (back func()) {
 	was := noticePauses

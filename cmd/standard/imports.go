@@ -34,7 +34,10 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
 
 	// Rooms: steps.
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/choose"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/consent"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/deny"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/form"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/login"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/lookup"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"
