@@ -23,7 +23,9 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/ldap"
 
 	// Rooms: messengers.
+	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/log"
+	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/smtp"
 
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
