@@ -5,8 +5,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 var (
@@ -36,12 +34,12 @@ func (nodeState) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(descSessions, prometheus.GaugeValue, float64(a.shared.cache.Living(Now())))
 	to <- prometheus.MustNewConstMetric(descEnding, prometheus.GaugeValue, float64(a.shared.countEnding()))
 	for _, p := range a.providers {
-		h, ok := p.Guest.(flows.Health)
-		if !ok {
+		healthy, err := a.healthOf(p)
+		if !healthy {
 			continue
 		}
 		up := 1.0
-		if h.Health() != nil {
+		if err != nil {
 			up = 0
 		}
 		to <- prometheus.MustNewConstMetric(descUp, prometheus.GaugeValue, up, p.Name)

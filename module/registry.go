@@ -96,7 +96,7 @@ func (a *App) bind() error {
 		}
 		a.programs[name] = p
 	}
-	return nil
+	return a.provisionHealth()
 }
 
 func (a *App) bindSteps(flow string, steps []flows.Step, path []string) error {

@@ -15,10 +15,10 @@ func (l *Login) Show(_ context.Context, x *flows.Execution) (flows.Page, error) 
 	if k.Away {
 		return flows.Page{}, flows.ErrNoPage
 	}
-	if p := l.find(k.Provider); p != nil {
+	if p := l.may(x, k.Provider); p != nil {
 		return l.passwordPage(p, "", "", 0), nil
 	}
-	return l.chooser("", ""), nil
+	return l.chooser(x, "", ""), nil
 }
 
 var _ flows.Shower = (*Login)(nil)
