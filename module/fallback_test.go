@@ -260,9 +260,9 @@ func TestDrill(t *testing.T) {
 	}
 }
 
-// TestC02FallbackUnderLoad: a hundred logins a second, while the provider goes and
+// TestC2FallbackUnderLoad: a hundred logins a second, while the provider goes and
 // comes back. Nobody sees an error but those of the moment before it is noticed.
-func TestC02FallbackUnderLoad(t *testing.T) {
+func TestC2FallbackUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}

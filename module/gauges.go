@@ -9,7 +9,7 @@ import (
 
 var (
 	descSessions = prometheus.NewDesc("sallyport_sessions_active", "Sessions that this node keeps ready; those used on other nodes only, or not since a restart, are not among them.", nil, nil)
-	descUp       = prometheus.NewDesc("sallyport_provider_up", "1 if the newest exchange with the provider went well, 0 if not.", []string{"provider"}, nil)
+	descUp       = prometheus.NewDesc("sallyport_provider_up", "1 if the health checks of the provider say so, or where there are none if the newest exchange went well; 0 if not.", []string{"provider"}, nil)
 	descEnding   = prometheus.NewDesc("sallyport_sessions_ending", "Sessions that ended on this node while the store could not be asked, and are still to be ended there.", nil, nil)
 )
 

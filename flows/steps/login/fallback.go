@@ -30,7 +30,7 @@ func (l *Login) bindFallback(r flows.Registry) error {
 		}
 	}
 	if len(l.watched) == 0 {
-		return fmt.Errorf("fallback %s would never start: an outage is noticed of none of %s; there are checks for oidc, saml and ldap", l.Fallback, l.names())
+		return fmt.Errorf("fallback %s would never start: no outage of %s is noticed; checked are oidc, its presets, saml and ldap", l.Fallback, l.names())
 	}
 	return nil
 }

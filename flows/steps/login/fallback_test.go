@@ -238,7 +238,7 @@ func TestFallbackErrors(t *testing.T) {
 		"unknown":        {Login{Providers: []string{"entra"}, Fallback: "glas"}, "no provider is called 'glas'"},
 		"one of its own": {Login{Providers: []string{"entra"}, Fallback: "entra"}, "one of the providers of this login"},
 		"no name":        {Login{Providers: []string{"entra"}, Fallback: "A B"}, "is no name of a provider"},
-		"never":          {Login{Providers: []string{"corp"}, Fallback: "glass"}, "would never start: an outage is noticed of none of corp"},
+		"never":          {Login{Providers: []string{"corp"}, Fallback: "glass"}, "would never start: no outage of corp is noticed"},
 	} {
 		err := tc.login.Validate()
 		if err == nil {
