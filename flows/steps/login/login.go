@@ -174,6 +174,8 @@ type kept struct {
 	// Private is a Redirector's own state; set means that a callback is awaited.
 	Private []byte `json:"private,omitempty"`
 	Away    bool   `json:"away,omitempty"`
+	// Approve is set while the person reads what the login is for, before they leave.
+	Approve bool `json:"approve,omitempty"`
 }
 
 // Enter takes what one of its own providers began by itself. It is satisfied by
@@ -224,6 +226,8 @@ func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) 
 	}
 	p := l.may(x, k.Provider)
 	switch {
+	case k.Approve && p != nil:
+		return l.start(ctx, x, p, "")
 	case k.Away, p == nil && l.over(k): // the person came back without an answer, or those who were down did
 		return l.Enter(ctx, x)
 	case p == nil:
@@ -247,10 +251,8 @@ func (l *Login) alone() bool {
 
 func (l *Login) satisfied(x *flows.Execution) bool {
 	return x.User != nil && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		if e.User == x.User.Key && l.stoodIn(&e) {
-			return true
-		}
-		return e.User == x.User.Key && slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
+		return e.User == x.User.Key && (x.Since.IsZero() || x.Honours(&e)) &&
+			(l.stoodIn(&e) || slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) }))
 	})
 }
 
