@@ -43,6 +43,8 @@ type state struct {
 	raw       map[string]string // config of what a digest may reach, by "kind:name"
 	steps     map[string][]flows.Step
 	programs  map[string]*flows.Program
+	// anyFactor is the flow of a step_up that names none; nil: no factor could be asked for.
+	anyFactor *flows.Program
 	factors   map[string]flows.Factor
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
