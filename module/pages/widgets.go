@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -128,7 +129,7 @@ func (c catalogue) reading(w flows.Widget) Input {
 		}
 	case flows.Table:
 		if len(w.Rows) > 0 {
-			return Input{Type: "table", Label: c.label(w.Label), Rows: c.rows(w.Rows)}
+			return Input{Type: "table", Label: c.label(w.Label), Rows: c.table(w.Rows)}
 		}
 	case flows.Terms:
 		in := Input{Type: "terms", Label: w.Title, Paragraphs: paragraphs(w.Text), Link: safeLink(w.URL), LinkLabel: c["label.read_in_full"]}
@@ -180,12 +181,24 @@ func (c catalogue) headline(w flows.Heading) string {
 	return c.label(w.Label)
 }
 
-func (c catalogue) rows(rows []flows.Row) []flows.Row {
+// table is for reading before a decision: nothing in a value turns its text around.
+func (c catalogue) table(rows []flows.Row) []flows.Row {
 	list := make([]flows.Row, len(rows))
 	for i, r := range rows {
-		list[i] = flows.Row{Name: c.label(r.Name), Value: r.Value}
+		list[i] = flows.Row{Name: upright(c.label(r.Name)), Value: upright(r.Value)}
 	}
 	return list
+}
+
+// upright shows where somebody put a sign that changes the direction of text
+// (UAX #9 §2): an amount or an account must not read as another.
+func upright(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // paragraphs splits a text at its blank lines; other line breaks stay in it.
