@@ -129,7 +129,7 @@ func (c catalogue) reading(w flows.Widget) Input {
 		}
 	case flows.Table:
 		if len(w.Rows) > 0 {
-			return Input{Type: "table", Label: c.label(w.Label), Rows: c.table(w.Rows)}
+			return Input{Type: "table", Label: c.label(w.Label), Rows: c.rows(w.Rows)}
 		}
 	case flows.Terms:
 		in := Input{Type: "terms", Label: w.Title, Paragraphs: paragraphs(w.Text), Link: safeLink(w.URL), LinkLabel: c["label.read_in_full"]}
@@ -181,8 +181,8 @@ func (c catalogue) headline(w flows.Heading) string {
 	return c.label(w.Label)
 }
 
-// table is for reading before a decision: nothing in a value turns its text around.
-func (c catalogue) table(rows []flows.Row) []flows.Row {
+// rows are for reading before a decision: nothing in a value turns its text around.
+func (c catalogue) rows(rows []flows.Row) []flows.Row {
 	list := make([]flows.Row, len(rows))
 	for i, r := range rows {
 		list[i] = flows.Row{Name: upright(c.label(r.Name)), Value: upright(r.Value)}
