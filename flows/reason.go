@@ -45,6 +45,8 @@ const (
 	ReasonUnknownHost      Reason = "unknown_host"
 	ReasonNotEnrolled      Reason = "not_enrolled"
 	ReasonWrongCode        Reason = "wrong_code"
+	ReasonKeyRefused       Reason = "key_refused"
+	ReasonKeyCloned        Reason = "key_cloned"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonStepUpRequired   Reason = "step_up_required"

@@ -41,7 +41,7 @@ func (a *answer) Ask(p flows.Page) error {
 			return v.redirect(a.address())
 		}
 		return v.ask(http.StatusOK, a.id, a.x, p)
-	case flows.ReasonBadCredentials, flows.ReasonWrongCode:
+	case flows.ReasonBadCredentials, flows.ReasonWrongCode, flows.ReasonKeyRefused:
 		v.slow()
 		v.countDenied(a.x, p.Problem)
 		return v.ask(http.StatusUnauthorized, a.id, a.x, p)

@@ -16,6 +16,7 @@ import (
 	// Rooms: factors.
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/recovery"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/totp"
+	_ "github.com/sallyport-gateway/sallyport/adapters/factor/webauthn"
 
 	// Rooms: directories.
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/http"

@@ -111,7 +111,7 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	r, amr, err := m.factors[k.Factor].(flows.Enroller).Enrol(ctx, c, in)
 	k.State = c.State
 	if errors.Is(err, flows.ErrCredentials) {
-		return flows.Ask(m.enrolPage(x, k, flows.ReasonWrongCode)), m.keep(x, k)
+		return flows.Ask(m.enrolPage(x, k, wrong(err))), m.keep(x, k)
 	}
 	if err != nil {
 		return nil, err

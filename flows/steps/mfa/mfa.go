@@ -115,11 +115,11 @@ func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, err
 	return m.challenge(ctx, x, own, own[0].Factor)
 }
 
-// satisfied reports whether this session proved one of the factors. Trust in a
-// device is none (I03).
+// satisfied reports whether this session proved one of the factors, in a login by
+// passkey, too. Trust in a device is none (I03).
 func (m *MFA) satisfied(x *flows.Execution) bool {
 	return slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return x.Honours(&e) && e.Provider == "" && slices.Contains(m.Factors, e.Method)
+		return x.Honours(&e) && (e.Provider == "" || e.Provider == flows.Passkey) && slices.Contains(m.Factors, e.Method)
 	})
 }
 
