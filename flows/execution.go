@@ -121,8 +121,9 @@ type Env struct {
 	// Cause is what a directory told of refused credentials, for counters and the log:
 	// steps set it.
 	Cause *CredentialsError
-	// Enrolments are the factors of people.
+	// Enrolments are the factors of people, Devices the browsers that they trust.
 	Enrolments Enrolments
+	Devices    Devices
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback

@@ -68,13 +68,19 @@ const maxRecords = 32
 // beside each the tries at it. A visit lends them to a run.
 type enrolments struct{ v *visit }
 
-func (e enrolments) vault() *vault {
-	return &vault{space: "hall/factors", store: e.v.app.store, keys: &e.v.app.keys}
+func (a *App) factorVault() *vault {
+	return &vault{space: "hall/factors", store: a.store, keys: &a.keys}
 }
+
+func (e enrolments) vault() *vault { return e.v.app.factorVault() }
 
 // List answers a person's records, the one used last first.
 func (e enrolments) List(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
-	b, err := e.vault().Get(ctx, string(user))
+	return e.v.app.factorsOf(ctx, user)
+}
+
+func (a *App) factorsOf(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
+	b, err := a.factorVault().Get(ctx, string(user))
 	if errors.Is(err, flows.ErrNotFound) {
 		return nil, nil
 	}

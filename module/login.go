@@ -107,7 +107,7 @@ func (v *visit) startLogin(l login) error {
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Language: v.app.pages.Language(v.r),
-		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop,
+		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop,
 	}
 	path := l.returnTo
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
@@ -209,7 +209,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 // lend gives a run what it needs of this request.
 func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
-		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v},
+		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v}, Devices: devices{v},
 		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived,
 		Handle: func(provider string, serial int) (string, error) {
 			if v.receiver(provider) != nil {

@@ -27,6 +27,7 @@ const (
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
 	FactorAdded    Kind = "factor_added"
+	DeviceTrusted  Kind = "device_trusted"
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
