@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -127,6 +128,8 @@ type Env struct {
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback
+	// Trail tells of a deed before a step does it; an error means that it must not be done (I25).
+	Trail func(context.Context, Deed) error
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
 	Device func(name string) string
 }

@@ -48,15 +48,17 @@ type state struct {
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
 	messengers map[string]flows.Messenger
-	policies   *policy.Env
-	dialects   map[string]*headers.Custom
-	read       map[string][]string // attributes that the configuration reads, and where
-	store      flows.Store
-	sessions   *flowsession.Manager
-	names      names
-	shared     lent
-	renewals   renewals
-	held       bool
+	// notices are on their way to people.
+	notices  notices
+	policies *policy.Env
+	dialects map[string]*headers.Custom
+	read     map[string][]string // attributes that the configuration reads, and where
+	store    flows.Store
+	sessions *flowsession.Manager
+	names    names
+	shared   lent
+	renewals renewals
+	held     bool
 	// retained lets go of the store once the last request is done.
 	retained func()
 	trail    *audit.Trail
@@ -326,6 +328,7 @@ func (a *App) Start() error {
 	a.warnPortal()
 	a.warnDomain()
 	a.warnMisspelt()
+	a.warnUntold()
 	return nil
 }
 

@@ -66,6 +66,7 @@ func (a *App) bind() error {
 	if err := a.bindFactors(); err != nil {
 		return err
 	}
+	a.bindNotices()
 	for _, p := range a.providers {
 		if err := bindGuest(p.Guest, &registry{a: a, guest: "provider/" + p.Name}); err != nil {
 			return fmt.Errorf("provider %s: %w", p.Name, err)
@@ -334,14 +335,14 @@ func (v *vault) find(ctx context.Context, key string) (val []byte, newest bool, 
 	return nil, false, flows.ErrNotFound
 }
 
-// remove deletes an entry under all of its names: one under an older key would be
-// found again.
+// remove deletes an entry under all of its names, the oldest first: one under an
+// older key would be found again.
 func (v *vault) remove(ctx context.Context, key string) error {
 	names, err := v.name(ctx, key)
 	if err != nil {
 		return err
 	}
-	for _, n := range names {
+	for _, n := range slices.Backward(names) {
 		if err := v.store.Update(ctx, n, func([]byte) (flows.Change, error) { return flows.Remove(), nil }); err != nil {
 			return err
 		}
@@ -400,8 +401,8 @@ func (v *vault) Update(ctx context.Context, key string, fn func(old []byte) (flo
 	if err := v.carryOver(ctx, key, names); err != nil {
 		return err
 	}
-	ad := v.space + "\x00" + key
-	return v.store.Update(ctx, names[0], func(old []byte) (flows.Change, error) {
+	ad, removed := v.space+"\x00"+key, false
+	err = v.store.Update(ctx, names[0], func(old []byte) (flows.Change, error) {
 		var plain []byte
 		if old != nil {
 			if plain, err = k.Open("vault", ad, old); err != nil {
@@ -409,6 +410,7 @@ func (v *vault) Update(ctx context.Context, key string, fn func(old []byte) (flo
 			}
 		}
 		c, err := fn(plain)
+		removed = err == nil && c.Kind == flows.RemoveIt
 		if err != nil || c.Kind != flows.SetIt {
 			return c, err
 		}
@@ -418,6 +420,10 @@ func (v *vault) Update(ctx context.Context, key string, fn func(old []byte) (flo
 		}
 		return flows.Set(sealed, c.TTL, v.indexes(c.Index)...), nil
 	})
+	if err != nil || !removed || len(names) == 1 {
+		return err
+	}
+	return v.remove(ctx, key)
 }
 
 // carryOver brings an entry that was named with an older key under the name it
