@@ -54,6 +54,9 @@ type Execution struct {
 	// Show is what the run is for, where it is bound to one request: the fields that the
 	// person reads before they approve it.
 	Show []Row `json:"show,omitempty"`
+	// Action is set in a run that changes something of the person's account, and then
+	// ends with that instead of a session.
+	Action *Action `json:"action,omitempty"`
 	// Language is that of the pages (BCP 47).
 	Language string `json:"language,omitempty"`
 	// Hop is set on the portal, in a run for an application's host.

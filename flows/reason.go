@@ -44,6 +44,7 @@ const (
 	ReasonTooLarge         Reason = "too_large"
 	ReasonUnknownHost      Reason = "unknown_host"
 	ReasonNotEnrolled      Reason = "not_enrolled"
+	ReasonFallbackLogin    Reason = "fallback_login"
 	ReasonWrongCode        Reason = "wrong_code"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"

@@ -43,7 +43,9 @@ type state struct {
 	raw       map[string]string // config of what a digest may reach, by "kind:name"
 	steps     map[string][]flows.Step
 	programs  map[string]*flows.Program
-	factors   map[string]flows.Factor
+	// builtIn are the flows of the account page.
+	builtIn map[string]*flows.Program
+	factors map[string]flows.Factor
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
@@ -99,7 +101,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
+		a.provisionProviders, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
 	} {
 		if err := f(ctx); err != nil {
 			return err

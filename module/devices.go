@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
 )
@@ -123,6 +125,7 @@ func (d devices) Trust(ctx context.Context, u *flows.User, evidence []flows.Evid
 		return err
 	}
 	d.v.sideCookie(d.v.trustName(), held, "/", int(keep.Seconds()))
+	d.v.app.tell(ctx, u, d.v.app.pages.Language(d.v.r), "device_trusted", map[string]string{"device": agentTitle(one.Agent), "host": d.v.place.host})
 	return nil
 }
 
@@ -203,6 +206,14 @@ func (a *App) deviceUsed(ctx context.Context, user flows.UserKey, id, ip string)
 		list[i].Used, list[i].IP = now, ip
 		return list, nil
 	})
+}
+
+// dropDevices removes all of them after a factor changed. They count no more in any
+// case, so that a store which is down now keeps nothing alive.
+func (a *App) dropDevices(ctx context.Context, user flows.UserKey) {
+	if err := a.deviceVault().remove(ctx, string(user)); err != nil {
+		a.log.Warn("trusted devices that count no more are still listed", zap.String("user", string(user)), zap.Error(err))
+	}
 }
 
 // forgetDevice removes one trusted device of a person.

@@ -26,7 +26,8 @@ type MFA struct {
 	Factors []string `json:"factors"`
 	// What happens to who has enrolled none of them: require (default) has them enrol one
 	// now, if more than a password vouches for them, and refuses them otherwise; allow
-	// offers it to the same people and lets everybody go on; deny refuses.
+	// offers it to the same people and lets everybody go on; deny refuses. add is for the
+	// gateway's own account page: whoever has some sets up one more.
 	Enroll string `json:"enroll,omitempty"`
 	// How long a person may have this browser trusted for, by a box on the factor's page:
 	// in whole hours, at most 365 days. Default: there is no box.
@@ -42,6 +43,7 @@ const (
 	enrollRequire = "require"
 	enrollAllow   = "allow"
 	enrollDeny    = "deny"
+	enrollAdd     = "add"
 )
 
 // CaddyModule returns the Caddy module information.
@@ -71,7 +73,7 @@ func (m *MFA) Validate() error {
 		return err
 	}
 	switch m.Enroll {
-	case "", enrollRequire, enrollAllow, enrollDeny:
+	case "", enrollRequire, enrollAllow, enrollDeny, enrollAdd:
 		return nil
 	}
 	return fmt.Errorf("mfa: enroll is require, allow or deny, not '%s'", m.Enroll)
@@ -106,6 +108,9 @@ func (m *MFA) at(err error) error {
 
 // Enter is satisfied, asks for a factor, or has one enrolled.
 func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	if m.Enroll == enrollAdd {
+		return m.add(ctx, x)
+	}
 	if m.satisfied(x) {
 		return flows.Continue(), nil
 	}
