@@ -71,7 +71,7 @@ func (a *App) kindsToAdd(enrolled bool) (kinds []string) {
 }
 
 func (v *visit) findFactor(ctx context.Context, target string) (string, error) {
-	own, err := v.app.factorsOf(ctx, v.session.User.Key)
+	own, err := v.app.recordsOf(ctx, v.session.User.Key)
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +118,7 @@ func (v *visit) nameFactor(ctx context.Context, x *flows.Execution) error {
 // remove each other one stays, and the last goes by its own proof, or one that stands
 // in for it. What only stands in goes with the last.
 func (v *visit) removeFactor(ctx context.Context, x *flows.Execution) error {
-	own, err := v.app.factorsOf(ctx, x.User.Key)
+	own, err := v.app.recordsOf(ctx, x.User.Key)
 	if err != nil {
 		return err
 	}

@@ -16,15 +16,6 @@ import (
 // a dot in its name.
 const accountView = "account.view"
 
-// program finds a flow by name, a built-in one too.
-func (a *App) program(name string) (*flows.Program, bool) {
-	if p, ok := a.programs[name]; ok {
-		return p, true
-	}
-	p, ok := a.builtIn[name]
-	return p, ok
-}
-
 // provisionAccount lays out the built-in flows. Where nobody can sign in there are none.
 func (a *App) provisionAccount(ctx caddy.Context) error {
 	a.builtIn = map[string]*flows.Program{}

@@ -45,7 +45,9 @@ type state struct {
 	programs  map[string]*flows.Program
 	// builtIn are the flows of the account page.
 	builtIn map[string]*flows.Program
-	factors map[string]flows.Factor
+	// anyFactor is the flow of a step_up that names none; nil: no factor could be asked for.
+	anyFactor *flows.Program
+	factors   map[string]flows.Factor
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.

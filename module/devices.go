@@ -131,7 +131,7 @@ func (d devices) Trust(ctx context.Context, u *flows.User, evidence []flows.Evid
 
 // enrolledMark is another text whenever a person's factors are others.
 func (a *App) enrolledMark(ctx context.Context, user flows.UserKey) (string, error) {
-	list, err := a.factorsOf(ctx, user)
+	list, err := a.recordsOf(ctx, user)
 	if err != nil {
 		return "", err
 	}

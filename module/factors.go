@@ -77,10 +77,10 @@ func (e enrolments) vault() *vault { return e.v.app.factorVault() }
 
 // List answers a person's records, the one used last first.
 func (e enrolments) List(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
-	return e.v.app.factorsOf(ctx, user)
+	return e.v.app.recordsOf(ctx, user)
 }
 
-func (a *App) factorsOf(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
+func (a *App) recordsOf(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
 	b, err := a.factorVault().Get(ctx, string(user))
 	if errors.Is(err, flows.ErrNotFound) {
 		return nil, nil
@@ -105,7 +105,7 @@ func readRecords(b []byte) (list []flows.Record, err error) {
 
 // usableFactors are those of the kinds that are configured.
 func (a *App) usableFactors(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
-	list, err := a.factorsOf(ctx, user)
+	list, err := a.recordsOf(ctx, user)
 	return slices.DeleteFunc(list, func(r flows.Record) bool { return a.factors[r.Factor] == nil }), err
 }
 
@@ -171,7 +171,7 @@ func (e enrolments) added(u *flows.User, list []flows.Record, r flows.Record) ([
 // forgetFactors removes all factors of a person, forgets the tries at them, and ends
 // their trusted devices (I24).
 func (a *App) forgetFactors(ctx context.Context, user flows.UserKey) error {
-	list, err := a.factorsOf(ctx, user)
+	list, err := a.recordsOf(ctx, user)
 	if err != nil {
 		return err
 	}

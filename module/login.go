@@ -164,7 +164,7 @@ func validKey(s string) bool {
 // program finds the flow of a run, and restarts the run if what it reaches has
 // changed since (I28).
 func (v *visit) program(x *flows.Execution) (*flows.Program, bool) {
-	p, ok := v.app.program(x.Flow)
+	p, ok := v.app.run(x.Flow)
 	if !ok || x.Action != nil && x.Digest != p.Digest { // what was agreed to is not what would be done
 		return nil, false
 	}

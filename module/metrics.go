@@ -108,7 +108,7 @@ func (a *App) providerLabel(name string) string {
 
 // stepLabel is the kind of the step a run stands at.
 func (a *App) stepLabel(x *flows.Execution) string {
-	p, ok := a.program(x.Flow)
+	p, ok := a.run(x.Flow)
 	if !ok {
 		return ""
 	}

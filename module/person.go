@@ -87,7 +87,7 @@ func (a *App) export(ctx context.Context, u *flows.User) (*person, error) {
 
 // exportProofs are the factors and trusted devices.
 func (a *App) exportProofs(ctx context.Context, user flows.UserKey, me *person) error {
-	factors, err := a.factorsOf(ctx, user)
+	factors, err := a.recordsOf(ctx, user)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (s *Set) Words(m *flows.Message) bool {
 		m.Language = s.languages[0]
 		c = s.texts[m.Language]
 	}
-	m.Values, m.Secret, m.Rows = lines(m.Values, maxValue), lines(m.Secret, maxSecret), c.told(m.Rows)
+	m.Values, m.Secret, m.Rows = lines(m.Values, maxValue), lines(m.Secret, maxSecret), c.lines(m.Rows)
 	pairs := []string{"{factor}", c.label(m.Values["factor"])} // the first of a name holds
 	for name, v := range m.Secret {
 		pairs = append(pairs, "{"+name+"}", v)
@@ -52,11 +52,12 @@ func (c catalogue) approves(rows []flows.Row) string {
 	return b.String() + "\n"
 }
 
-func (c catalogue) told(rows []flows.Row) (out []flows.Row) {
-	for _, r := range rows {
-		out = append(out, flows.Row{Name: line(c.label(r.Name), maxValue), Value: line(r.Value, maxValue)})
+func (c catalogue) lines(rows []flows.Row) []flows.Row {
+	rows = c.rows(rows)
+	for i, r := range rows {
+		rows[i] = flows.Row{Name: line(r.Name, maxValue), Value: line(r.Value, maxValue)}
 	}
-	return out
+	return rows
 }
 
 func lines(values map[string]string, longest int) map[string]string {
