@@ -30,8 +30,16 @@ const (
 	ProviderDown   Kind = "provider_down"
 	ProviderUp     Kind = "provider_up"
 	DrillBegun     Kind = "drill_begun"
+	FactorRenamed  Kind = "factor_renamed"
+	FactorRemoved  Kind = "factor_removed"
+	FactorsReset   Kind = "factors_reset"
+	DeviceTrusted  Kind = "device_trusted"
 	AnswersKept    Kind = Kind(flows.DeedAnswered)
 	ConsentGiven   Kind = Kind(flows.DeedConsented)
+	// DeviceForgotten is the end of a device's trust by its person's wish.
+	DeviceForgotten Kind = "device_forgotten"
+	DataExported    Kind = "data_exported"
+	AccountErased   Kind = "account_erased"
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
