@@ -26,6 +26,10 @@ const (
 	HandedOver     Kind = "session_handed_over"
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
+	// SteppedUp: somebody who is signed in proved again who they are, perhaps for one
+	// request; ApprovalUsed: that request was sent on.
+	SteppedUp    Kind = "step_up"
+	ApprovalUsed Kind = "approval_used"
 	FactorAdded    Kind = "factor_added"
 	AnswersKept    Kind = Kind(flows.DeedAnswered)
 	ConsentGiven   Kind = Kind(flows.DeedConsented)
@@ -59,6 +63,9 @@ type Event struct {
 	IP     string   `json:"ip,omitempty"`
 	AMR    []string `json:"amr,omitempty"`
 	ACR    string   `json:"acr,omitempty"`
+	// Approval names what was approved; Show is what the person read of it.
+	Approval string      `json:"approval,omitempty"`
+	Show     []flows.Row `json:"show,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
 }
