@@ -32,6 +32,8 @@ const (
 	asked    approvalState = "asked"
 	approved approvalState = "approved"
 	used     approvalState = "used"
+	// void: it was shown with another request than it is for.
+	void approvalState = "void"
 )
 
 // approval is what is kept of one.
@@ -132,21 +134,44 @@ func (a *App) approvalOfRequest(ctx context.Context, session string, sum []byte)
 	return a.approvalOf(ctx, string(id), session)
 }
 
-// move brings an approval from one state into the next, in one atomic step: whoever
-// comes second hears errNoApproval (I09).
+// move brings an approval from one state into the next: whoever comes second hears
+// errNoApproval (I09).
 func (a *App) move(ctx context.Context, ap *approval, from, to approvalState) error {
+	return a.changeApproval(ctx, ap, func(now *approval) error {
+		if now.State != from || !bytes.Equal(now.Sum, ap.Sum) || !slices.Equal(now.Rules, ap.Rules) {
+			return errNoApproval
+		}
+		now.State = to
+		return nil
+	})
+}
+
+// missed notes that an approval came with another request than it is for, which ends
+// it, and answers how often that happened in a row.
+func (a *App) missed(ctx context.Context, ap *approval) (n int, err error) {
+	err = a.changeApproval(ctx, ap, func(now *approval) error {
+		now.Misses++
+		if n = now.Misses; now.State != used {
+			now.State = void
+		}
+		return nil
+	})
+	return n, err
+}
+
+// changeApproval edits an approval in one atomic step. edit is pure.
+func (a *App) changeApproval(ctx context.Context, ap *approval, edit func(*approval) error) error {
 	return a.approvals().Update(ctx, ap.id, func(old []byte) (flows.Change, error) {
 		if old == nil {
 			return flows.Keep(), errNoApproval
 		}
 		now, err := openApproval(old, ap.id, ap.Session)
+		if err == nil {
+			err = edit(now)
+		}
 		if err != nil {
 			return flows.Keep(), err
 		}
-		if now.State != from || !bytes.Equal(now.Sum, ap.Sum) || !slices.Equal(now.Rules, ap.Rules) {
-			return flows.Keep(), errNoApproval
-		}
-		now.State = to
 		b, err := json.Marshal(now)
 		return flows.Set(b, max(now.Expires.Sub(Now()), time.Second)), err
 	})

@@ -169,7 +169,7 @@ func strictObject(d *json.Decoder, depth int) ([]formField, error) {
 
 // overridden refuses a field by which frameworks take another method.
 func (f *fields) overridden() error {
-	if slices.ContainsFunc(f.all, func(o formField) bool { return folded(o.name) == "_method" }) {
+	if slices.ContainsFunc(f.all, func(o formField) bool { return folded(o.name) == folded("_method") }) {
 		return notApprovable("a field _method names another method")
 	}
 	return nil

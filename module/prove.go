@@ -118,7 +118,11 @@ func (v *visit) notBound(d policy.Decision, err error) error {
 func (v *visit) askApproval(d policy.Decision, b *bound, had, ap *approval) error {
 	reason, misses := d.Reason, 0
 	if had != nil && string(had.Sum) != string(b.sum) {
-		reason, misses = flows.ReasonRequestChanged, had.Misses+1
+		n, err := v.app.missed(v.r.Context(), had)
+		if err != nil && flows.ReasonOf(err) != flows.ReasonApprovalGone {
+			return v.unavailable(err)
+		}
+		reason, misses = flows.ReasonRequestChanged, max(n, had.Misses+1)
 		if misses >= maxMisses {
 			return v.refuse(http.StatusForbidden, flows.ReasonRequestChanged, "", d.Source, fmt.Errorf("%d requests in a row were not what was approved", misses))
 		}

@@ -32,10 +32,15 @@ type customer struct {
 	secret string
 }
 
-func newCustomer(t *testing.T, site string, more ...string) *customer {
+func newCustomer(t *testing.T, site string) *customer {
+	t.Helper()
+	return newCustomerOf(t, "", site)
+}
+
+func newCustomerOf(t *testing.T, more, site string) *customer {
 	t.Helper()
 	clock, op := newClock(t), newOP(t)
-	g := start(t, asked(t, "idp", op, more...)+bankFlow, site)
+	g := start(t, asked(t, "idp", op)+bankFlow+more, site)
 	mfaUser(op, "pwd", "mfa")
 	p := g.open(newBrowser(t), g.url("/enrol"))
 	m := manualKey.FindStringSubmatch(p.Body)

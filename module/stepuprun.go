@@ -234,6 +234,8 @@ func (v *visit) approvalPage() error {
 		return v.notApproved(err)
 	case err != nil:
 		return v.json(http.StatusNotFound, map[string]any{"error": flows.ReasonApprovalGone})
+	case page && ap.State == void:
+		return v.notApproved(errNoApproval)
 	case page && ap.State == asked:
 		return v.redirect(v.place.origin + stepUpURL("approval", id))
 	case page:
