@@ -50,15 +50,17 @@ type state struct {
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
 	messengers map[string]flows.Messenger
-	policies   *policy.Env
-	dialects   map[string]*headers.Custom
-	read       map[string][]string // attributes that the configuration reads, and where
-	store      flows.Store
-	sessions   *flowsession.Manager
-	names      names
-	shared     lent
-	renewals   renewals
-	held       bool
+	// notices are on their way to people.
+	notices  notices
+	policies *policy.Env
+	dialects map[string]*headers.Custom
+	read     map[string][]string // attributes that the configuration reads, and where
+	store    flows.Store
+	sessions *flowsession.Manager
+	names    names
+	shared   lent
+	renewals renewals
+	held     bool
 	// retained lets go of the store once the last request is done.
 	retained func()
 	trail    *audit.Trail
@@ -75,11 +77,13 @@ type state struct {
 	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
 	leftCookies []string
 	callOuts    callOuts
-	stripper    func() *headers.Stripper
-	inFlight    atomic.Int64
-	closing     atomic.Bool
-	closed      sync.Once
-	stop        context.CancelFunc
+	// checks are the providers that a fallback stands in for, by name.
+	checks   map[string]*check
+	stripper func() *headers.Stripper
+	inFlight atomic.Int64
+	closing  atomic.Bool
+	closed   sync.Once
+	stop     context.CancelFunc
 }
 
 // CaddyModule returns the Caddy module information.
@@ -323,11 +327,13 @@ func (a *App) Start() error {
 		}
 	})
 	go a.tendKeys(ctx)
+	a.checkHealth(ctx)
 	a.warnByPassed()
 	a.warnUnreached()
 	a.warnPortal()
 	a.warnDomain()
 	a.warnMisspelt()
+	a.warnUntold()
 	return nil
 }
 

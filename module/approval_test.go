@@ -330,7 +330,6 @@ func TestI20AsksAreBounded(t *testing.T) {
 	c.asks("/transfer", jsonType, `{"amount":99,"payee":"x"}`)
 }
 
-
 // Nothing is forwarded while the store cannot be asked (I16), or without an entry in
 // the trail (I25).
 func TestI25AnApprovalIsNotUsedWithoutStoreOrTrail(t *testing.T) {
@@ -363,4 +362,46 @@ func TestI25AnApprovalIsNotUsedWithoutStoreOrTrail(t *testing.T) {
 	if c.got("/transfer") != 0 {
 		t.Fatal("forwarded")
 	}
+}
+
+// A form waits until its transfer is approved, and arrives as it was, once (B09).
+func TestI20AFormArrivesAsItWasApproved(t *testing.T) {
+	c := newCustomer(t, bankSite)
+	body := "amount=950.00&payee=Bob+%26+sons&note=" + strings.Repeat("x%0a", 50<<10)
+	for i := range 2 {
+		c.later()
+		p := c.post(c.page, "/transfer", formType, body)
+		asksCode(t, p)
+		if !strings.Contains(p.Text(), "950.00") || !strings.Contains(p.Text(), "Bob & sons") || c.got("/transfer") != i {
+			t.Fatalf("the page shows %s; %d were forwarded", p.Text(), c.got("/transfer"))
+		}
+		p = sendsOn(t, fill(t, p, "code", c.code()))
+		if p.Status != http.StatusOK || c.got("/transfer") != i+1 {
+			t.Fatalf("want it sent, got %d at %s\n%.500s", p.Status, p.URL, p.Text())
+		}
+		if sent := c.app.requests()[len(c.app.requests())-1]; !strings.HasSuffix(sent, body) || header(sent, "Content-Type")[0] != formType {
+			t.Fatalf("other bytes arrived: %.300s", sent)
+		}
+	}
+	if c.count("approval_used") != 2 {
+		t.Errorf("the trail has %d uses", c.count("approval_used"))
+	}
+	t.Run("one for a step_up that binds nothing", func(t *testing.T) {
+		c.clock.Advance(6 * time.Minute)
+		p := c.post(c.page, "/settings/x", formType, "a=1")
+		asksCode(t, p)
+		if p = sendsOn(t, fill(t, p, "code", c.code())); p.Status != http.StatusOK || c.got("/settings/x") != 1 {
+			t.Fatalf("want it sent, got %d at %s", p.Status, p.URL)
+		}
+	})
+	t.Run("one that cannot be kept is sent again", func(t *testing.T) {
+		c.later()
+		q := strings.Repeat("y", 2000)
+		p := c.post(c.page, "/transfer/x?q="+q, formType, "amount=1&payee=z")
+		asksCode(t, p)
+		landed(t, fill(t, p, "code", c.code()), "/app", "idp:u-alice")
+		if p := c.post(c.page, "/transfer/x?q="+q, formType, "amount=1&payee=z"); p.Status != http.StatusOK || c.got("/transfer/x?q="+q) != 1 {
+			t.Fatalf("want it sent, got %d at %s", p.Status, p.URL)
+		}
+	})
 }

@@ -44,7 +44,7 @@ func (v *visit) bind(p *policy.Proof) (*bound, error) {
 	if strings.HasPrefix(typ, "multipart/") && !isNavigation(r) {
 		return nil, flows.Refuse(flows.ReasonUnstableBody, errors.New("a browser makes a new boundary each time it sends a multipart body"))
 	}
-	body, err := v.wholeBody(defaultPreserve)
+	body, err := v.wholeBody(max(v.p.preserve, defaultPreserve))
 	if err != nil {
 		return nil, err
 	}

@@ -90,6 +90,8 @@ func (v *visit) presented(b *bound) (*approval, error) {
 	ctx, id := v.r.Context(), v.r.Header[approvalHeader]
 	delete(v.r.Header, approvalHeader) // the application has no business with it
 	switch {
+	case v.replay != nil && v.replay.approval != "":
+		return v.app.approvalOf(ctx, v.replay.approval, v.session.ID())
 	case len(id) == 1:
 		return v.app.approvalOf(ctx, id[0], v.session.ID())
 	case len(id) > 1:
@@ -161,10 +163,14 @@ func (v *visit) askApproval(d policy.Decision, b *bound, had, ap *approval) erro
 	return v.stepUp(stepUp{StepUp: su, base: v.p.program, returnTo: v.wanted(), show: had.Show})
 }
 
-// keepAndStepUp is for a form. It waits until its person comes back; if it cannot be
-// kept, they send it again, and the approval waits for it.
+// keepAndStepUp is for a form. It is kept until its person comes back (I21); what
+// cannot be kept they send again, and an approval waits for it.
 func (v *visit) keepAndStepUp(su flows.StepUp) error {
-	return v.stepUp(stepUp{StepUp: su, base: v.p.program, returnTo: v.page()})
+	s := stepUp{StepUp: su, base: v.p.program, returnTo: v.page()}
+	if key, err := v.hold(v.session.User.Key, v.session.ID(), su.Approval); err == nil {
+		s.returnTo, s.saved = v.wanted(), key
+	}
+	return v.stepUp(s)
 }
 
 // stepUpRequired tells a script that its person is asked for a proof first; it sets

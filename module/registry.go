@@ -66,6 +66,7 @@ func (a *App) bind() error {
 	if err := a.bindFactors(); err != nil {
 		return err
 	}
+	a.bindNotices()
 	for _, p := range a.providers {
 		if err := bindGuest(p.Guest, &registry{a: a, guest: "provider/" + p.Name}); err != nil {
 			return fmt.Errorf("provider %s: %w", p.Name, err)
@@ -100,7 +101,10 @@ func (a *App) bind() error {
 		}
 		a.programs[name] = p
 	}
-	return a.bindAnyFactor()
+	if err := a.bindAnyFactor(); err != nil {
+		return err
+	}
+	return a.provisionHealth()
 }
 
 func (a *App) bindSteps(flow string, steps []flows.Step, path []string) error {

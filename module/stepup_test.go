@@ -208,3 +208,106 @@ func TestI03StepUpIsNeverMetByWhatWasEnrolledJustNow(t *testing.T) {
 		asksCode(t, g.open(b, g.url("/profile")))
 	})
 }
+
+// strongFlow proves by a login at a provider that is asked for a context.
+const strongFlow = "flow bank {\nlogin idp\n}\nflow strong {\nlogin phr\n}\n"
+
+const strongSite = "protect bank {\nheader X-Key {user.key}\nheader X-ACR {auth.acr}\nstep_up /pay strong {\nwithin 5m\n}\nstep_up /sign strong {\nonce\n}\n}\nreverse_proxy {APP}"
+
+// phr are two clients at one provider, the second of which asks for more.
+func phr(t *testing.T, op *oidctest.OP) string {
+	return asked(t, "idp", op, "realm bank") + asked(t, "phr", op, "realm bank", "was "+op.Issuer, "acr_values phr", "hidden") + strongFlow
+}
+
+// What the provider returned is judged, not what it was asked for: one that omits the
+// context that was asked for is asked once, and the answer is no.
+func TestB25StepUpAtTheProviderIsJudgedByItsAnswer(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(c map[string]any)
+		good   bool
+	}{
+		{"as asked", func(c map[string]any) { c["acr"] = "phr" }, true},
+		{"without acr", func(map[string]any) {}, false},
+		{"another acr", func(c map[string]any) { c["acr"] = "phrh" }, false},
+		{"an old login", func(c map[string]any) { c["acr"], c["auth_time"] = "phr", c["iat"].(int64)-3600 }, false},
+		{"does not say when", func(c map[string]any) { c["acr"] = "phr"; delete(c, "auth_time") }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			clock, op := newClock(t), newOP(t)
+			mfaUser(op)
+			g := start(t, phr(t, op), strongSite)
+			b := newBrowser(t)
+			landed(t, g.open(b, g.url("/app")), "/app", "bank:u-alice")
+			clock.Advance(time.Minute)
+			op.SetBehaviour(oidctest.Mode{Mint: func(_ *oidctest.OP, m *oidctest.Token) { tc.change(m.Claims) }})
+			n := op.Counts().Authorize
+			p := g.open(b, g.url("/pay"))
+			q := op.Requests()[len(op.Requests())-1]
+			if trips := op.Counts().Authorize - n; trips != 1 || q.Get("acr_values") != "phr" || q.Get("prompt") != "login" || q.Get("max_age") != "0" {
+				t.Fatalf("%d trips to the provider, the last with %v", trips, q)
+			}
+			if tc.good {
+				landed(t, p, "/pay", "bank:u-alice")
+				landed(t, g.open(b, g.url("/pay")), "/pay", "bank:u-alice")
+				if op.Counts().Authorize != n+1 {
+					t.Fatal("asked again within the time")
+				}
+				return
+			}
+			if p.Status != http.StatusForbidden || !p.Has("stronger") {
+				t.Fatalf("want 403, got %d at %s\n%s", p.Status, p.URL, p.Text())
+			}
+			if e := g.lastDenied("login_denied", 1); e["reason"] != "assurance_not_met" {
+				t.Fatalf("the trail says %v", e)
+			}
+			landed(t, g.open(b, g.url("/app")), "/app", "bank:u-alice") // the session stays as it was
+		})
+	}
+}
+
+// Before the person leaves for a provider they read what it is for.
+func TestI20AProviderCannotShowItSoWeDo(t *testing.T) {
+	clock, op := newClock(t), newOP(t)
+	mfaUser(op)
+	g := start(t, phr(t, op), strongSite)
+	b := newBrowser(t)
+	landed(t, g.open(b, g.url("/app")), "/app", "bank:u-alice")
+	clock.Advance(time.Minute)
+	op.SetBehaviour(oidctest.Mode{Mint: func(_ *oidctest.OP, m *oidctest.Token) { m.Claims["acr"] = "phr" }})
+	n := op.Counts().Authorize
+	p := g.open(b, g.url("/sign?doc=7"))
+	if op.Counts().Authorize != n || !strings.Contains(p.Text(), "/sign?doc=7") {
+		t.Fatalf("want the page that shows the request, got %d at %s\n%s", p.Status, p.URL, p.Text())
+	}
+	landed(t, fill(t, p), "/sign?doc=7", "bank:u-alice")
+	if op.Counts().Authorize != n+1 {
+		t.Fatal("the provider was not asked once")
+	}
+	q := g.open(b, g.url("/sign?doc=7"))
+	if !strings.HasPrefix(q.Path(), "/.identity/flow") {
+		t.Fatalf("the second time: %d at %s", q.Status, q.URL)
+	}
+	// Another person at the provider ends it (I02).
+	clock.Advance(time.Minute)
+	op.SetUser(map[string]any{"sub": "u-mallory", "preferred_username": "mallory"})
+	if p := fill(t, q); p.Status != http.StatusForbidden || g.lastDenied("login_denied", 1)["reason"] != "user_mismatch" {
+		t.Fatalf("another person: %d at %s", p.Status, p.URL)
+	}
+}
+
+// All lines that match hold together, whatever their order (I19).
+func TestI19StepUpAndRequireHoldTogether(t *testing.T) {
+	lines := []string{"public /x/*", "require /x/* `user.name == \"alice\"`", "step_up /x/*", "step_up /x/deep {\nwithin 1m\n}"}
+	for range 4 {
+		lines = append(lines[1:], lines[0])
+		c := newCustomer(t, "@enrol path /enrol\nprotect @enrol enrol {\nheader X-Key {user.key}\n}\nprotect bank {\nheader X-Key {user.key}\n"+strings.Join(lines, "\n")+"\n}\nreverse_proxy {APP}")
+		p := c.open(newBrowser(t), c.url("/x/deep"))
+		asksCode(t, p)
+		landed(t, fill(t, p, "code", c.code()), "/x/deep", "idp:u-alice")
+		c.clock.Advance(2 * time.Minute)
+		landed(t, c.open(p.Browser, c.url("/x/other")), "/x/other", "idp:u-alice")
+		asksCode(t, c.open(p.Browser, c.url("/x/deep")))
+		asksCode(t, c.open(c.b, c.url("/x")))
+	}
+}

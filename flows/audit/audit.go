@@ -30,9 +30,12 @@ const (
 	// request; ApprovalUsed: that request was sent on.
 	SteppedUp    Kind = "step_up"
 	ApprovalUsed Kind = "approval_used"
-	FactorAdded    Kind = "factor_added"
-	AnswersKept    Kind = Kind(flows.DeedAnswered)
-	ConsentGiven   Kind = Kind(flows.DeedConsented)
+	FactorAdded  Kind = "factor_added"
+	ProviderDown Kind = "provider_down"
+	ProviderUp   Kind = "provider_up"
+	DrillBegun   Kind = "drill_begun"
+	AnswersKept  Kind = Kind(flows.DeedAnswered)
+	ConsentGiven Kind = Kind(flows.DeedConsented)
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
@@ -66,6 +69,10 @@ type Event struct {
 	// Approval names what was approved; Show is what the person read of it.
 	Approval string      `json:"approval,omitempty"`
 	Show     []flows.Row `json:"show,omitempty"`
+	// Fallback are the providers that were down, of a login that a fallback stood in for.
+	Fallback []string `json:"fallback,omitempty"`
+	// Drill is the id of the drill it belongs to.
+	Drill string `json:"drill,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
 }
