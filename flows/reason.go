@@ -45,6 +45,7 @@ const (
 	ReasonUnknownHost      Reason = "unknown_host"
 	ReasonNotEnrolled      Reason = "not_enrolled"
 	ReasonWrongCode        Reason = "wrong_code"
+	ReasonMessageNotSent   Reason = "message_not_sent"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonStepUpRequired   Reason = "step_up_required"
