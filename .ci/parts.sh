@@ -6,6 +6,7 @@
 set -euo pipefail
 
 oidc_provider=9.13.3
+smtp_server=3.21.6
 cache=${SALLYPORT_PARTS:-${XDG_CACHE_HOME:-$HOME/.cache}/sallyport-parts}
 missing=()
 
@@ -47,14 +48,16 @@ for part in "${!packages[@]}"; do
 done
 
 npm="$cache/npm"
-package="$npm/node_modules/oidc-provider/package.json"
-if ! grep -qs "\"version\": \"$oidc_provider\"" "$package" && command -v npm >/dev/null 2>&1; then
-	echo "parts: npm install oidc-provider@$oidc_provider into $npm"
-	mkdir -p "$npm"
-	[ -s "$npm/package.json" ] || echo '{"private":true,"type":"module"}' >"$npm/package.json"
-	(cd "$npm" && timeout 300 npm install --no-audit --no-fund --silent "oidc-provider@$oidc_provider") || true
-fi
-[ -e "$package" ] || missing+=("oidc-provider (npm install oidc-provider@$oidc_provider)")
+for wanted in "oidc-provider@$oidc_provider" "smtp-server@$smtp_server"; do
+	package="$npm/node_modules/${wanted%@*}/package.json"
+	if ! grep -qs "\"version\": \"${wanted#*@}\"" "$package" && command -v npm >/dev/null 2>&1; then
+		echo "parts: npm install $wanted into $npm"
+		mkdir -p "$npm"
+		[ -s "$npm/package.json" ] || echo '{"private":true,"type":"module"}' >"$npm/package.json"
+		(cd "$npm" && timeout 300 npm install --no-audit --no-fund --silent "$wanted") || true
+	fi
+	[ -e "$package" ] || missing+=("${wanted%@*} (npm install $wanted)")
+done
 
 if [ ${#missing[@]} -gt 0 ]; then
 	printf 'parts: missing, its tests will be skipped: %s\n' "${missing[@]}"

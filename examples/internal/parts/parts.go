@@ -38,6 +38,7 @@ var needs = map[string]need{
 	"chromium":      {"apt-get install chromium", []string{"chromium", "chromium-browser", "google-chrome"}},
 	"node":          {"apt-get install nodejs", []string{"node"}},
 	"oidc-provider": {"make parts (npm install oidc-provider@" + oidcProviderVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/oidc-provider/package.json")}},
+	"smtp-server":   {"make parts (npm install smtp-server@" + smtpServerVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/smtp-server/package.json")}},
 }
 
 // Need returns where a part is. If it is not there the test is skipped, and the
