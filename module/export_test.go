@@ -68,3 +68,10 @@ func SetNoticePauses(pauses ...time.Duration) (back func()) {
 	noticePauses = pauses
 	return func() { noticePauses = was }
 }
+
+// SetEventPauses shortens the time between tries of flows that events started.
+func SetEventPauses(pauses ...time.Duration) (back func()) {
+	was := eventPauses
+	eventPauses = pauses
+	return func() { eventPauses = was }
+}

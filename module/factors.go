@@ -113,7 +113,7 @@ func (e enrolments) change(ctx context.Context, user flows.UserKey, fn func([]fl
 // Add writes the trail, then the record (I25), and tells the person (I07).
 func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) error {
 	ev := e.v.event(audit.FactorAdded)
-	ev.User, ev.Name, ev.Provider, ev.Factor = u.Key, u.Name, u.Provider, r.Factor
+	ev.User, ev.Name, ev.Provider, ev.Factor, ev.Person = u.Key, u.Name, u.Provider, r.Factor, u
 	if _, err := e.v.app.trail.Before(ctx, ev); err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	}
 	e := v.event(kind)
 	e.User, e.Name, e.Provider, e.Flow, e.Path = x.User.Key, x.User.Name, x.User.Provider, x.Flow, x.Request.Path
-	e.Session = session
+	e.Session, e.Person = session, x.User
 	if n := len(x.Evidence); n > 0 {
 		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
 	}
@@ -198,7 +198,7 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 	e := v.event(audit.LoginDenied)
 	e.Flow, e.Step, e.Provider, e.Reason, e.Text, e.Rule = x.Flow, v.app.stepLabel(x), x.Env.Asked, reason, text, source
 	if x.User != nil {
-		e.User, e.Name, e.Provider = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider)
+		e.User, e.Name, e.Provider, e.Person = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider), x.User
 	}
 	if err != nil {
 		e.Detail = err.Error()
