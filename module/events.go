@@ -174,7 +174,7 @@ func (a *App) advanceEvent(ctx context.Context, x *flows.Execution) (string, err
 }
 
 func (a *App) eventOutcome(flow, outcome string) {
-	a.shared.metrics.eventFlows.WithLabelValues(flow, outcome).Inc()
+	a.shared.metrics.started.WithLabelValues(flow, outcome).Inc()
 }
 
 // ended takes the outcome of a flow that has nobody to ask: it may only end.

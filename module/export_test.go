@@ -8,6 +8,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/module/session"
 )
 
 // Sessions are the sessions in the store, as another node would reach them.
@@ -75,3 +76,9 @@ func SetEventPauses(pauses ...time.Duration) (back func()) {
 	eventPauses = pauses
 	return func() { eventPauses = was }
 }
+
+// HeldBytes is how much is kept of requests that wait for a login.
+func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }
+
+// LoseHeld is what a restart does to it.
+func (a *App) LoseHeld() { a.shared.held = session.NewHeld(Now) }

@@ -31,6 +31,9 @@ func equalToken(a, b string) bool {
 // cookie, in this order; then the person lands where they wanted to go. Whose
 // name is somebody else's is refused before anything is used up or written.
 func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error {
+	if x.Action != nil {
+		return v.change(id, x)
+	}
 	old, oldTicket, err := v.standsOn(x)
 	if err != nil {
 		return v.failed(x, err)
@@ -134,6 +137,12 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	e.Session, e.Person = session, x.User
 	if n := len(x.Evidence); n > 0 {
 		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
+	}
+	if x.Drill != nil {
+		e.Drill = x.Drill.ID
+	}
+	for _, ev := range x.Evidence {
+		e.Fallback = append(e.Fallback, ev.For...)
 	}
 	return e
 }

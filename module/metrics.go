@@ -25,12 +25,12 @@ type metrics struct {
 	ended     *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
 	messages  *prometheus.CounterVec
-	// eventFlows are the flows that events started.
-	eventFlows *prometheus.CounterVec
-	panics     prometheus.Counter
-	unwritten  prometheus.Counter
-	dropped    prometheus.Counter
-	store      *prometheus.HistogramVec
+	held      *prometheus.CounterVec
+	started   *prometheus.CounterVec
+	panics    prometheus.Counter
+	unwritten prometheus.Counter
+	dropped   prometheus.Counter
+	store     *prometheus.HistogramVec
 
 	mu      sync.Mutex
 	reasons map[flows.Reason]bool
@@ -44,17 +44,18 @@ func newMetrics() *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "sallyport", Name: name, Help: help}, labels)
 	}
 	return &metrics{
-		begun:      counter("logins_begun_total", "Logins begun, finished or not."),
-		logins:     vector("logins_total", "Logins that ended, by provider, by the kind of step that refused, and by outcome: granted, changed (a session was added to) or denied.", "provider", "step", "outcome", "reason"),
-		tries:      vector("tries_refused_total", "Answers of people who are not signed in that were refused; too_many_tries means by a used-up budget.", "reason"),
-		denials:    vector("denials_total", "Requests refused outside of a login.", "reason"),
-		ended:      vector("sessions_ended_total", "Sessions ended by this node.", "reason"),
-		refreshes:  vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (it is over, or somebody else answered) or failed (tried again later).", "provider", "outcome"),
-		messages:   vector("messages_total", "Messages to people, by outcome: sent (the far side took it), failed (a try), unsent (a notice that was given up) or no_address (a notice to somebody of whom no vouched address is known).", "messenger", "kind", "outcome"),
-		eventFlows: vector("event_flows_total", "Flows that events started, by outcome: done, denied, failed or dropped (too many waited).", "flow", "outcome"),
-		panics:     counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
-		unwritten:  counter("audit_failures_total", "Entries of the trail that a sink did not take."),
-		dropped:    counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),
+		begun:     counter("logins_begun_total", "Logins begun, finished or not."),
+		logins:    vector("logins_total", "Logins that ended, by provider, by the kind of step that refused, and by outcome: granted, changed (a session was added to) or denied.", "provider", "step", "outcome", "reason"),
+		tries:     vector("tries_refused_total", "Answers of people who are not signed in that were refused; too_many_tries means by a used-up budget.", "reason"),
+		denials:   vector("denials_total", "Requests refused outside of a login.", "reason"),
+		ended:     vector("sessions_ended_total", "Sessions ended by this node.", "reason"),
+		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (it is over, or somebody else answered) or failed (tried again later).", "provider", "outcome"),
+		messages:  vector("messages_total", "Messages to people, by outcome: sent (the far side took it), failed (a try), unsent (a notice that was given up) or no_address (a notice to somebody of whom no vouched address is known).", "messenger", "kind", "outcome"),
+		held:      vector("held_requests_total", "Forms that met an expired session or a step-up: kept, sent on afterwards, or refused (their people send them again).", "outcome"),
+		started:   vector("event_flows_total", "Flows that events started, by outcome: done, denied, failed or dropped (too many waited).", "flow", "outcome"),
+		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
+		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
+		dropped:   counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),
 		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "sallyport", Name: "store_operation_seconds", Help: "Time of one operation of the session store.",
 			Buckets: []float64{.0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
@@ -70,7 +71,7 @@ func (a *App) provisionMetrics(ctx caddy.Context) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.eventFlows, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
+		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.held, m.started, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
 	} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {

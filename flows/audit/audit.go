@@ -27,8 +27,19 @@ const (
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
 	FactorAdded    Kind = "factor_added"
+	ProviderDown   Kind = "provider_down"
+	ProviderUp     Kind = "provider_up"
+	DrillBegun     Kind = "drill_begun"
+	FactorRenamed  Kind = "factor_renamed"
+	FactorRemoved  Kind = "factor_removed"
+	FactorsReset   Kind = "factors_reset"
+	DeviceTrusted  Kind = "device_trusted"
 	AnswersKept    Kind = Kind(flows.DeedAnswered)
 	ConsentGiven   Kind = Kind(flows.DeedConsented)
+	// DeviceForgotten is the end of a device's trust by its person's wish.
+	DeviceForgotten Kind = "device_forgotten"
+	DataExported    Kind = "data_exported"
+	AccountErased   Kind = "account_erased"
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
@@ -59,6 +70,10 @@ type Event struct {
 	IP     string   `json:"ip,omitempty"`
 	AMR    []string `json:"amr,omitempty"`
 	ACR    string   `json:"acr,omitempty"`
+	// Fallback are the providers that were down, of a login that a fallback stood in for.
+	Fallback []string `json:"fallback,omitempty"`
+	// Drill is the id of the drill it belongs to.
+	Drill string `json:"drill,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
 	// Person is who it is about as the flow knows them, where that is at hand; it is

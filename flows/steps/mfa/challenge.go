@@ -17,6 +17,8 @@ type kept struct {
 	Factor    string          `json:"factor,omitempty"`
 	Enrolling bool            `json:"enrolling,omitempty"`
 	State     json.RawMessage `json:"state,omitempty"`
+	// Remember is the box, as it was ticked last.
+	Remember bool `json:"remember,omitempty"`
 }
 
 func (m *MFA) kept(x *flows.Execution) (kept, error) {
@@ -66,6 +68,9 @@ func (m *MFA) page(x *flows.Execution, k kept, own []flows.Record, problem flows
 	if len(x.Show) > 0 {
 		p.Widgets = append([]flows.Widget{flows.Table{Label: "approving", Rows: x.Show}}, p.Widgets...)
 	}
+	if m.mayTrust(x) {
+		p.Widgets = append(p.Widgets, m.box(k.Remember))
+	}
 	for _, kind := range m.Factors {
 		if kind != k.Factor && has(own, kind) {
 			use, _ := m.factors[kind].Labels()
@@ -95,7 +100,7 @@ func (m *MFA) verify(ctx context.Context, x *flows.Execution, k kept, own []flow
 	}
 	switch {
 	case errors.Is(err, flows.ErrCredentials), errors.Is(err, flows.ErrReplayed), errors.Is(err, flows.ErrNotFound):
-		return m.ask(x, k, own, flows.ReasonWrongCode), m.keep(x, k)
+		return m.ask(x, k, own, wrong(err)), m.keep(x, k)
 	case err != nil:
 		return nil, err
 	case v.Again:
@@ -104,8 +109,20 @@ func (m *MFA) verify(ctx context.Context, x *flows.Execution, k kept, own []flow
 	if err := x.Env.Enrolments.Proved(ctx, x.User.Key, k.Factor); err != nil {
 		return nil, err
 	}
+	if err := m.remember(ctx, x, k); err != nil {
+		return nil, err
+	}
 	m.prove(x, k.Factor, v.AMR, flows.Direct)
+	x.Evidence[len(x.Evidence)-1].Record = v.Record
 	return flows.Continue(), nil
+}
+
+// wrong is the factor's own word for a wrong answer, where it has one.
+func wrong(err error) flows.Reason {
+	if r := flows.ReasonOf(err); r != flows.ReasonInternal {
+		return r
+	}
+	return flows.ReasonWrongCode
 }
 
 // prove adds the evidence. A second kind beside what the login proved is `mfa`
