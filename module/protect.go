@@ -138,7 +138,7 @@ func (p *Protect) provisionURL() error {
 
 func (p *Protect) provisionFlow() error {
 	if p.Flow == "" {
-		switch names := orderOf(nil, p.app.Flows); {
+		switch names := p.app.requested(); {
 		case len(names) == 1:
 			p.Flow = names[0]
 		case slices.Contains(names, ImplicitFlow):
@@ -150,6 +150,9 @@ func (p *Protect) provisionFlow() error {
 	prog, ok := p.app.programs[p.Flow]
 	if ok && prog.Over {
 		return fmt.Errorf("flow %s signs nobody in: it has no login; a step_up or another flow may name it", p.Flow)
+	}
+	if f := p.app.Flows[p.Flow]; f != nil && len(f.On) > 0 {
+		return fmt.Errorf("flow %s is started by events, not by requests", p.Flow)
 	}
 	if !ok && p.app.Flows[p.Flow] != nil {
 		return fmt.Errorf("flow %s can only be used by other flows: it reads what no step of its own surely set", p.Flow)
