@@ -91,7 +91,8 @@ type Select struct {
 	Value   string  `json:"value,omitempty"`
 	Options []Entry `json:"options"`
 	// Optional: none may be chosen.
-	Optional bool `json:"optional,omitempty"`
+	Optional  bool `json:"optional,omitempty"`
+	Autofocus bool `json:"autofocus,omitempty"`
 }
 
 // Entry is one line of a Select.
@@ -106,7 +107,8 @@ type Check struct {
 	Label   string `json:"label"`
 	Checked bool   `json:"checked,omitempty"`
 	// Optional boxes may stay empty.
-	Optional bool `json:"optional,omitempty"`
+	Optional  bool `json:"optional,omitempty"`
+	Autofocus bool `json:"autofocus,omitempty"`
 }
 
 // Heading begins a section of a long page. Text is not translated.
@@ -139,7 +141,8 @@ type Terms struct {
 	URL string `json:"url,omitempty"`
 }
 
-// Download offers a file that was made for the person.
+// Download offers a file that was made for the person. The hall hands Data over when
+// the button is pressed, as the page then is: a step draws the same file again.
 type Download struct {
 	Label string `json:"label"`
 	// Name is the file's, Type its media type.

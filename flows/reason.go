@@ -47,6 +47,12 @@ const (
 	ReasonWrongCode        Reason = "wrong_code"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
+	ReasonStepUpRequired   Reason = "step_up_required"
+	ReasonRequestChanged   Reason = "request_changed"
+	ReasonUnstableBody     Reason = "once_needs_stable_body"
+	ReasonNotApprovable    Reason = "not_approvable"
+	ReasonUnclearFields    Reason = "unclear_fields"
+	ReasonApprovalGone     Reason = "approval_gone"
 	ReasonInternal         Reason = "internal"
 )
 

@@ -65,3 +65,10 @@ func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }
 
 // LoseHeld is what a restart does to it.
 func (a *App) LoseHeld() { a.shared.held = session.NewHeld(Now) }
+
+// SetNoticePauses shortens the time between tries at telling a person.
+func SetNoticePauses(pauses ...time.Duration) (back func()) {
+	was := noticePauses
+	noticePauses = pauses
+	return func() { noticePauses = was }
+}

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,7 +163,7 @@ func validKey(s string) bool {
 // program finds the flow of a run, and restarts the run if what it reaches has
 // changed since (I28).
 func (v *visit) program(x *flows.Execution) (*flows.Program, bool) {
-	p, ok := v.app.programs[x.Flow]
+	p, ok := v.app.run(x.Flow)
 	if !ok {
 		return nil, false
 	}
@@ -211,6 +212,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
 		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v},
+		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
 		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived,
 		Handle: func(provider string, serial int) (string, error) {
 			if v.receiver(provider) != nil {
@@ -288,6 +290,9 @@ func (v *visit) flow() error {
 	}
 	if !equalToken(one(values, "token"), x.Token) {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("form without the run's token"))
+	}
+	if done, err := v.download(id, p, x, values); done {
+		return err
 	}
 	if one(values, "kept") == x.ID {
 		x.Saved = x.ID

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -115,32 +116,68 @@ func (p *Page) Forms() []*Form {
 		}
 		f.Action, _ = p.Resolve(action)
 		fill(f, n)
+		if id := attr(n, "id"); id != "" {
+			others(f, n, id)
+		}
 		out = append(out, f)
 	})
 	return out
 }
 
+// fill adds the fields and buttons in a form, but for those that belong to another one.
 func fill(f *Form, n *html.Node) {
 	for c := range n.Descendants() {
-		name, value := attr(c, "name"), attr(c, "value")
-		switch c.DataAtom {
-		case atom.Button:
-			if name != "" {
-				f.Buttons = append(f.Buttons, Button{name, value, inner(c)})
-			}
-		case atom.Textarea:
-			f.Fields.Add(name, inner(c))
-		case atom.Input:
-			switch t := strings.ToLower(attr(c, "type")); {
-			case name == "" || t == "reset" || t == "button" || t == "image":
-			case t == "submit":
-				f.Buttons = append(f.Buttons, Button{name, value, value})
-			case (t == "checkbox" || t == "radio") && !hasAttr(c, "checked"):
-			default:
-				f.Fields.Add(name, value)
-			}
+		if owner := attr(c, "form"); owner == "" || owner == attr(n, "id") {
+			f.add(c)
 		}
 	}
+}
+
+// others adds what stands outside of a form and names it as its own.
+func others(f *Form, n *html.Node, id string) {
+	root := n
+	for root.Parent != nil {
+		root = root.Parent
+	}
+	for c := range root.Descendants() {
+		if attr(c, "form") == id && !slices.Contains(slices.Collect(c.Ancestors()), n) {
+			f.add(c)
+		}
+	}
+}
+
+func (f *Form) add(c *html.Node) {
+	name, value := attr(c, "name"), attr(c, "value")
+	switch c.DataAtom {
+	case atom.Button:
+		if name != "" {
+			f.Buttons = append(f.Buttons, Button{name, value, inner(c)})
+		}
+	case atom.Textarea:
+		f.Fields.Add(name, inner(c))
+	case atom.Select:
+		f.Fields.Add(name, selected(c))
+	case atom.Input:
+		switch t := strings.ToLower(attr(c, "type")); {
+		case name == "" || t == "reset" || t == "button" || t == "image":
+		case t == "submit":
+			f.Buttons = append(f.Buttons, Button{name, value, value})
+		case (t == "checkbox" || t == "radio") && !hasAttr(c, "checked"):
+		default:
+			f.Fields.Add(name, value)
+		}
+	}
+}
+
+// selected is the value of the chosen line of a list, without one the first.
+func selected(n *html.Node) (value string) {
+	first := true
+	for c := range n.Descendants() {
+		if c.DataAtom == atom.Option && (first || hasAttr(c, "selected")) {
+			value, first = attr(c, "value"), false
+		}
+	}
+	return value
 }
 
 // FormWith is the first form that has this field or button.

@@ -27,6 +27,8 @@ const (
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
 	FactorAdded    Kind = "factor_added"
+	AnswersKept    Kind = Kind(flows.DeedAnswered)
+	ConsentGiven   Kind = Kind(flows.DeedConsented)
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
@@ -43,6 +45,8 @@ type Event struct {
 	Step string `json:"step,omitempty"`
 	// Factor is the kind of a factor that was added or removed.
 	Factor string `json:"factor,omitempty"`
+	// Item is what a step kept or did: names of attributes, a document and its version.
+	Item string `json:"item,omitempty"`
 	// Session is the public id.
 	Session string       `json:"session,omitempty"`
 	Reason  flows.Reason `json:"reason,omitempty"`

@@ -41,23 +41,6 @@ type jsonPage struct {
 	Submit      string `json:"submit,omitempty"`
 }
 
-type jsonWidget struct {
-	// Type is field, secret, code, choice, note, qr or codes.
-	Type         string `json:"type"`
-	Name         string `json:"name,omitempty"`
-	Label        string `json:"label,omitempty"`
-	Value        string `json:"value,omitempty"`
-	Detail       string `json:"detail,omitempty"`
-	Autocomplete string `json:"autocomplete,omitempty"`
-	Code         string `json:"code,omitempty"`
-	Digits       int    `json:"digits,omitempty"`
-	// URL is what a QR code says; Value the same to type in.
-	URL   string   `json:"url,omitempty"`
-	Codes []string `json:"codes,omitempty"`
-	// Text is the translated label, or the sentence of a note.
-	Text string `json:"text,omitempty"`
-}
-
 func (s *Set) document(lang string, v *View) document {
 	c := s.texts[lang]
 	d := document{Reason: string(v.Reason), ID: v.ID, Text: v.Text, RetryAfter: v.RetryAfter, Link: safeLink(v.Link)}
@@ -112,22 +95,7 @@ func (c catalogue) page(v *View) *jsonPage {
 	}
 	j := &jsonPage{Kind: p.Kind, Title: c.heading(v), Problem: p.Problem, ProblemText: c.problem(p), Wait: p.Wait, Submit: p.Submit}
 	for _, w := range p.Widgets {
-		switch w := w.(type) {
-		case flows.Field:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "field", Name: w.Name, Label: w.Label, Value: w.Value, Autocomplete: w.Autocomplete, Text: c.label(w.Label)})
-		case flows.Secret:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "secret", Name: w.Name, Label: w.Label, Autocomplete: w.Autocomplete, Text: c.label(w.Label)})
-		case flows.Code:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "code", Name: w.Name, Label: w.Label, Digits: w.Digits, Autocomplete: autofill(w), Text: c.label(w.Label)})
-		case flows.QR:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "qr", Label: w.Label, URL: w.Text, Value: w.Manual, Text: c.label(w.Label)})
-		case flows.Codes:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "codes", Label: w.Label, Codes: w.Codes, Text: c.label(w.Label)})
-		case flows.Choice:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "choice", Name: w.Name, Value: w.Value, Label: w.Label, Detail: w.Detail, Text: c.label(w.Label)})
-		case flows.Note:
-			j.Widgets = append(j.Widgets, jsonWidget{Type: "note", Code: w.Code, Text: c.note(w)})
-		}
+		j.Widgets = append(j.Widgets, c.jsonWidget(w))
 	}
 	return j
 }

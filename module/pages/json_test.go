@@ -68,7 +68,7 @@ func TestJSONOfEveryKind(t *testing.T) {
 		}}, map[string]any{"state": "ask", "action": "/.identity/flow", "token": "t", "step": 0.0, "serial": 0.0, "page": map[string]any{
 			"kind": "password", "title": "Sign in", "problem": "bad_credentials", "problem_text": "User name and password do not match. Please check both and try again.", "wait": 2.0, "submit": "sign_in",
 			"widgets": []any{
-				map[string]any{"type": "field", "name": "u", "label": "username", "value": "m", "autocomplete": "username", "text": "User name"},
+				map[string]any{"type": "field", "name": "u", "label": "username", "value": "m", "input": "text", "autocomplete": "username", "text": "User name"},
 				map[string]any{"type": "secret", "name": "p", "label": "password", "text": "Password"},
 				map[string]any{"type": "choice", "name": "c", "value": "v", "label": "Corp", "detail": "d", "text": "Corp"},
 				map[string]any{"type": "note", "text": "n"},

@@ -2,7 +2,6 @@ package pages
 
 import (
 	"flag"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -198,9 +197,10 @@ func TestGoldenPages(t *testing.T) {
 	s.style = "/* */"
 	views := map[string]View{}
 	for _, v := range samples() {
-		views[string(v.kind())+"_full"] = v
+		if v.Token != "" { // the others are the empty ones
+			views[string(v.kind())+"_full"] = v
+		}
 	}
-	maps.DeleteFunc(views, func(k string, v View) bool { return v.Token == "" })
 	for name, v := range views {
 		got, err := s.render("en", "nonce", &v)
 		if err != nil {

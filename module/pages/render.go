@@ -126,26 +126,20 @@ type Data struct {
 	Action, Token   string
 	// Exact is the whole attribute of Action, letter by letter: a template writes
 	// some letters of an address in another way, and what was kept is for this one.
-	Exact                    template.HTMLAttr
-	Step, Serial             int
-	Fields                   []flows.FormField
-	Key, Back, Kept          string
-	Problem, Wait            string
-	Inputs, Choices          []Input
-	Submit, SubmitLabel, Or  string
+	Exact           template.HTMLAttr
+	Step, Serial    int
+	Fields          []flows.FormField
+	Key, Back, Kept string
+	// Problem is above the form, Trouble in front of the title: a screen reader says that first.
+	Problem, Wait, Trouble string
+	Inputs                 []Input
+	// Choices stand behind the submit button. Files: a widget is a download, and its
+	// button belongs to the form of that id.
+	Choices                  []Input
+	Files                    bool
+	Submit, SubmitLabel      string
+	Or, OtherWays            string
 	NoScript, ContinueButton string
-}
-
-// Input is one widget as a template sees it.
-type Input struct {
-	// Type is field, secret, code, choice, note, qr or codes.
-	Type, ID, Name, Value, Label, Detail, Autocomplete string
-	Autofocus                                          bool
-	// Digits is how many a code has; 0: letters and digits.
-	Digits int
-	// Image is what a camera reads (qr), Codes are to be written down (codes).
-	Image template.HTML
-	Codes []string
 }
 
 func (s *Set) render(lang, nonce string, v *View) ([]byte, error) {
@@ -172,7 +166,7 @@ func (s *Set) data(c catalogue, v *View) *Data {
 		Kind: string(v.Kind), Reason: string(v.Reason), Sentence: c.sentence(v), Text: v.Text,
 		ID: v.ID, User: v.User, Link: safeLink(v.Link), LinkLabel: c.link(v), Top: v.Kind == KindLoginRequired,
 		Action: safeLink(v.Action), Token: v.Token, Step: v.Step, Serial: v.Serial,
-		Fields: v.Fields, Key: v.Key, Back: v.Back, Kept: safeLink(v.Kept), Or: c["label.or"], NoScript: c["body.noscript"], ContinueButton: c["label.continue"],
+		Fields: v.Fields, Key: v.Key, Back: v.Back, Kept: safeLink(v.Kept), Or: c["label.or"], OtherWays: c["label.other_ways"], NoScript: c["body.noscript"], ContinueButton: c["label.continue"],
 	}
 	if t := c.cause(v); t != "" && d.Text == "" {
 		d.Text = t
@@ -205,46 +199,6 @@ func (s *Set) data(c catalogue, v *View) *Data {
 		c.widgets(d, v.Page)
 	}
 	return d
-}
-
-func (c catalogue) widgets(d *Data, p *flows.Page) {
-	d.Problem = c.problem(p)
-	if p.Wait > 0 {
-		d.Wait = seconds(c, "body.retry", p.Wait)
-	}
-	if p.Submit != "" {
-		d.Submit, d.SubmitLabel = p.Submit, c.label(p.Submit)
-	}
-	for i, w := range p.Widgets {
-		id := "w" + strconv.Itoa(i)
-		switch w := w.(type) {
-		case flows.Field:
-			d.Inputs = append(d.Inputs, Input{Type: "field", ID: id, Name: w.Name, Value: w.Value, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus})
-		case flows.Secret:
-			d.Inputs = append(d.Inputs, Input{Type: "secret", ID: id, Name: w.Name, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus})
-		case flows.Code:
-			d.Inputs = append(d.Inputs, Input{Type: "code", ID: id, Name: w.Name, Label: c.label(w.Label), Digits: w.Digits, Autocomplete: autofill(w), Autofocus: w.Autofocus})
-		case flows.QR:
-			d.Inputs = append(d.Inputs, Input{Type: "qr", ID: id, Label: c.label(w.Label), Value: w.Manual, Image: qrImage(w.Text)})
-		case flows.Codes:
-			d.Inputs = append(d.Inputs, Input{Type: "codes", ID: id, Label: c.label(w.Label), Codes: w.Codes})
-		case flows.Choice:
-			d.Choices = append(d.Choices, Input{Type: "choice", ID: id, Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail})
-		case flows.Note:
-			if text := c.note(w); text != "" {
-				d.Inputs = append(d.Inputs, Input{Type: "note", ID: id, Label: text})
-			}
-		}
-	}
-}
-
-// autofill is the token of a code's field. What is not made of digits comes off a
-// list: a password manager would put the app's code there.
-func autofill(w flows.Code) string {
-	if w.Digits == 0 {
-		return "off"
-	}
-	return "one-time-code"
 }
 
 func seconds(c catalogue, code string, n int) string {

@@ -117,6 +117,13 @@ func samples() []View {
 		flows.Code{Name: "code", Label: "code", Digits: 6},
 		flows.QR{Text: "otpauth://totp/a:b?secret=c", Manual: "c", Label: "totp_manual"},
 		flows.Codes{Codes: []string{"AAAA-BBBB", "CCCC-DDDD"}, Label: "recovery_codes"},
+		flows.Heading{Text: "heading"},
+		flows.Field{Name: "email", Label: "email", Type: "email", Max: 254, Optional: true},
+		flows.Select{Name: "select", Label: "select", Value: "a", Options: []flows.Entry{{Value: "a", Label: "a"}, {Value: "b", Label: "b"}}},
+		flows.Check{Name: "check", Label: "check", Checked: true},
+		flows.Table{Label: "table", Rows: []flows.Row{{Name: "amount", Value: "950.00"}}},
+		flows.Terms{Title: "terms", Version: "1", Text: "first\n\nsecond", URL: "https://a.example/terms"},
+		flows.Download{Label: "download", Name: "codes.txt", Type: "text/plain", Data: []byte("AAAA-BBBB")},
 	}}
 	full := View{
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,

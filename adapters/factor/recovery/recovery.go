@@ -137,6 +137,7 @@ func (*Recovery) DrawEnrol(c *flows.Challenge) flows.Page {
 	return flows.Page{Kind: "recovery_enrol", Submit: "codes_saved", Widgets: []flows.Widget{
 		flows.Note{Code: "recovery_save"},
 		flows.Codes{Codes: codes, Label: "recovery_codes"},
+		flows.Download{Label: "save_codes", Name: "recovery-codes.txt", Type: "text/plain; charset=utf-8", Data: []byte(strings.Join(codes, "\r\n") + "\r\n")},
 	}}
 }
 

@@ -1,0 +1,217 @@
+package pages
+
+import (
+	"html/template"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// Input is one widget as a template sees it.
+type Input struct {
+	// Type is field, secret, code, select, check, choices, choice, note, heading, table,
+	// terms, download, qr or codes.
+	Type, ID, Name, Value, Label, Detail, Autocomplete string
+	Autofocus, Checked                                 bool
+	// Optional is the word for it; empty: it must be filled in.
+	Optional string
+	// Described: the problem above is about it, too. Invalid: it is what to mend.
+	Described, Invalid bool
+	// Kind is the HTML type of a field, Max its most characters; 0: any.
+	Kind string
+	Max  int
+	// Digits is how many a code has; 0: letters and digits.
+	Digits int
+	// Image is what a camera reads (qr), Codes are to be written down (codes).
+	Image template.HTML
+	Codes []string
+	// Options are the lines of a select, Rows those of a table; their names are translated.
+	Options []Option
+	Rows    []flows.Row
+	// Paragraphs are terms, Link where they stand in full.
+	Paragraphs      []string
+	Link, LinkLabel string
+	// Choices are buttons that belong together, Under the id of the line that says what for.
+	Choices []Input
+	Under   string
+}
+
+// Option is one line of a select.
+type Option struct {
+	Value, Label string
+	Selected     bool
+}
+
+func (c catalogue) widgets(d *Data, p *flows.Page) {
+	d.Problem = c.problem(p)
+	if p.Wait > 0 {
+		d.Wait = seconds(c, "body.retry", p.Wait)
+	}
+	if d.Problem != "" || d.Wait != "" {
+		d.Trouble = c["label.trouble"]
+	}
+	if p.Submit != "" {
+		d.Submit, d.SubmitLabel = p.Submit, c.label(p.Submit)
+	}
+	under := "heading"
+	for i, w := range p.Widgets {
+		in := c.input(w)
+		in.ID = "w" + strconv.Itoa(i)
+		switch in.Type {
+		case "":
+		case "choice":
+			d.choice(in, under)
+		case "heading":
+			under = in.ID
+			d.Inputs = append(d.Inputs, in)
+		default:
+			d.Files = d.Files || in.Type == "download"
+			in.Described = d.Trouble != ""
+			in.Invalid = in.Autofocus && d.Problem != "" && d.Wait == ""
+			d.Inputs = append(d.Inputs, in)
+		}
+	}
+}
+
+// choice adds a button: where it was put on a page of choices, else behind the
+// submit button. Browsers press the first button of a form when somebody presses
+// Enter in a field, and that must be the one that submits it.
+func (d *Data) choice(in Input, under string) {
+	if d.Submit != "" {
+		d.Choices = append(d.Choices, in)
+		return
+	}
+	if n := len(d.Inputs); n == 0 || d.Inputs[n-1].Type != "choices" {
+		d.Inputs = append(d.Inputs, Input{Type: "choices", Under: under})
+	}
+	last := &d.Inputs[len(d.Inputs)-1]
+	last.Choices = append(last.Choices, in)
+}
+
+// input is a widget as a template sees it; without a Type it is not shown.
+func (c catalogue) input(w flows.Widget) Input {
+	switch w := w.(type) {
+	case flows.Field:
+		return Input{Type: "field", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Kind: fieldKind(w.Type), Max: w.Max, Optional: c.optional(w.Optional), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus}
+	case flows.Secret:
+		return Input{Type: "secret", Name: w.Name, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus}
+	case flows.Code:
+		return Input{Type: "code", Name: w.Name, Label: c.label(w.Label), Digits: w.Digits, Autocomplete: autofill(w), Autofocus: w.Autofocus}
+	case flows.Select:
+		return Input{Type: "select", Name: w.Name, Label: c.label(w.Label), Options: c.options(w), Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
+	case flows.Check:
+		return Input{Type: "check", Name: w.Name, Label: c.label(w.Label), Checked: w.Checked, Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
+	case flows.Choice:
+		return Input{Type: "choice", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail}
+	case flows.QR:
+		return Input{Type: "qr", Label: c.label(w.Label), Value: w.Manual, Image: qrImage(w.Text)}
+	case flows.Codes:
+		return Input{Type: "codes", Label: c.label(w.Label), Codes: w.Codes}
+	case flows.Download:
+		return Input{Type: "download", Name: w.Name, Label: c.label(w.Label)}
+	}
+	return c.reading(w)
+}
+
+// reading is a widget that only says something.
+func (c catalogue) reading(w flows.Widget) Input {
+	switch w := w.(type) {
+	case flows.Note:
+		if text := c.note(w); text != "" {
+			return Input{Type: "note", Label: text}
+		}
+	case flows.Heading:
+		if text := c.headline(w); text != "" {
+			return Input{Type: "heading", Label: text}
+		}
+	case flows.Table:
+		if len(w.Rows) > 0 {
+			return Input{Type: "table", Label: c.label(w.Label), Rows: c.rows(w.Rows)}
+		}
+	case flows.Terms:
+		in := Input{Type: "terms", Label: w.Title, Paragraphs: paragraphs(w.Text), Link: safeLink(w.URL), LinkLabel: c["label.read_in_full"]}
+		if w.Version != "" {
+			in.Detail = strings.ReplaceAll(c["label.version"], "{version}", w.Version)
+		}
+		return in
+	}
+	return Input{}
+}
+
+// fieldKind is the HTML type of a field: one of those that hold a line of text.
+func fieldKind(s string) string {
+	if slices.Contains([]string{"email", "tel", "number", "date", "url"}, s) {
+		return s
+	}
+	return "text"
+}
+
+func (c catalogue) optional(is bool) string {
+	if is {
+		return c["label.optional"]
+	}
+	return ""
+}
+
+// options are the lines of a select, before them one for none: where none may be
+// chosen, or nothing is chosen yet and the first must not be by accident.
+func (c catalogue) options(w flows.Select) []Option {
+	chosen := slices.ContainsFunc(w.Options, func(e flows.Entry) bool { return e.Value == w.Value })
+	var list []Option
+	switch {
+	case slices.ContainsFunc(w.Options, func(e flows.Entry) bool { return e.Value == "" }):
+	case w.Optional:
+		list = append(list, Option{Label: c["label.none"]})
+	case !chosen:
+		list = append(list, Option{Label: c["label.choose_one"]})
+	}
+	for _, e := range w.Options {
+		list = append(list, Option{Value: e.Value, Label: c.label(e.Label), Selected: e.Value == w.Value})
+	}
+	return list
+}
+
+func (c catalogue) headline(w flows.Heading) string {
+	if w.Text != "" {
+		return w.Text
+	}
+	return c.label(w.Label)
+}
+
+func (c catalogue) rows(rows []flows.Row) []flows.Row {
+	list := make([]flows.Row, len(rows))
+	for i, r := range rows {
+		list[i] = flows.Row{Name: c.label(r.Name), Value: r.Value}
+	}
+	return list
+}
+
+// paragraphs splits a text at its blank lines; other line breaks stay in it.
+func paragraphs(text string) (list []string) {
+	var lines []string
+	end := func() {
+		if len(lines) > 0 {
+			list, lines = append(list, strings.Join(lines, "\n")), nil
+		}
+	}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line == "" {
+			end()
+			continue
+		}
+		lines = append(lines, line)
+	}
+	end()
+	return list
+}
+
+// autofill is the token of a code's field. What is not made of digits comes off a
+// list: a password manager would put the app's code there.
+func autofill(w flows.Code) string {
+	if w.Digits == 0 {
+		return "off"
+	}
+	return "one-time-code"
+}
