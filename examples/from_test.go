@@ -26,6 +26,7 @@ var walks = map[string]func(*testing.T){
 	"from-mod-auth-openidc": fromModAuthOpenIDC,
 	"assertion":             TestAssertionExample,
 	"bank":                  TestBankKeepsALetter,
+	"workforce":             TestWorkforceExample,
 }
 
 // TestComingFrom: whoever did what the README's table says has the same

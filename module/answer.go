@@ -41,10 +41,12 @@ func (a *answer) Ask(p flows.Page) error {
 			return v.redirect(a.address())
 		}
 		return v.ask(http.StatusOK, a.id, a.x, p)
-	case flows.ReasonBadCredentials, flows.ReasonWrongCode:
+	case flows.ReasonBadCredentials, flows.ReasonWrongCode, flows.ReasonKeyRefused:
 		v.slow()
 		v.countDenied(a.x, p.Problem)
 		return v.ask(http.StatusUnauthorized, a.id, a.x, p)
+	case flows.ReasonInvalidField:
+		return v.ask(http.StatusUnprocessableEntity, a.id, a.x, p)
 	case flows.ReasonTooManyTries:
 		v.countDenied(a.x, p.Problem)
 		v.w.Header().Set("Retry-After", strconv.Itoa(max(p.Wait, 1)))

@@ -60,11 +60,8 @@ func (a *App) LetGo() {
 // FoldName is how names are compared.
 func FoldName(name string) string { return foldName(name) }
 
-// HeldBytes is how much is kept of requests that wait for a login.
-func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }
-
-// LoseHeld is what a restart does to it.
-func (a *App) LoseHeld() { a.shared.held = session.NewHeld(Now) }
+// Keepers are the guests that keep something of people.
+func (a *App) Keepers() []flows.Keeper { return a.keepers() }
 
 // SetNoticePauses shortens the time between tries at telling a person.
 func SetNoticePauses(pauses ...time.Duration) (back func()) {
@@ -72,3 +69,9 @@ func SetNoticePauses(pauses ...time.Duration) (back func()) {
 	noticePauses = pauses
 	return func() { noticePauses = was }
 }
+
+// HeldBytes is how much is kept of requests that wait for a login.
+func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }
+
+// LoseHeld is what a restart does to it.
+func (a *App) LoseHeld() { a.shared.held = session.NewHeld(Now) }

@@ -36,6 +36,8 @@ type login struct {
 	// arrived is an answer that its provider began by itself, at is when it came.
 	arrived *flows.Callback
 	at      time.Time
+	// drill makes a provider count as down in this login.
+	drill *flows.Drill
 }
 
 // maxAttempts ends a loop of logins, within loopWindow (B08).
@@ -86,6 +88,16 @@ func (v *visit) login() error {
 	if v.app.provider(l.provider) == nil {
 		l.provider = ""
 	}
+	if link := one(q, drillParam); link != "" && v.r.Method == http.MethodGet {
+		l.drill, err = v.takeDrill(link)
+		switch {
+		case errors.Is(err, errNoDrill):
+			return v.refuse(http.StatusForbidden, flows.ReasonStaleLogin, "", "", err)
+		case err != nil:
+			return v.unavailable(err)
+		}
+		l.anew = true
+	}
 	return v.startLogin(l)
 }
 
@@ -109,7 +121,7 @@ func (v *visit) startLogin(l login) error {
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Language: v.app.pages.Language(v.r),
-		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop,
+		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop, Drill: l.drill,
 	}
 	path := l.returnTo
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
@@ -213,7 +225,7 @@ func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
 		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v},
 		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
-		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived,
+		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x),
 		Handle: func(provider string, serial int) (string, error) {
 			if v.receiver(provider) != nil {
 				return v.shortHandle(id, serial, x.Attempt)

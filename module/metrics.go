@@ -24,8 +24,8 @@ type metrics struct {
 	denials   *prometheus.CounterVec
 	ended     *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
-	held      *prometheus.CounterVec
 	messages  *prometheus.CounterVec
+	held      *prometheus.CounterVec
 	panics    prometheus.Counter
 	unwritten prometheus.Counter
 	dropped   prometheus.Counter
@@ -49,8 +49,8 @@ func newMetrics() *metrics {
 		denials:   vector("denials_total", "Requests refused outside of a login.", "reason"),
 		ended:     vector("sessions_ended_total", "Sessions ended by this node.", "reason"),
 		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (it is over, or somebody else answered) or failed (tried again later).", "provider", "outcome"),
-		held:      vector("held_requests_total", "Forms that met an expired session or a step-up: kept, sent on afterwards, or refused (their people send them again).", "outcome"),
 		messages:  vector("messages_total", "Messages to people, by outcome: sent (the far side took it), failed (a try), unsent (a notice that was given up) or no_address (a notice to somebody of whom no vouched address is known).", "messenger", "kind", "outcome"),
+		held:      vector("held_requests_total", "Forms that met an expired session or a step-up: kept, sent on afterwards, or refused (their people send them again).", "outcome"),
 		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
 		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
 		dropped:   counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),

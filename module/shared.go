@@ -66,6 +66,8 @@ type shared struct {
 	// ending are sessions that the store could not end yet, by id.
 	ending   map[string]ending
 	retrying atomic.Bool
+	// judged are how providers stand by this node's checks.
+	judged map[string]*judged
 }
 
 // Destruct implements caddy.Destructor.

@@ -174,8 +174,8 @@ func (s *Set) data(c catalogue, v *View) *Data {
 	if v.Kind == KindKeep && d.Link != "" {
 		d.Refresh = refresh(d.Link)
 	}
-	if s := scriptOf(v); s != nil {
-		d.Script = s.element
+	for _, s := range scriptsOf(v) {
+		d.Script += s.element
 	}
 	if v.Kind == KindSendAgain {
 		d.Exact = template.HTMLAttr(`action="` + template.HTMLEscapeString(d.Action) + `"`) //nolint:gosec // escaped

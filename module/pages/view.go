@@ -1,6 +1,10 @@
 package pages
 
-import "github.com/sallyport-gateway/sallyport/flows"
+import (
+	"encoding/json"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
 
 // Kind names a page.
 type Kind string
@@ -124,6 +128,7 @@ func samples() []View {
 		flows.Table{Label: "table", Rows: []flows.Row{{Name: "amount", Value: "950.00"}}},
 		flows.Terms{Title: "terms", Version: "1", Text: "first\n\nsecond", URL: "https://a.example/terms"},
 		flows.Download{Label: "download", Name: "codes.txt", Type: "text/plain", Data: []byte("AAAA-BBBB")},
+		flows.Credential{Name: "credential", Label: "use_webauthn", Options: json.RawMessage(`{"challenge":"AAAA"}`)},
 	}}
 	full := View{
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,
