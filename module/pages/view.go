@@ -48,6 +48,8 @@ const (
 	// KindSomebodyElse says that such a login is another person's than User, who is
 	// signed in; Link signs out.
 	KindSomebodyElse Kind = "somebody_else"
+	// KindApproved says that a request was approved and the window can be closed.
+	KindApproved Kind = "approved"
 	// KindLoginRequired is for a frame without a session: Link opens the login in
 	// the whole window. The only page that may be framed: it shows nothing of
 	// anybody and its link does no more than any link on any site could do.
@@ -148,5 +150,5 @@ func samples() []View {
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
 	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
-	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain,
+	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain, KindApproved,
 }
