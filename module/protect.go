@@ -138,7 +138,7 @@ func (p *Protect) provisionURL() error {
 
 func (p *Protect) provisionFlow() error {
 	if p.Flow == "" {
-		switch signing := p.app.signing(); {
+		switch signing := p.app.loginFlows(); {
 		case len(signing) == 1:
 			p.Flow = signing[0]
 		case slices.Contains(signing, ImplicitFlow):

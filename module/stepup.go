@@ -61,8 +61,8 @@ func (a *App) run(flow string) (*flows.Program, bool) {
 	return p, ok
 }
 
-// signing are the flows that may sign somebody in, by name.
-func (a *App) signing() []string {
+// loginFlows are the flows that may sign somebody in, by name.
+func (a *App) loginFlows() []string {
 	return slices.DeleteFunc(orderOf(nil, a.programs), func(n string) bool { return a.programs[n].Over })
 }
 
