@@ -3,6 +3,7 @@
 package examples_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/url"
@@ -12,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/sallyport-gateway/sallyport/examples/internal/parts"
 )
@@ -81,4 +84,48 @@ func TestI21SomebodyElseInTheBrowser(t *testing.T) {
 	if n := len(b.bank.Letters()); n != 0 {
 		t.Fatalf("%d letters of somebody else", n)
 	}
+}
+
+// types fills in a code and presses Enter.
+func (h *holder) types() chromedp.Action {
+	return chromedp.ActionFunc(func(ctx context.Context) error {
+		return parts.Type(`input[name="code"]`, h.code()+kb.Enter).Do(ctx)
+	})
+}
+
+// TestBankTransfersInTheBrowser: the old form twice, each with a code of its own on a
+// page that says what it is for, and the new app with its window.
+func TestBankTransfersInTheBrowser(t *testing.T) {
+	b := openBank(t)
+	h := b.enrolled()
+	w := parts.Chromium(t)
+	for i, payee := range []string{"Landlord & Sons", "Garage"} {
+		w.Run("the form", chromedp.Navigate(b.URL+"/transfer"), parts.Type(`input[name="payee"]`, payee), parts.Type(`input[name="amount"]`, "950.00"+kb.Enter),
+			parts.See(`input[name="code"]`))
+		for _, text := range []string{"950.00", payee} {
+			if !strings.Contains(w.Text(), text) {
+				t.Errorf("the page does not say %q:\n%s", text, w.Text())
+			}
+		}
+		w.Screenshot("bank-approve")
+		w.Run("the code", h.types(), parts.See(`//h1[contains(., "on its way")]`))
+		if n := len(b.bank.Transfers()); n != i+1 {
+			t.Fatalf("%d transfers, want %d", n, i+1)
+		}
+	}
+	b.made("Landlord & Sons", "Garage")
+
+	w.Run("the new app", chromedp.Navigate(b.URL+"/app"), parts.Type("#payee", "Aunt"))
+	opened := chromedp.WaitNewTarget(w.Context, func(i *target.Info) bool { return i.Type == "page" })
+	w.Run("sending", parts.Type("#amount", "950.00"+kb.Enter), parts.See(`//p[contains(., "other window")]`))
+	w.Screenshot("bank-app-waits")
+	popup, cancel := chromedp.NewContext(w.Context, chromedp.WithTargetID(<-opened))
+	defer cancel()
+	code := h.types()
+	if err := chromedp.Run(popup, parts.See(`input[name="code"]`), code); err != nil {
+		t.Fatal(err)
+	}
+	w.Run("the answer", parts.See(`//p[contains(., "on its way")]`))
+	w.Screenshot("bank-app")
+	b.made("Landlord & Sons", "Garage", "Aunt")
 }
