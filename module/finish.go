@@ -31,6 +31,9 @@ func equalToken(a, b string) bool {
 // cookie, in this order; then the person lands where they wanted to go. Whose
 // name is somebody else's is refused before anything is used up or written.
 func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error {
+	if x.Action != nil {
+		return v.change(id, x)
+	}
 	old, oldTicket, err := v.standsOn(x)
 	if err != nil {
 		return v.failed(x, err)
