@@ -128,6 +128,8 @@ type Record struct {
 	Used time.Time `json:"used,omitzero"`
 	// Data is the factor's own.
 	Data json.RawMessage `json:"data"`
+	// First asks [Enrolments.Add] to keep it only where there is none.
+	First bool `json:"-"`
 }
 
 // Enrolments are the factors of people. The hall lends them to an advance: it
@@ -136,7 +138,8 @@ type Record struct {
 type Enrolments interface {
 	// List answers a person's records, the one used last first.
 	List(ctx context.Context, user UserKey) ([]Record, error)
-	// Add keeps a new record; the trail was written first.
+	// Add keeps a new record; the trail was written first. ErrExists: it was to be the
+	// first, and is not.
 	Add(ctx context.Context, u *User, r Record) error
 	// Use changes a record in one atomic step and notes when it was used.
 	// ErrNotFound: it was removed meanwhile.

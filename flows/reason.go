@@ -44,6 +44,7 @@ const (
 	ReasonTooLarge         Reason = "too_large"
 	ReasonUnknownHost      Reason = "unknown_host"
 	ReasonNotEnrolled      Reason = "not_enrolled"
+	ReasonFallbackLogin    Reason = "fallback_login"
 	ReasonWrongCode        Reason = "wrong_code"
 	ReasonKeyRefused       Reason = "key_refused"
 	ReasonKeyCloned        Reason = "key_cloned"

@@ -17,6 +17,8 @@ type kept struct {
 	Factor    string          `json:"factor,omitempty"`
 	Enrolling bool            `json:"enrolling,omitempty"`
 	State     json.RawMessage `json:"state,omitempty"`
+	// Remember is the box, as it was ticked last.
+	Remember bool `json:"remember,omitempty"`
 }
 
 func (m *MFA) kept(x *flows.Execution) (kept, error) {
@@ -66,6 +68,9 @@ func (m *MFA) page(x *flows.Execution, k kept, own []flows.Record, problem flows
 	if len(x.Show) > 0 {
 		p.Widgets = append([]flows.Widget{flows.Table{Label: "approving", Rows: x.Show}}, p.Widgets...)
 	}
+	if m.mayTrust(x) {
+		p.Widgets = append(p.Widgets, m.box(k.Remember))
+	}
 	for _, kind := range m.Factors {
 		if kind != k.Factor && has(own, kind) {
 			use, _ := m.factors[kind].Labels()
@@ -104,7 +109,11 @@ func (m *MFA) verify(ctx context.Context, x *flows.Execution, k kept, own []flow
 	if err := x.Env.Enrolments.Proved(ctx, x.User.Key, k.Factor); err != nil {
 		return nil, err
 	}
+	if err := m.remember(ctx, x, k); err != nil {
+		return nil, err
+	}
 	m.prove(x, k.Factor, v.AMR, flows.Direct)
+	x.Evidence[len(x.Evidence)-1].Record = v.Record
 	return flows.Continue(), nil
 }
 

@@ -81,7 +81,7 @@ func (m *MFA) enrolPage(x *flows.Execution, k kept, problem flows.Reason) flows.
 		p = m.factors[k.Factor].(flows.Enroller).DrawEnrol(m.of(x, k, nil))
 	}
 	p.Problem = problem
-	if _, spare := m.factors[k.Factor].(flows.Spare); spare {
+	if _, spare := m.factors[k.Factor].(flows.Spare); spare || m.Enroll == enrollAdd {
 		return p
 	}
 	for _, kind := range m.enrollers() {
@@ -102,7 +102,7 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	switch {
 	case in.Value("later") != "" && m.Enroll == enrollAllow && !spare:
 		return flows.Continue(), nil
-	case !spare && slices.Contains(m.enrollers(), kind) && kind != k.Factor:
+	case !spare && m.Enroll != enrollAdd && slices.Contains(m.enrollers(), kind) && kind != k.Factor:
 		return m.beginEnrol(ctx, x, kind)
 	case k.Factor == "":
 		return flows.Ask(m.enrolPage(x, k, "")), m.keep(x, k)
@@ -117,7 +117,13 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 		return nil, err
 	}
 	r.Factor = k.Factor
-	if err := x.Env.Enrolments.Add(ctx, x.User, r); err != nil {
+	// What has been vouched for is the first one (I07): if another run set one up
+	// meanwhile, that one is asked for.
+	r.First = !spare && m.Enroll != enrollAdd
+	switch err := x.Env.Enrolments.Add(ctx, x.User, r); {
+	case errors.Is(err, flows.ErrExists):
+		return m.Enter(ctx, x)
+	case err != nil:
 		return nil, err
 	}
 	if spare {
@@ -127,10 +133,15 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	return m.offerSpare(ctx, x)
 }
 
-// offerSpare hands out what stands in for a lost factor, to who has one now.
+// offerSpare hands out what stands in for a lost factor, to who has one now and no
+// such thing yet.
 func (m *MFA) offerSpare(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	own, err := m.enrolled(ctx, x)
+	if err != nil {
+		return nil, err
+	}
 	for _, kind := range m.Factors {
-		if _, spare := m.factors[kind].(flows.Spare); spare {
+		if _, spare := m.factors[kind].(flows.Spare); spare && !has(own, kind) {
 			return m.beginEnrol(ctx, x, kind)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -25,8 +26,12 @@ type MFA struct {
 	Factors []string `json:"factors"`
 	// What happens to who has enrolled none of them: require (default) has them enrol one
 	// now, if more than a password vouches for them, and refuses them otherwise; allow
-	// offers it to the same people and lets everybody go on; deny refuses.
+	// offers it to the same people and lets everybody go on; deny refuses. add is for the
+	// gateway's own account page: whoever has some sets up one more.
 	Enroll string `json:"enroll,omitempty"`
+	// How long a person may have this browser trusted for, by a box on the factor's page:
+	// in whole hours, at most 365 days. Default: there is no box.
+	Remember caddy.Duration `json:"remember,omitempty"`
 	// The file and line it was written at.
 	Source string `json:"source,omitempty"`
 
@@ -38,6 +43,7 @@ const (
 	enrollRequire = "require"
 	enrollAllow   = "allow"
 	enrollDeny    = "deny"
+	enrollAdd     = "add"
 )
 
 // CaddyModule returns the Caddy module information.
@@ -63,8 +69,11 @@ func (m *MFA) Validate() error {
 			return fmt.Errorf("mfa names factor '%s' twice", kind)
 		}
 	}
+	if err := validRemember(time.Duration(m.Remember)); err != nil {
+		return err
+	}
 	switch m.Enroll {
-	case "", enrollRequire, enrollAllow, enrollDeny:
+	case "", enrollRequire, enrollAllow, enrollDeny, enrollAdd:
 		return nil
 	}
 	return fmt.Errorf("mfa: enroll is require, allow or deny, not '%s'", m.Enroll)
@@ -99,6 +108,9 @@ func (m *MFA) at(err error) error {
 
 // Enter is satisfied, asks for a factor, or has one enrolled.
 func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	if m.Enroll == enrollAdd {
+		return m.add(ctx, x)
+	}
 	if m.satisfied(x) {
 		return flows.Continue(), nil
 	}
@@ -112,6 +124,12 @@ func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, err
 	if len(own) == 0 {
 		return m.enter(ctx, x)
 	}
+	switch ok, err := m.trusted(ctx, x); {
+	case err != nil:
+		return nil, err
+	case ok:
+		return flows.Continue(), nil
+	}
 	return m.challenge(ctx, x, own, own[0].Factor)
 }
 
@@ -123,20 +141,22 @@ func (m *MFA) satisfied(x *flows.Execution) bool {
 	})
 }
 
-// enrolled are the person's records of the factors of this step: the one used last
-// first, and what only stands in for another behind all others.
+// enrolled are the person's records of the factors of this step, the one used last
+// first. What only stands in for others is behind them: a code off a list that was
+// used once, or handed out just now, is not what a person wants to be asked for.
 func (m *MFA) enrolled(ctx context.Context, x *flows.Execution) ([]flows.Record, error) {
 	all, err := x.Env.Enrolments.List(ctx, x.User.Key)
 	if err != nil {
 		return nil, fmt.Errorf("reading the factors of %s: %w", x.User.Key, err)
 	}
 	own := slices.DeleteFunc(all, func(r flows.Record) bool { return m.factors[r.Factor] == nil })
-	slices.SortStableFunc(own, func(x, y flows.Record) int { return m.rank(x) - m.rank(y) })
+	slices.SortStableFunc(own, func(a, b flows.Record) int { return m.spare(a.Factor) - m.spare(b.Factor) })
 	return own, nil
 }
 
-func (m *MFA) rank(r flows.Record) int {
-	if _, spare := m.factors[r.Factor].(flows.Spare); spare {
+// spare is 1 for a kind that only stands in for others.
+func (m *MFA) spare(kind string) int {
+	if _, spare := m.factors[kind].(flows.Spare); spare {
 		return 1
 	}
 	return 0
@@ -159,6 +179,7 @@ func (m *MFA) Resume(ctx context.Context, x *flows.Execution, in flows.Input) (f
 	if len(own) == 0 { // removed meanwhile: what is asked is not what was shown
 		return m.enter(ctx, x)
 	}
+	k.Remember = in.Value("remember") != ""
 	if other := in.Value("factor"); other != "" {
 		if has(own, other) {
 			return m.challenge(ctx, x, own, other)
