@@ -99,6 +99,30 @@ func gallery() map[string]View {
 			flows.Heading{Text: "What we know of you"},
 			flows.Download{Label: "save_codes", Name: "me.json", Type: "application/json", Data: []byte("{}")},
 		}}),
+		"account": {
+			Kind: KindAccount, Action: "/.identity/account", Token: "token", User: "maria.gonzalez-fernandez@subsidiary.contoso.example", Link: "/.identity/logout",
+			Account: &Account{Done: "factor_name", Sections: []Section{
+				{Name: "factors", Items: []Item{
+					{Title: "My telephone, the one with the very long name", Label: "totp", Lines: []Line{{Label: "since", Value: "2026-01-26 08:05 UTC"}, {Label: "last_used", Value: "2026-11-26 08:05 UTC"}}, Buttons: []Button{{"factor_name", "a", "rename"}, {"factor_remove", "a", "remove"}}},
+					{Title: "recovery", Lines: []Line{{Label: "since", Value: "2026-01-26 08:05 UTC"}}, Buttons: []Button{{"factor_name", "b", "rename"}, {"factor_remove", "b", "remove"}}},
+				}, Buttons: []Button{{"factor_add", "totp", "set_up_totp"}, {"factor_add", "webauthn", "set_up_webauthn"}}},
+				{Name: "devices", None: "devices_none"},
+				{Name: "sessions", Items: []Item{
+					{Title: "Firefox, Linux", Label: "this_session", Lines: []Line{{Label: "address", Value: "2001:db8:85a3:8d3:1319:8a2e:370:7348"}, {Label: "at_applications", Value: "payroll.emea.subsidiary.contoso.example, wiki.emea.subsidiary.contoso.example"}}},
+					{Title: "Safari, iPhone", Lines: []Line{{Label: "address", Value: "203.0.113.9"}}, Buttons: []Button{{"session_end", "c", "session_end"}}},
+				}, Buttons: []Button{{"sessions_end", "", "sessions_end"}}},
+				{Name: "data", Buttons: []Button{{"download", "", "download"}, {"erase", "", "erase"}}},
+			}},
+		},
+		"erase":    ask(flows.Page{Kind: "erase_again", Submit: "erase", Widgets: []flows.Widget{flows.Note{Code: "erase_again"}, flows.Check{Name: "sure", Label: "erase_sure"}}}),
+		"data":     ask(flows.Page{Kind: "download", Submit: "done", Widgets: []flows.Widget{flows.Note{Code: "download"}, flows.Download{Label: "download_file", Name: "my-data.json", Type: "application/json", Data: []byte("{}")}}}),
+		"arrived":  {Kind: KindArrived, Action: "/.identity/flow", Link: "/", Values: map[string]string{"name": "maria.gonzalez-fernandez@subsidiary.contoso.example", "provider": "Company account"}},
+		"other":    {Kind: KindSomebodyElse, Link: "/.identity/logout", User: "maria", Values: map[string]string{"name": "paul", "provider": "Company account"}},
+		"in":       {Kind: KindSignedIn, Link: "/.identity/logout", User: "maria"},
+		"approved": {Kind: KindApproved, Link: "/"},
+		// These send themselves, and get no page for an answer: so they stay.
+		"post":   {Kind: KindPost, Action: "/nothing"},
+		"again":  {Kind: KindSendAgain, Action: "/nothing"},
 		"error":  {Kind: KindError, Reason: flows.ReasonProviderDown, ID: "MFRGGZDFMZTWQ2LKNNWG23TPOA", Link: "/", RetryAfter: 5},
 		"denied": {Kind: KindDenied, Reason: flows.ReasonNotAllowed, Text: "Administrators only. Ask the help desk, extension 4711.", ID: "MFRGGZDFMZTWQ2LKNNWG23TPOA", Link: "/", User: "maria.gonzalez-fernandez@subsidiary.contoso.example"},
 		"out":    {Kind: KindSignedOut, Link: "/"},
@@ -120,10 +144,28 @@ func gallerySite(t *testing.T, s *Set) string {
 	pages := gallery()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Accept-Language", r.URL.Query().Get("lang"))
-		s.Write(w, r, http.StatusOK, pages[strings.TrimPrefix(r.URL.Path, "/")])
+		v, ok := pages[strings.TrimPrefix(r.URL.Path, "/")]
+		if !ok {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		s.Write(w, r, http.StatusOK, v)
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
+}
+
+func TestTheGalleryHasEveryKind(t *testing.T) {
+	t.Parallel()
+	hangs := map[Kind]bool{}
+	for _, v := range gallery() {
+		hangs[v.kind()] = true
+	}
+	for _, k := range kinds {
+		if !hangs[k] {
+			t.Errorf("the gallery has no page of kind %s", k)
+		}
+	}
 }
 
 // windowSizes are what people look at pages with.
