@@ -1,5 +1,5 @@
 // Package identity is the command `identity`: who is signed in, ending sessions,
-// releasing names, and how the providers are, asked of a running gateway at its admin endpoint.
+// resetting factors, releasing names, and how the providers are, asked of a running gateway at its admin endpoint.
 package identity
 
 import (
@@ -18,8 +18,8 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "identity",
-		Usage: "sessions|revoke|release|providers",
-		Short: "Shows and ends sessions of a running gateway, releases names, and shows the health of its providers",
+		Usage: "sessions|revoke|factors|release|providers",
+		Short: "Shows and ends sessions of a running gateway, resets factors, releases names, and shows the health of its providers",
 		Long: `Asks the admin endpoint of a running gateway, which writes every call into its
 trail. Whoever reaches that endpoint may do all of it.
 
@@ -29,7 +29,7 @@ sessions are the public ones, as in /.identity/session.`,
 			addCommands(cmd)
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
-					return fmt.Errorf("identity has no command '%s'; there are: sessions, revoke, release, providers", args[0])
+					return fmt.Errorf("identity has no command '%s'; there are: sessions, revoke, factors, release, providers", args[0])
 				}
 				return cmd.Help()
 			}
@@ -100,7 +100,7 @@ func addCommands(parent *cobra.Command) {
 	for _, c := range []*cobra.Command{sessions, revoke} {
 		c.Flags().StringVar(&user, "user", "", "Key of a user, <realm>:<subject>")
 	}
-	parent.AddCommand(sessions, revoke, release, providers)
+	parent.AddCommand(sessions, revoke, factors(&e, &raw), release, providers)
 }
 
 // call asks the admin endpoint; an answer that is no 200 is an error with its words.
