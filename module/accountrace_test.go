@@ -9,8 +9,8 @@ import (
 	"github.com/sallyport-gateway/sallyport/examples/browser"
 )
 
-// together sends forms at the same moment, each by a browser of its own.
-func together(t *testing.T, forms ...*browser.Form) []*browser.Page {
+// atOnce sends forms at the same moment, each by a browser of its own.
+func atOnce(t *testing.T, forms ...*browser.Form) []*browser.Page {
 	t.Helper()
 	pages := make([]*browser.Page, len(forms))
 	var wg sync.WaitGroup
@@ -50,7 +50,7 @@ func TestM06TwoRemovalsAtOnceLeaveOne(t *testing.T) {
 	one := fill(t, press(t, h.account(t, h.b), "factor_remove", ids[0])) // the first, to be proved by the second
 	two := fill(t, press(t, h.account(t, other), "factor_remove", ids[2]))
 	h.clock.Advance(time.Minute)
-	together(t, form(one, "code", code(t, second, h.clock)), form(two, "code", code(t, h.secret, h.clock)))
+	atOnce(t, form(one, "code", code(t, second, h.clock)), form(two, "code", code(t, h.secret, h.clock)))
 	m := h.me(t, h.b)
 	left := 0
 	for _, f := range m.Factors {
@@ -72,7 +72,7 @@ func TestI09OneEnrolmentOneFactor(t *testing.T) {
 	twin := newBrowser(t)
 	twin.Jar = h.b.Jar.Clone()
 	q := h.g.open(twin, p.URL)
-	together(t, form(p, "code", c), form(q, "code", c))
+	atOnce(t, form(p, "code", c), form(q, "code", c))
 	if m := h.me(t, h.b); len(m.Factors) != 3 {
 		t.Fatalf("want three factors, got %v", m.Factors)
 	}
@@ -84,7 +84,9 @@ func TestI07OnlyOneIsTheFirst(t *testing.T) {
 	g := start(t, asked(t, "idp", op)+factorFlow, factorSite)
 	mfaUser(op, "pwd", "mfa")
 	one, two := g.open(newBrowser(t), g.url("/a")), g.open(newBrowser(t), g.url("/a"))
-	secret := func(p *browser.Page) string { return strings.ReplaceAll(manualKey.FindStringSubmatch(p.Body)[1], " ", "") }
+	secret := func(p *browser.Page) string {
+		return strings.ReplaceAll(manualKey.FindStringSubmatch(p.Body)[1], " ", "")
+	}
 	first, second := secret(one), secret(two)
 	fill(t, fill(t, one, "code", code(t, first, clock)))
 	p := fill(t, two, "code", code(t, second, clock))

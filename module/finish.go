@@ -138,6 +138,12 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	if n := len(x.Evidence); n > 0 {
 		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
 	}
+	if x.Drill != nil {
+		e.Drill = x.Drill.ID
+	}
+	for _, ev := range x.Evidence {
+		e.Fallback = append(e.Fallback, ev.For...)
+	}
 	return e
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // factors is the command `identity factors`.
-func factors(e *endpoint, raw *bool) *cobra.Command {
+func (e *endpoint) factors(raw *bool) *cobra.Command {
 	all := &cobra.Command{
 		Use: "factors list|reset <realm:subject>", Short: "Shows the second factors of a user, or resets them", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -26,7 +26,7 @@ func factors(e *endpoint, raw *bool) *cobra.Command {
 				Factors []json.RawMessage `json:"factors"`
 				Devices []json.RawMessage `json:"devices"`
 			}
-			if err := e.factors(http.MethodGet, args[0], &answer); err != nil {
+			if err := e.askFactors(http.MethodGet, args[0], &answer); err != nil {
 				return err
 			}
 			return printFactors(cmd.OutOrStdout(), answer.Factors, answer.Devices, *raw)
@@ -38,7 +38,7 @@ func factors(e *endpoint, raw *bool) *cobra.Command {
 			var answer struct {
 				Removed int `json:"removed"`
 			}
-			if err := e.factors(http.MethodDelete, args[0], &answer); err != nil {
+			if err := e.askFactors(http.MethodDelete, args[0], &answer); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "removed: %d\n", answer.Removed)
@@ -49,7 +49,7 @@ func factors(e *endpoint, raw *bool) *cobra.Command {
 	return all
 }
 
-func (e endpoint) factors(method, user string, answer any) error {
+func (e *endpoint) askFactors(method, user string, answer any) error {
 	key, err := keyOf(user)
 	if err != nil {
 		return err
@@ -57,5 +57,5 @@ func (e endpoint) factors(method, user string, answer any) error {
 	if key == "" {
 		return fmt.Errorf("'%s' is no user key; it is <realm>:<subject>, as in the list of sessions", user)
 	}
-	return e.call(method, "/identity/users/"+key+"/factors", answer)
+	return e.call(method, "/identity/users/"+key+"/factors", nil, answer)
 }

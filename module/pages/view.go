@@ -1,6 +1,10 @@
 package pages
 
-import "github.com/sallyport-gateway/sallyport/flows"
+import (
+	"encoding/json"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
 
 // Kind names a page.
 type Kind string
@@ -35,6 +39,9 @@ const (
 	KindResume Kind = "resume"
 	// KindPost sends Fields to Action on another site, by a button or by itself.
 	KindPost Kind = "post"
+	// KindSendAgain posts Fields to Action, an address here, in whose place the gateway
+	// sends on what it kept (I21).
+	KindSendAgain Kind = "send_again"
 	// KindArrived asks before a login goes on that its provider began by itself; a form
 	// that posts Token to Action. Values are name and provider.
 	KindArrived Kind = "arrived"
@@ -125,6 +132,7 @@ func samples() []View {
 		flows.Table{Label: "table", Rows: []flows.Row{{Name: "amount", Value: "950.00"}}},
 		flows.Terms{Title: "terms", Version: "1", Text: "first\n\nsecond", URL: "https://a.example/terms"},
 		flows.Download{Label: "download", Name: "codes.txt", Type: "text/plain", Data: []byte("AAAA-BBBB")},
+		flows.Credential{Name: "credential", Label: "use_webauthn", Options: json.RawMessage(`{"challenge":"AAAA"}`)},
 	}}
 	full := View{
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,
@@ -150,5 +158,5 @@ func samples() []View {
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
 	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
-	KindArrived, KindSomebodyElse, KindSignedIn, KindAccount,
+	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain, KindAccount,
 }

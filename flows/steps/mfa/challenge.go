@@ -100,7 +100,7 @@ func (m *MFA) verify(ctx context.Context, x *flows.Execution, k kept, own []flow
 	}
 	switch {
 	case errors.Is(err, flows.ErrCredentials), errors.Is(err, flows.ErrReplayed), errors.Is(err, flows.ErrNotFound):
-		return m.ask(x, k, own, flows.ReasonWrongCode), m.keep(x, k)
+		return m.ask(x, k, own, wrong(err)), m.keep(x, k)
 	case err != nil:
 		return nil, err
 	case v.Again:
@@ -115,6 +115,14 @@ func (m *MFA) verify(ctx context.Context, x *flows.Execution, k kept, own []flow
 	m.prove(x, k.Factor, v.AMR, flows.Direct)
 	x.Evidence[len(x.Evidence)-1].Record = v.Record
 	return flows.Continue(), nil
+}
+
+// wrong is the factor's own word for a wrong answer, where it has one.
+func wrong(err error) flows.Reason {
+	if r := flows.ReasonOf(err); r != flows.ReasonInternal {
+		return r
+	}
+	return flows.ReasonWrongCode
 }
 
 // prove adds the evidence. A second kind beside what the login proved is `mfa`

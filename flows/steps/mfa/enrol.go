@@ -40,7 +40,7 @@ func (m *MFA) notEnrolled(err error) flows.Outcome {
 // asked for a second factor itself. Never in a fallback login: whoever brings the
 // provider down could then enrol with a stolen password (I07).
 func vouched(evidence []flows.Evidence) bool {
-	if slices.ContainsFunc(evidence, func(e flows.Evidence) bool { return e.Kind == flows.Fallback }) {
+	if flows.FellBack(evidence) {
 		return false
 	}
 	return slices.ContainsFunc(evidence, func(e flows.Evidence) bool {
@@ -111,7 +111,7 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	r, amr, err := m.factors[k.Factor].(flows.Enroller).Enrol(ctx, c, in)
 	k.State = c.State
 	if errors.Is(err, flows.ErrCredentials) {
-		return flows.Ask(m.enrolPage(x, k, flows.ReasonWrongCode)), m.keep(x, k)
+		return flows.Ask(m.enrolPage(x, k, wrong(err))), m.keep(x, k)
 	}
 	if err != nil {
 		return nil, err
