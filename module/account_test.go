@@ -422,9 +422,11 @@ func TestI12AccountOtherPeoplesRecordsAreRefused(t *testing.T) {
 		"factor_name": alices.Factors[0]["id"], "factor_remove": alices.Factors[1]["id"],
 		"device_remove": alices.Devices[0]["id"], "session_end": alices.Sessions[0]["id"],
 	} {
-		q, err := b.Navigate(browser.Request{Method: http.MethodPost, URL: h.g.url(accountPath), From: p,
+		q, err := b.Navigate(browser.Request{
+			Method: http.MethodPost, URL: h.g.url(accountPath), From: p,
 			Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
-			Body:   url.Values{"token": {token}, "do": {do}, "target": {id.(string)}}.Encode()})
+			Body:   url.Values{"token": {token}, "do": {do}, "target": {id.(string)}}.Encode(),
+		})
 		if err != nil || !atAccount(q) {
 			t.Errorf("%s of alice's %v: %v, %d at %s\n%s", do, id, err, q.Status, q.URL, q.Text())
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/sallyport-gateway/sallyport/examples/browser"
 )
 
-var ownForm = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+var formHeader = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 
 // Every change is asked for by a form of our own page in a navigation: other sites,
 // frames and scripts are refused, whatever they know (I11, I12).
@@ -20,7 +20,7 @@ func TestI11AccountOnlyOurOwnPageBegins(t *testing.T) {
 	other := *p
 	other.URL = "http://attacker.example/"
 	with := func(more ...string) http.Header {
-		hd := ownForm.Clone()
+		hd := formHeader.Clone()
 		for i := 0; i < len(more); i += 2 {
 			hd.Set(more[i], more[i+1])
 		}
@@ -28,16 +28,16 @@ func TestI11AccountOnlyOurOwnPageBegins(t *testing.T) {
 	}
 	without := url.Values{"do": form["do"], "target": form["target"]}
 	for name, r := range map[string]browser.Request{
-		"a script":           {From: p, Script: true, Header: ownForm, Body: form.Encode()},
+		"a script":           {From: p, Script: true, Header: formHeader, Body: form.Encode()},
 		"a script with JSON": {From: p, Script: true, Header: with("Content-Type", "application/json"), Body: `{"do":"factor_add","target":"totp","token":"` + form.Get("token") + `"}`},
-		"another site":       {From: &other, Header: ownForm, Body: form.Encode()},
+		"another site":       {From: &other, Header: formHeader, Body: form.Encode()},
 		"a frame":            {From: p, Header: with("Sec-Fetch-Dest", "iframe"), Body: form.Encode()},
 		"who does not say":   {From: p, Header: with("Sec-Fetch-Dest", "", "Sec-Fetch-Mode", ""), Body: form.Encode()},
-		"without the token":  {From: p, Header: ownForm, Body: without.Encode()},
-		"another token":      {From: p, Header: ownForm, Body: form.Encode() + "&token=x"},
+		"without the token":  {From: p, Header: formHeader, Body: without.Encode()},
+		"another token":      {From: p, Header: formHeader, Body: form.Encode() + "&token=x"},
 		"JSON":               {From: p, Header: with("Content-Type", "application/json"), Body: `{}`},
-		"an unknown button":  {From: p, Header: ownForm, Body: url.Values{"token": form["token"], "do": {"become_root"}}.Encode()},
-		"a kind that is not": {From: p, Header: ownForm, Body: url.Values{"token": form["token"], "do": {"factor_add"}, "target": {"corp"}}.Encode()},
+		"an unknown button":  {From: p, Header: formHeader, Body: url.Values{"token": form["token"], "do": {"become_root"}}.Encode()},
+		"a kind that is not": {From: p, Header: formHeader, Body: url.Values{"token": form["token"], "do": {"factor_add"}, "target": {"corp"}}.Encode()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.Method, r.URL = http.MethodPost, h.g.url(accountPath)
@@ -99,7 +99,7 @@ func TestI12NoScriptEnrols(t *testing.T) {
 	f := p.Forms()[0]
 	m := manualKey.FindStringSubmatch(p.Body)
 	f.Fields.Set("code", code(t, strings.ReplaceAll(m[1], " ", ""), clock))
-	q := g.send(b, browser.Request{Method: http.MethodPost, URL: f.Action, From: p, Script: true, Header: ownForm, Body: f.Fields.Encode()})
+	q := g.send(b, browser.Request{Method: http.MethodPost, URL: f.Action, From: p, Script: true, Header: formHeader, Body: f.Fields.Encode()})
 	if q.Status != http.StatusForbidden || g.count("factor_added") != 0 {
 		t.Fatalf("want 403, got %d\n%s", q.Status, q.Body)
 	}

@@ -92,7 +92,7 @@ func TestAccountOnThePortal(t *testing.T) {
 		t.Fatalf("got %d at %s\n%s", p.Status, p.URL, p.Text())
 	}
 	token := p.Forms()[0].Fields.Get("token")
-	q := tn.send(b, browser.Request{Method: http.MethodPost, URL: tn.on("one", accountPath), From: p, Header: ownForm, Body: "do=erase&target=&token=" + token})
+	q := tn.send(b, browser.Request{Method: http.MethodPost, URL: tn.on("one", accountPath), From: p, Header: formHeader, Body: "do=erase&target=&token=" + token})
 	if q.Header.Get("Location") != tn.on("auth", accountPath) {
 		t.Fatalf("a form to an application's host: %d %s", q.Status, q.Header.Get("Location"))
 	}

@@ -123,7 +123,7 @@ func (v *visit) startLogin(l login) error {
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Language: v.app.pages.Language(v.r),
-		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop, Since: l.since, Drill: l.drill,
+		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop, Drill: l.drill, Since: l.since,
 	}
 	path := l.returnTo
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}

@@ -141,20 +141,22 @@ func (m *MFA) satisfied(x *flows.Execution) bool {
 	})
 }
 
-// enrolled are the person's records of the factors of this step: the one used last
-// first, and what only stands in for another behind all others.
+// enrolled are the person's records of the factors of this step, the one used last
+// first. What only stands in for others is behind them: a code off a list that was
+// used once, or handed out just now, is not what a person wants to be asked for.
 func (m *MFA) enrolled(ctx context.Context, x *flows.Execution) ([]flows.Record, error) {
 	all, err := x.Env.Enrolments.List(ctx, x.User.Key)
 	if err != nil {
 		return nil, fmt.Errorf("reading the factors of %s: %w", x.User.Key, err)
 	}
 	own := slices.DeleteFunc(all, func(r flows.Record) bool { return m.factors[r.Factor] == nil })
-	slices.SortStableFunc(own, func(x, y flows.Record) int { return m.rank(x) - m.rank(y) })
+	slices.SortStableFunc(own, func(a, b flows.Record) int { return m.spare(a.Factor) - m.spare(b.Factor) })
 	return own, nil
 }
 
-func (m *MFA) rank(r flows.Record) int {
-	if _, spare := m.factors[r.Factor].(flows.Spare); spare {
+// spare is 1 for a kind that only stands in for others.
+func (m *MFA) spare(kind string) int {
+	if _, spare := m.factors[kind].(flows.Spare); spare {
 		return 1
 	}
 	return 0
