@@ -146,6 +146,7 @@ func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) erro
 		return err
 	}
 	e.v.app.dropDevices(ctx, u.Key)
+	e.v.app.noteContact(ctx, u, e.v.app.pages.Language(e.v.r))
 	e.v.app.tell(ctx, u, e.v.app.pages.Language(e.v.r), "factor_added", map[string]string{"factor": r.Factor, "host": e.v.place.host})
 	return nil
 }
@@ -186,6 +187,9 @@ func (a *App) forgetFactors(ctx context.Context, user flows.UserKey) error {
 		if err := a.factorVault().remove(ctx, triesName(user, kind)); err != nil {
 			return err
 		}
+	}
+	if err := a.contactVault().remove(ctx, string(user)); err != nil {
+		return err
 	}
 	return a.deviceVault().remove(ctx, string(user))
 }
