@@ -17,12 +17,29 @@ func givenFirst(root string) bool {
 }
 
 // checkReads refuses a condition that reads a name which may not be there yet
-// (I22): CEL's || and && would absorb the error at run time.
-func checkReads(steps []Step) error {
+// (I22): CEL's || and && would absorb the error at run time. A flow over a session
+// knows its user from the first step.
+func checkReads(steps []Step, over bool) error {
 	set := map[string]bool{}
 	settable(steps, set)
-	_, _, err := dataflow{set}.walk(nil, steps)
+	_, _, err := dataflow{set}.walk(map[string]bool{"user": over}, steps)
 	return err
+}
+
+// SignsIn reports whether a flow may make somebody known. One that does not can only
+// run over a session.
+func SignsIn(steps []Step) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool {
+		if p, ok := s.(Producer); ok && slices.Contains(p.Produces(), "user") {
+			return true
+		}
+		c, ok := s.(Container)
+		if !ok {
+			return false
+		}
+		blocks, _ := c.Blocks()
+		return slices.ContainsFunc(blocks, SignsIn)
+	})
 }
 
 // dataflow knows every user.* name that some `set` of the whole flow sets: those

@@ -54,6 +54,8 @@ type Execution struct {
 	// Show is what the run is for, where it is bound to one request: the fields that the
 	// person reads before they approve it.
 	Show []Row `json:"show,omitempty"`
+	// StepUp is set in a run that ends with, or leads to, a proof for a `step_up`.
+	StepUp *StepUp `json:"step_up,omitempty"`
 	// Language is that of the pages (BCP 47).
 	Language string `json:"language,omitempty"`
 	// Hop is set on the portal, in a run for an application's host.
@@ -72,6 +74,17 @@ type Execution struct {
 
 	// Env is what the hall lends for this one advance; never serialised.
 	Env Env `json:"-"`
+	// Proved is the hall's judgement at the end of a run: all it asked for was proved in it.
+	Proved bool `json:"-"`
+}
+
+// StepUp is what a `step_up` asks of somebody who is signed in.
+type StepUp struct {
+	// Flow is the one that proves it. In a login that must come first (nothing is
+	// enrolled yet) it is run behind that.
+	Flow string `json:"flow"`
+	// Approval is the id of the request that is approved with it; empty: none is.
+	Approval string `json:"approval,omitempty"`
 }
 
 // Hop says for which application's host a run on the portal is: the session it
@@ -144,7 +157,40 @@ func (x *Execution) Facts() *Facts {
 
 // Honours reports whether evidence says in this run how the person signed in.
 func (x *Execution) Honours(e *Evidence) bool {
-	return e.Counts() && (x.Since.IsZero() || e.Kind != EnrolledNow && !e.At.Before(x.Since))
+	return e.Counts() && (x.Since.IsZero() || e.Kind != EnrolledNow && e.At.After(x.Since))
+}
+
+// Gained are the proofs of this run that were not in the session it stands on.
+func (x *Execution) Gained(session []Evidence) []Evidence {
+	var out []Evidence
+	for i := range x.Evidence {
+		if e := &x.Evidence[i]; !slices.ContainsFunc(session, func(o Evidence) bool {
+			return o.Provider == e.Provider && o.Method == e.Method && o.Kind == e.Kind && o.At.Equal(e.At)
+		}) {
+			out = append(out, *e)
+		}
+	}
+	return out
+}
+
+// Proves reports whether what a run gained proves again who is there. Neither trust
+// in a device nor a fallback does, and a factor that was set up in it only together
+// with a proof of one that was there before, or was asked for once more (I03).
+func Proves(gained []Evidence) bool {
+	var login, factor, enrolled bool
+	for i := range gained {
+		switch e := &gained[i]; {
+		case e.Kind == DeviceTrust:
+			return false
+		case e.Kind == EnrolledNow:
+			enrolled = true
+		case e.Kind == Direct && e.Provider == "":
+			factor = true
+		case e.Kind == Direct:
+			login = true
+		}
+	}
+	return factor || login && !enrolled
 }
 
 // Keep stores the private state of the step that is about to wait.

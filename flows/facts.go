@@ -39,6 +39,9 @@ type SessionFacts struct {
 	Expires time.Time
 	// Flows are the flows this session completed: name → digest at that time (I01).
 	Flows map[string]string
+	// Proved is when the person last proved who they are all through a flow, by name:
+	// with proofs of that run alone, none of which was lent by a session or a device.
+	Proved map[string]time.Time
 	// SID is the provider's session id; LogoutHint what its logout wants.
 	Provider, SID string
 }
@@ -64,6 +67,19 @@ type Facts struct {
 	Device   DeviceFacts
 	Readings map[string]Reading
 	Now      time.Time
+	// Approved are the rules that the person approved this very request for (I20).
+	Approved []string
+}
+
+// FactorAt is when one of our own factors was last proved in this session; zero:
+// never. What was set up just now proves nothing about who did it (I03).
+func (f *Facts) FactorAt() (at time.Time) {
+	for i := range f.Evidence {
+		if e := &f.Evidence[i]; e.Kind == Direct && e.Provider == "" && e.At.After(at) {
+			at = e.At
+		}
+	}
+	return at
 }
 
 // Newest is the evidence of the latest sign-in; nil if there is none.

@@ -11,8 +11,15 @@ type Messenger interface {
 	Send(ctx context.Context, m Message) error
 }
 
+// Mailer is a Messenger to e-mail addresses. Notices go by it.
+type Mailer interface {
+	Messenger
+	Mails() bool
+}
+
 // Message is one message to one person. Subject and Text are filled in by the
-// hall from the words of Kind, in the person's language, before a guest sees it.
+// hall from the words of Kind, in the person's language, before a guest sees it;
+// a Text that is there already stays.
 type Message struct {
 	// ID names the message at the far side, so that a second try is no second message.
 	ID string
@@ -24,8 +31,8 @@ type Message struct {
 	Language string
 	// Subject is one line; Text is plain text.
 	Subject, Text string
-	// Values fill the places of the words; those of Secret are worth something to who
-	// reads them: a code, a link.
+	// Values fill the places of the words, as {host}; those of Secret are worth something
+	// to who reads them: a code, a link. None holds a line break when a guest sees it.
 	Values, Secret map[string]string
 	// Rows are what the message is about: the payee and amount of a transfer.
 	Rows []Row

@@ -12,7 +12,9 @@ type Program struct {
 	Name string
 	// Digest covers everything the flow reaches (I28).
 	Digest string
-	ops    []op
+	// Over says that the flow can only run over a session.
+	Over bool
+	ops  []op
 }
 
 // op is a step, or (with no step) a jump to where a block's container ends.
@@ -26,10 +28,19 @@ type op struct {
 // Compile lays out the steps and checks that no condition reads a name that
 // may not have been produced yet (I22).
 func Compile(name, digest string, steps []Step) (*Program, error) {
-	p := &Program{Name: name, Digest: digest}
+	return compile(&Program{Name: name, Digest: digest}, steps)
+}
+
+// CompileOver is Compile for a flow that runs over a session: somebody is known in it
+// from the first step.
+func CompileOver(name, digest string, steps []Step) (*Program, error) {
+	return compile(&Program{Name: name, Digest: digest, Over: true}, steps)
+}
+
+func compile(p *Program, steps []Step) (*Program, error) {
 	p.lay(steps)
-	if err := checkReads(steps); err != nil {
-		return nil, fmt.Errorf("flow %s: %w", name, err)
+	if err := checkReads(steps, p.Over); err != nil {
+		return nil, fmt.Errorf("flow %s: %w", p.Name, err)
 	}
 	return p, nil
 }

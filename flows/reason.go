@@ -49,6 +49,12 @@ const (
 	ReasonKeyCloned        Reason = "key_cloned"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
+	ReasonStepUpRequired   Reason = "step_up_required"
+	ReasonRequestChanged   Reason = "request_changed"
+	ReasonUnstableBody     Reason = "once_needs_stable_body"
+	ReasonNotApprovable    Reason = "not_approvable"
+	ReasonUnclearFields    Reason = "unclear_fields"
+	ReasonApprovalGone     Reason = "approval_gone"
 	ReasonInternal         Reason = "internal"
 )
 

@@ -213,9 +213,12 @@ type Start struct {
 	// CallbackURL is the redirect URI; Handle the opaque state to send and get back.
 	CallbackURL, Handle string
 	// ACR and MaxAge (-1: none) are asked for; Fresh asks for credentials again.
-	ACR       []string
-	MaxAge    time.Duration
-	Fresh     bool
+	ACR    []string
+	MaxAge time.Duration
+	Fresh  bool
+	// Insist: what the provider is configured to ask for must come back, and that it
+	// asked anew must be seen. Otherwise that is for conditions to judge.
+	Insist    bool
 	LoginHint string
 }
 

@@ -43,20 +43,24 @@ type state struct {
 	raw       map[string]string // config of what a digest may reach, by "kind:name"
 	steps     map[string][]flows.Step
 	programs  map[string]*flows.Program
+	// anyFactor is the flow of a step_up that names none; nil: no factor could be asked for.
+	anyFactor *flows.Program
 	factors   map[string]flows.Factor
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
 	messengers map[string]flows.Messenger
-	policies   *policy.Env
-	dialects   map[string]*headers.Custom
-	read       map[string][]string // attributes that the configuration reads, and where
-	store      flows.Store
-	sessions   *flowsession.Manager
-	names      names
-	shared     lent
-	renewals   renewals
-	held       bool
+	// notices are on their way to people.
+	notices  notices
+	policies *policy.Env
+	dialects map[string]*headers.Custom
+	read     map[string][]string // attributes that the configuration reads, and where
+	store    flows.Store
+	sessions *flowsession.Manager
+	names    names
+	shared   lent
+	renewals renewals
+	held     bool
 	// retained lets go of the store once the last request is done.
 	retained func()
 	trail    *audit.Trail
@@ -326,6 +330,7 @@ func (a *App) Start() error {
 	a.warnPortal()
 	a.warnDomain()
 	a.warnMisspelt()
+	a.warnUntold()
 	return nil
 }
 

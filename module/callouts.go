@@ -132,7 +132,7 @@ func (a *App) noteCallOut(ctx context.Context, s *flowsession.Session, c *callOu
 		if card, err := a.sessions.Card(ctx, s.ID()); err == nil && card.Reason != "" {
 			why = card.Reason
 		}
-		a.tell(c, &s.Card, why) // who ended it did not know
+		a.tellApplication(c, &s.Card, why) // who ended it did not know
 	case err != nil:
 		live.Noted.Delete(c.id) // the next request tries again
 		a.log.Warn("not noted that an application is to be told of the end of a session", zap.String("session", s.ID()), zap.Error(err))
@@ -150,11 +150,11 @@ func (a *App) tellApplications(card *flowsession.Card, why flows.Reason) {
 			a.log.Info("a session ended that was at an application whose on_logout is not in this config", zap.String("session", card.ID))
 			continue
 		}
-		a.tell(c, card, why)
+		a.tellApplication(c, card, why)
 	}
 }
 
-func (a *App) tell(c *callOut, card *flowsession.Card, why flows.Reason) {
+func (a *App) tellApplication(c *callOut, card *flowsession.Card, why flows.Reason) {
 	c.add(&notice{
 		Event: "session_ended", Session: card.ID, User: card.Name, Reason: why, Time: Now().UTC().Format(time.RFC3339),
 	}, func(f func()) { go a.aside("telling an application", f) }) // outlives the config, which it does not hold: it ends by itself

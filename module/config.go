@@ -125,15 +125,25 @@ type ProtectConfig struct {
 	Source string `json:"source,omitempty"`
 }
 
-// RuleConfig is one public, optional or require line.
+// RuleConfig is one public, optional, require or step_up line.
 type RuleConfig struct {
-	// Do is public, optional or require.
+	// Do is public, optional, require or step_up.
 	Do string `json:"do"`
 	// Match are Caddy matcher sets; none matches every request.
 	MatchRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
-	// Policy or CEL is the condition of a require.
+	// Policy or CEL is the condition of a require; of a step_up it says whether one is
+	// asked for, and may be missing.
 	Policy string `json:"policy,omitempty"`
 	CEL    string `json:"cel,omitempty"`
+	// Flow proves a step_up; default: any one of the configured factors.
+	Flow string `json:"flow,omitempty"`
+	// Within is how old the newest proof for a step_up may be; default: as old as the session.
+	Within caddy.Duration `json:"within,omitempty"`
+	// Once asks for an approval of each single request.
+	Once bool `json:"once,omitempty"`
+	// Show are form or JSON fields of the request that the person reads before they
+	// approve it. They are put into the trail.
+	Show []string `json:"show,omitempty"`
 	// Text is shown to a person who is refused.
 	Text string `json:"text,omitempty"`
 	// Source is the file and line it was written at.

@@ -58,3 +58,10 @@ func (a *App) LetGo() {
 
 // FoldName is how names are compared.
 func FoldName(name string) string { return foldName(name) }
+
+// SetNoticePauses shortens the time between tries at telling a person.
+func SetNoticePauses(pauses ...time.Duration) (back func()) {
+	was := noticePauses
+	noticePauses = pauses
+	return func() { noticePauses = was }
+}

@@ -110,7 +110,7 @@ func (e enrolments) change(ctx context.Context, user flows.UserKey, fn func([]fl
 	})
 }
 
-// Add writes the trail, then the record (I25).
+// Add writes the trail, then the record (I25), and tells the person (I07).
 func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) error {
 	ev := e.v.event(audit.FactorAdded)
 	ev.User, ev.Name, ev.Provider, ev.Factor = u.Key, u.Name, u.Provider, r.Factor
@@ -118,12 +118,16 @@ func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) erro
 		return err
 	}
 	r.ID, r.Created, r.Used = rand.Text()[:16], Now().Truncate(time.Second), Now().Truncate(time.Second)
-	return e.change(ctx, u.Key, func(list []flows.Record) ([]flows.Record, error) {
+	err := e.change(ctx, u.Key, func(list []flows.Record) ([]flows.Record, error) {
 		if len(list) >= maxRecords {
 			return nil, flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("%s has %d factors", u.Key, len(list)))
 		}
 		return append(list, r), nil
 	})
+	if err == nil {
+		e.v.app.tell(ctx, u, e.v.app.pages.Language(e.v.r), "factor_added", map[string]string{"factor": r.Factor, "host": e.v.place.host})
+	}
+	return err
 }
 
 // Use changes one record in one atomic step.

@@ -162,7 +162,7 @@ func validKey(s string) bool {
 // program finds the flow of a run, and restarts the run if what it reaches has
 // changed since (I28).
 func (v *visit) program(x *flows.Execution) (*flows.Program, bool) {
-	p, ok := v.app.programs[x.Flow]
+	p, ok := v.app.run(x.Flow)
 	if !ok {
 		return nil, false
 	}

@@ -24,6 +24,7 @@ type metrics struct {
 	denials   *prometheus.CounterVec
 	ended     *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
+	messages  *prometheus.CounterVec
 	panics    prometheus.Counter
 	unwritten prometheus.Counter
 	dropped   prometheus.Counter
@@ -47,6 +48,7 @@ func newMetrics() *metrics {
 		denials:   vector("denials_total", "Requests refused outside of a login.", "reason"),
 		ended:     vector("sessions_ended_total", "Sessions ended by this node.", "reason"),
 		refreshes: vector("refreshes_total", "Logins renewed at their provider, by outcome: renewed, ended (it is over, or somebody else answered) or failed (tried again later).", "provider", "outcome"),
+		messages:  vector("messages_total", "Messages to people, by outcome: sent (the far side took it), failed (a try), unsent (a notice that was given up) or no_address (a notice to somebody of whom no vouched address is known).", "messenger", "kind", "outcome"),
 		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
 		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
 		dropped:   counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),
@@ -65,7 +67,7 @@ func (a *App) provisionMetrics(ctx caddy.Context) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
+		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
 	} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {
@@ -106,7 +108,7 @@ func (a *App) providerLabel(name string) string {
 
 // stepLabel is the kind of the step a run stands at.
 func (a *App) stepLabel(x *flows.Execution) string {
-	p, ok := a.programs[x.Flow]
+	p, ok := a.run(x.Flow)
 	if !ok {
 		return ""
 	}

@@ -143,6 +143,9 @@ func (p *Protect) provisionFlow() error {
 		}
 	}
 	prog, ok := p.app.programs[p.Flow]
+	if ok && prog.Over {
+		return fmt.Errorf("flow %s signs nobody in: it has no login; a step_up or another flow may name it", p.Flow)
+	}
 	if !ok && p.app.Flows[p.Flow] != nil {
 		return fmt.Errorf("flow %s can only be used by other flows: it reads what no step of its own surely set", p.Flow)
 	}
@@ -180,48 +183,60 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 	for _, r := range p.Rules {
 		rule := policy.Rule{Text: r.Text, Source: r.Source}
 		switch r.Do {
-		case "public":
-			rule.Do = policy.Public
-		case "optional":
-			rule.Do = policy.Optional
-		case "require":
-			rule.Do = policy.Require
+		case "public", "optional", "require", "step_up":
+			rule.Do = policy.Do(r.Do)
 		default:
-			return fmt.Errorf("a rule is public, optional or require, not '%s'", r.Do)
+			return fmt.Errorf("a rule is public, optional, require or step_up, not '%s'", r.Do)
 		}
-		for i, set := range r.MatchRaw { // the Caddyfile did it already; JSON may be written by hand
-			r.MatchRaw[i] = Widen(set, rule.Do != policy.Require)
-		}
-		sets, err := loadMatchers(ctx, r, "MatchRaw")
-		if err != nil {
+		closes := rule.Do == policy.Require || rule.Do == policy.StepUp
+		if err := p.provisionMatch(ctx, r, &rule, closes); err != nil {
 			return err
 		}
-		rule.Match = func(f *flows.Facts) (bool, error) {
-			if len(sets) == 0 {
-				return true, nil
-			}
-			v, ok := f.Request.Native.(*visit)
-			if !ok {
-				return false, errors.New("no request to match")
-			}
-			return v.matches(sets, rule.Do == policy.Require)
+		conditional := r.Policy != "" || r.CEL != ""
+		if conditional && !closes || !conditional && rule.Do == policy.Require {
+			return fmt.Errorf("rule%s: a condition belongs to require or step_up, and require needs one", written(r.Source))
 		}
-		if (r.Policy != "" || r.CEL != "") != (rule.Do == policy.Require) {
-			return fmt.Errorf("rule%s: a condition belongs to require, and require needs one", written(r.Source))
-		}
-		if rule.Do == policy.Require {
-			rule.Cond, err = p.app.policies.Condition(flows.ConditionRef{Policy: r.Policy, CEL: r.CEL, Source: r.Source})
-			if err != nil {
+		if conditional {
+			if err := p.provisionCondition(r, &rule); err != nil {
 				return err
 			}
-			p.readsBody = p.readsBody || p.mentionsBody(r)
-			if err := p.checkReads(rule.Cond); err != nil {
-				return err
-			}
-			p.app.readsAttributes(rule.Cond.Source(), rule.Cond.Reads())
+		}
+		if err := p.provisionProof(r, &rule); err != nil {
+			return fmt.Errorf("rule%s: %w", written(r.Source), err)
 		}
 		p.gate.gate.Rules = append(p.gate.gate.Rules, rule)
 	}
+	return nil
+}
+
+func (p *Protect) provisionMatch(ctx caddy.Context, r *RuleConfig, rule *policy.Rule, closes bool) error {
+	for i, set := range r.MatchRaw { // the Caddyfile did it already; JSON may be written by hand
+		r.MatchRaw[i] = Widen(set, !closes)
+	}
+	sets, err := loadMatchers(ctx, r, "MatchRaw")
+	rule.Match = func(f *flows.Facts) (bool, error) {
+		if len(sets) == 0 {
+			return true, nil
+		}
+		v, ok := f.Request.Native.(*visit)
+		if !ok {
+			return false, errors.New("no request to match")
+		}
+		return v.matches(sets, closes)
+	}
+	return err
+}
+
+func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err error) {
+	rule.Cond, err = p.app.policies.Condition(flows.ConditionRef{Policy: r.Policy, CEL: r.CEL, Source: r.Source})
+	if err != nil {
+		return err
+	}
+	p.readsBody = p.readsBody || p.mentionsBody(r)
+	if err := p.checkReads(rule.Cond); err != nil {
+		return err
+	}
+	p.app.readsAttributes(rule.Cond.Source(), rule.Cond.Reads())
 	return nil
 }
 

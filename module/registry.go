@@ -66,6 +66,7 @@ func (a *App) bind() error {
 	if err := a.bindFactors(); err != nil {
 		return err
 	}
+	a.bindNotices()
 	for _, p := range a.providers {
 		if err := bindGuest(p.Guest, &registry{a: a, guest: "provider/" + p.Name}); err != nil {
 			return fmt.Errorf("provider %s: %w", p.Name, err)
@@ -87,7 +88,11 @@ func (a *App) bind() error {
 		usedFlows(a.steps[name], used)
 	}
 	for _, name := range names {
-		p, err := flows.Compile(name, a.digest(name), a.steps[name])
+		compile := flows.Compile
+		if !flows.SignsIn(a.steps[name]) {
+			compile = flows.CompileOver
+		}
+		p, err := compile(name, a.digest(name), a.steps[name])
 		if err != nil && used[name] {
 			continue // it counts on a login of the flow that uses it, where it was judged; no protect may name it
 		}
@@ -96,7 +101,7 @@ func (a *App) bind() error {
 		}
 		a.programs[name] = p
 	}
-	return nil
+	return a.bindAnyFactor()
 }
 
 func (a *App) bindSteps(flow string, steps []flows.Step, path []string) error {
@@ -151,6 +156,22 @@ func bindGuest(g any, r flows.Registry) error {
 // digest covers the flow and everything it reaches: steps, sub-flows, providers, policies (I28).
 func (a *App) digest(flow string) string {
 	seen := map[string]bool{}
+	a.reached(flow, func(name string) { seen[name] = true })
+	for name := range a.raw {
+		if strings.HasPrefix(name, "policy:") {
+			seen[name] = true // policies may name each other
+		}
+	}
+	h := sha256.New()
+	for _, name := range orderOf(nil, seen) {
+		fmt.Fprintf(h, "%s\x00%s\x00", name, a.raw[name])
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
+}
+
+// reached calls found once for everything that a flow reaches, itself among it.
+func (a *App) reached(flow string, found func(name string)) {
+	seen := map[string]bool{}
 	var walk func(steps []flows.Step)
 	var reach func(name string)
 	reach = func(name string) {
@@ -158,6 +179,7 @@ func (a *App) digest(flow string) string {
 			return
 		}
 		seen[name] = true
+		found(name)
 		if f, ok := strings.CutPrefix(name, "flow:"); ok {
 			walk(a.steps[f])
 		}
@@ -181,16 +203,6 @@ func (a *App) digest(flow string) string {
 		}
 	}
 	reach("flow:" + flow)
-	for name := range a.raw {
-		if strings.HasPrefix(name, "policy:") {
-			seen[name] = true // policies may name each other
-		}
-	}
-	h := sha256.New()
-	for _, name := range orderOf(nil, seen) {
-		fmt.Fprintf(h, "%s\x00%s\x00", name, a.raw[name])
-	}
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:9])
 }
 
 // reachedBy tells what a provider depends on.

@@ -22,6 +22,9 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/ldap"
 
+	// Rooms: messengers.
+	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/log"
+
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/memory"

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -14,17 +16,48 @@ const (
 	Public   Do = "public"
 	Optional Do = "optional"
 	Require  Do = "require"
+	StepUp   Do = "step_up"
 )
 
-// Rule is one public, optional or require line, ready to be asked.
+// Rule is one public, optional, require or step_up line, ready to be asked.
 type Rule struct {
 	Do Do
 	// Match tells whether the rule is about this request; nil: about every request.
 	Match func(*flows.Facts) (bool, error)
-	// Cond must hold; nil: being signed in is enough. Only a require has one.
+	// Cond must hold; nil: being signed in is enough. Of a step_up it says whether one is
+	// asked for; nil: always. Others have none.
 	Cond flows.Condition
+	// Proof is what a step_up asks for; nil on others.
+	Proof *Proof
 	// Text is shown to a person who is refused; Source is the file and line of the rule.
 	Text, Source string
+}
+
+// Proof is what a step_up asks for.
+type Proof struct {
+	// ID names the rule for as long as it means the same.
+	ID string
+	// Flow proves it; empty: any of our own factors does.
+	Flow string
+	// Within is how old the newest proof may be; zero: as old as the session.
+	Within time.Duration
+	// Once asks for an approval of this very request (I20).
+	Once bool
+	// Show are the fields of the request that are shown before it is approved.
+	Show []string
+}
+
+// given reports whether these facts hold such a proof. It looks at what was
+// verified, never at what was asked for (B25).
+func (p *Proof) given(f *flows.Facts) bool {
+	if p.Once {
+		return slices.Contains(f.Approved, p.ID)
+	}
+	at := f.Session.Proved[p.Flow]
+	if p.Flow == "" {
+		at = f.FactorAt()
+	}
+	return !at.IsZero() && (p.Within == 0 || f.Now.Sub(at) <= p.Within)
 }
 
 // Gate is what one `protect` asks for.
@@ -50,6 +83,8 @@ const (
 	Open
 	// OpenKnown: no login asked for, but there is one: identity shown.
 	OpenKnown
+	// Prove: signed in, and asked to prove something more for this.
+	Prove
 )
 
 func (v Verdict) String() string {
@@ -62,18 +97,23 @@ func (v Verdict) String() string {
 		return "open"
 	case OpenKnown:
 		return "open_known"
+	case Prove:
+		return "step_up"
 	case Deny:
 	}
 	return "deny"
 }
 
 // Decision is the answer of Decide. Reason, Text, Source and Err are set for
-// Deny, Reason also for Login; Err is for the operator only.
+// Deny, Reason also for Login, Reason and Source also for Prove; Err is for the
+// operator only.
 type Decision struct {
 	Verdict      Verdict
 	Reason       flows.Reason
 	Text, Source string
-	Err          error
+	// Proof is what is asked for (Prove).
+	Proof *Proof
+	Err   error
 }
 
 // SignedIn reports whether these facts show a person who finished this gate's
@@ -88,9 +128,10 @@ func (g *Gate) SignedIn(f *flows.Facts) bool {
 
 // Decide judges one request. It is pure: the handler, explain, tests and replay call it.
 //
-// The strictest line wins and order never matters (I19): all matching requires
-// hold together and beat optional, which beats public; a matcher or condition
-// that cannot tell denies. Of several failing lines the first as written is shown.
+// The strictest line wins and order never matters (I19): all matching requires and
+// step_ups hold together and beat optional, which beats public; a matcher or
+// condition that cannot tell denies. Of several failing lines the first as written
+// is shown, or asked for.
 func Decide(g *Gate, f *flows.Facts) Decision {
 	known := g.SignedIn(f)
 	var denied Decision
@@ -104,7 +145,7 @@ func Decide(g *Gate, f *flows.Facts) Decision {
 				public = true
 			case Optional:
 				optional = true
-			case Require:
+			case Require, StepUp:
 				require = true
 			}
 		}
@@ -114,7 +155,7 @@ func Decide(g *Gate, f *flows.Facts) Decision {
 		switch {
 		case err != nil:
 			denied, failed = r.deny(flows.ReasonConditionError, err), true
-		case hit && (known || r.Do != Require):
+		case hit && (known || r.Do != Require && r.Do != StepUp):
 			denied, failed = r.judge(f)
 		}
 	}
@@ -142,6 +183,8 @@ func (r *Rule) matches(f *flows.Facts) (bool, error) {
 // judge asks a matching rule's condition; true means that it denies.
 func (r *Rule) judge(f *flows.Facts) (Decision, bool) {
 	switch {
+	case r.Do == StepUp:
+		return r.ask(f)
 	case r.Do != Public && r.Do != Optional && r.Do != Require:
 		return r.deny(flows.ReasonInternal, fmt.Errorf("%s: a rule cannot %q", r.Source, r.Do)), true
 	case r.Cond == nil:
@@ -158,6 +201,25 @@ func (r *Rule) judge(f *flows.Facts) (Decision, bool) {
 		return r.deny(flows.ReasonNotAllowed, nil), true
 	}
 	return Decision{}, false
+}
+
+// ask is judge of a step_up: true means that a proof is missing, or that it cannot be
+// told whether one is (I22).
+func (r *Rule) ask(f *flows.Facts) (Decision, bool) {
+	if r.Proof == nil {
+		return r.deny(flows.ReasonInternal, fmt.Errorf("%s: a step_up that asks for nothing", r.Source)), true
+	}
+	if r.Cond != nil {
+		if ok, err := r.Cond.Holds(f); err != nil {
+			return r.deny(flows.ReasonConditionError, err), true
+		} else if !ok {
+			return Decision{}, false
+		}
+	}
+	if r.Proof.given(f) {
+		return Decision{}, false
+	}
+	return Decision{Verdict: Prove, Reason: flows.ReasonStepUpRequired, Source: r.Source, Proof: r.Proof}, true
 }
 
 func (r *Rule) deny(why flows.Reason, err error) Decision {

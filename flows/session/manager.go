@@ -153,7 +153,11 @@ func (c *Card) fill(x *flows.Execution, b Browser, now time.Time) {
 	if now.After(c.Seen) {
 		c.Seen = now
 	}
-	c.Flows[x.Flow] = Done{Digest: x.Digest, At: now}
+	done := Done{Digest: x.Digest, At: now, Proved: c.Flows[x.Flow].Proved}
+	if x.Proved {
+		done.Proved = now
+	}
+	c.Flows[x.Flow] = done
 	if !slices.Contains(c.Origins, b.Origin) {
 		c.Origins = append(slices.Clone(c.Origins), b.Origin)
 	}

@@ -43,6 +43,8 @@ type Card struct {
 type Done struct {
 	Digest string    `json:"digest"`
 	At     time.Time `json:"at"`
+	// Proved is when it was last completed with proofs of its own run alone.
+	Proved time.Time `json:"proved,omitzero"`
 }
 
 // body is what only the ticket opens (I14).
@@ -136,6 +138,13 @@ func (s *Session) prepare() {
 	}
 	for f, d := range s.Card.Flows {
 		s.Facts.Flows[f] = d.Digest
+		if d.Proved.IsZero() {
+			continue
+		}
+		if s.Facts.Proved == nil {
+			s.Facts.Proved = map[string]time.Time{}
+		}
+		s.Facts.Proved[f] = d.Proved
 	}
 	s.shared = new(activity)
 	s.shared.seen.Store(s.Card.Seen.UnixNano())

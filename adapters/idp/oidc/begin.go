@@ -26,8 +26,10 @@ type pending struct {
 	// MaxAge in seconds that was asked for; -1: none.
 	MaxAge int64 `json:"max_age"`
 	// Fresh: the person had to prove themselves again after Begun.
-	Fresh bool  `json:"fresh,omitempty"`
-	Begun int64 `json:"begun"`
+	Fresh bool `json:"fresh,omitempty"`
+	// Insist: the answer must say when they did.
+	Insist bool  `json:"insist,omitempty"`
+	Begun  int64 `json:"begun"`
 }
 
 // Begin sends the browser to the provider: code flow, PKCE S256, nonce and
@@ -42,7 +44,10 @@ func (p *Provider) Begin(ctx context.Context, s flows.Start) (flows.Outcome, []b
 	}
 	pend := pending{
 		Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Callback: s.CallbackURL,
-		ACR: s.ACR, MaxAge: p.maxAge(s.MaxAge), Fresh: s.Fresh, Begun: p.now().Unix(),
+		ACR: s.ACR, MaxAge: p.maxAge(s.MaxAge), Fresh: s.Fresh, Insist: s.Insist, Begun: p.now().Unix(),
+	}
+	if s.Insist {
+		pend.ACR = p.wanted(s.ACR)
 	}
 	private, err := json.Marshal(pend)
 	if err != nil {
@@ -74,6 +79,9 @@ func (p *Provider) wishes(s flows.Start, maxAge int64) map[string]string {
 	}
 	if s.Fresh {
 		w["prompt"] = freshPrompt(p.Prompt)
+	}
+	if s.Fresh && s.Insist { // so that auth_time is in the answer (OIDC Core §2)
+		w["max_age"] = "0"
 	}
 	if p.as.asks != nil {
 		p.as.asks(w, acr)

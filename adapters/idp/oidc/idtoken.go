@@ -189,6 +189,9 @@ func (p *Provider) bound(id *idToken, pend pending) error {
 			return flows.Refuse(flows.ReasonAssuranceNotMet, fmt.Errorf("login at the provider is %s old, asked were %d s", age.Round(time.Second), pend.MaxAge))
 		}
 	}
+	if pend.Fresh && pend.Insist && id.authTime.IsZero() {
+		return flows.Refuse(flows.ReasonAssuranceNotMet, errors.New("auth_time is missing: the provider does not say whether it asked again"))
+	}
 	if pend.Fresh && !id.authTime.IsZero() && id.authTime.Before(time.Unix(pend.Begun, 0).Add(-clockSkew)) {
 		return flows.Refuse(flows.ReasonAssuranceNotMet, errors.New("the provider did not ask again"))
 	}

@@ -69,15 +69,15 @@ func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provi
 	name, password := strings.TrimSpace(in.Value("username")), in.Value("password")
 	reserved, wait := l.budgets.Reserve(keys(x, p, name)...)
 	if wait > 0 {
-		return flows.Ask(l.passwordPage(p, clip(name), flows.ReasonTooManyTries, wait)), nil
+		return flows.Ask(l.passwordPage(x, p, clip(name), flows.ReasonTooManyTries, wait)), nil
 	}
 	if name == "" || password == "" || len(name) > maxName || len(password) > maxPassword {
-		return flows.Ask(l.passwordPage(p, clip(name), flows.ReasonBadCredentials, 0)), nil
+		return flows.Ask(l.passwordPage(x, p, clip(name), flows.ReasonBadCredentials, 0)), nil
 	}
 	spelled, wait, err := l.spellings(ctx, x, p, name)
 	if wait > 0 {
 		reserved.Succeeded() // nothing was checked
-		return flows.Ask(l.passwordPage(p, name, flows.ReasonTooManyTries, wait)), nil
+		return flows.Ask(l.passwordPage(x, p, name, flows.ReasonTooManyTries, wait)), nil
 	}
 	var proof flows.Proof
 	if err == nil {
@@ -86,7 +86,7 @@ func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provi
 	switch {
 	case errors.Is(err, flows.ErrCredentials):
 		errors.As(err, &x.Env.Cause)
-		return flows.Ask(l.passwordPage(p, name, flows.ReasonBadCredentials, 0)), nil
+		return flows.Ask(l.passwordPage(x, p, name, flows.ReasonBadCredentials, 0)), nil
 	case err != nil:
 		// Who hangs up before the answer keeps the count: it would be a free guess.
 		if ctx.Err() == nil && flows.ReasonOf(err) == flows.ReasonProviderDown {

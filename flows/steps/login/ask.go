@@ -18,12 +18,19 @@ const another = "*"
 // the name they gave already.
 func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider, hint string) (flows.Outcome, error) {
 	x.Env.Asked = p.Name
+	var k kept
+	if _, err := x.Kept(&k); err != nil {
+		return nil, err
+	}
 	r, away := p.Guest.(flows.Redirector)
 	if !away {
 		if err := x.Keep(kept{Provider: p.Name}); err != nil {
 			return nil, err
 		}
-		return flows.Ask(l.passwordPage(p, hint, "", 0)), nil
+		return flows.Ask(l.passwordPage(x, p, hint, "", 0)), nil
+	}
+	if len(x.Show) > 0 && !k.Approve { // the provider cannot show what it is for
+		return flows.Ask(approvePage(x)), x.Keep(kept{Provider: p.Name, Approve: true})
 	}
 	// The wait that follows gets the next serial; the handle names it (B06).
 	handle, err := x.Env.Handle(p.Name, x.Serial+1)
@@ -31,7 +38,8 @@ func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider
 		return nil, fmt.Errorf("making a state for provider %s: %w", p.Name, err)
 	}
 	o, private, err := r.Begin(ctx, flows.Start{
-		CallbackURL: x.Env.CallbackURL(p.Name), Handle: handle, MaxAge: -1, LoginHint: cmp.Or(hint, x.Hint), Fresh: x.Fresh,
+		CallbackURL: x.Env.CallbackURL(p.Name), Handle: handle, MaxAge: -1, LoginHint: cmp.Or(hint, x.Hint),
+		Fresh: x.Fresh || !x.Since.IsZero(), Insist: !x.Since.IsZero(),
 	})
 	if err != nil {
 		return l.failed(x, p, err)
@@ -78,7 +86,7 @@ func (l *Login) discover(ctx context.Context, x *flows.Execution, in flows.Input
 
 // passwordPage asks for name and password. What was typed as the password is
 // never shown again.
-func (l *Login) passwordPage(p *flows.Provider, name string, problem flows.Reason, wait time.Duration) flows.Page {
+func (l *Login) passwordPage(x *flows.Execution, p *flows.Provider, name string, problem flows.Reason, wait time.Duration) flows.Page {
 	page := flows.Page{
 		Kind: "password", Submit: "sign_in", Problem: problem,
 		Wait: int((wait + time.Second - 1) / time.Second),
@@ -91,5 +99,6 @@ func (l *Login) passwordPage(p *flows.Provider, name string, problem flows.Reaso
 		page.Widgets = append([]flows.Widget{flows.Note{Text: p.Title()}}, page.Widgets...)
 		page.Widgets = append(page.Widgets, flows.Choice{Name: "provider", Value: another, Label: "choose_another"})
 	}
+	page.Widgets = append(approving(x), page.Widgets...)
 	return page
 }

@@ -164,6 +164,8 @@ type kept struct {
 	// Private is a Redirector's own state; set means that a callback is awaited.
 	Private []byte `json:"private,omitempty"`
 	Away    bool   `json:"away,omitempty"`
+	// Approve is set while the person reads what the login is for, before they leave.
+	Approve bool `json:"approve,omitempty"`
 }
 
 // Enter takes what one of its own providers began by itself. It is satisfied by
@@ -206,6 +208,8 @@ func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) 
 	}
 	p := l.find(k.Provider)
 	switch {
+	case k.Approve && p != nil:
+		return l.start(ctx, x, p, "")
 	case k.Away: // the person came back without an answer
 		return l.Enter(ctx, x)
 	case p == nil:
@@ -229,7 +233,7 @@ func (l *Login) alone() bool {
 
 func (l *Login) satisfied(x *flows.Execution) bool {
 	return x.User != nil && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return e.User == x.User.Key && slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
+		return e.User == x.User.Key && (x.Since.IsZero() || x.Honours(&e)) && slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
 	})
 }
 

@@ -15,10 +15,26 @@ func (l *Login) Show(_ context.Context, x *flows.Execution) (flows.Page, error) 
 	if k.Away {
 		return flows.Page{}, flows.ErrNoPage
 	}
+	if k.Approve {
+		return approvePage(x), nil
+	}
 	if p := l.find(k.Provider); p != nil {
-		return l.passwordPage(p, "", "", 0), nil
+		return l.passwordPage(x, p, "", "", 0), nil
 	}
 	return l.chooser("", ""), nil
+}
+
+// approvePage shows what a login is for that is bound to one request.
+func approvePage(x *flows.Execution) flows.Page {
+	return flows.Page{Kind: "approve", Submit: "continue", Widgets: approving(x)}
+}
+
+// approving is the table of that; nothing where there is none.
+func approving(x *flows.Execution) []flows.Widget {
+	if len(x.Show) == 0 {
+		return nil
+	}
+	return []flows.Widget{flows.Table{Label: "approving", Rows: x.Show}}
 }
 
 var _ flows.Shower = (*Login)(nil)

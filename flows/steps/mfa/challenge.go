@@ -63,6 +63,9 @@ func (m *MFA) ask(x *flows.Execution, k kept, own []flows.Record, problem flows.
 func (m *MFA) page(x *flows.Execution, k kept, own []flows.Record, problem flows.Reason) flows.Page {
 	p := m.factors[k.Factor].Draw(m.of(x, k, own))
 	p.Problem = problem
+	if len(x.Show) > 0 {
+		p.Widgets = append([]flows.Widget{flows.Table{Label: "approving", Rows: x.Show}}, p.Widgets...)
+	}
 	for _, kind := range m.Factors {
 		if kind != k.Factor && has(own, kind) {
 			use, _ := m.factors[kind].Labels()

@@ -121,7 +121,7 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 		return nil, err
 	}
 	if spare {
-		return flows.Continue(), nil
+		return m.enrolledNow(ctx, x)
 	}
 	m.prove(x, k.Factor, amr, flows.EnrolledNow)
 	return m.offerSpare(ctx, x)
@@ -134,5 +134,14 @@ func (m *MFA) offerSpare(ctx context.Context, x *flows.Execution) (flows.Outcome
 			return m.beginEnrol(ctx, x, kind)
 		}
 	}
-	return flows.Continue(), nil
+	return m.enrolledNow(ctx, x)
+}
+
+// enrolledNow goes on behind an enrolment. A run that asks anew asks for the factor
+// once more: setting it up says nothing about who did it (I03).
+func (m *MFA) enrolledNow(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	if x.Since.IsZero() {
+		return flows.Continue(), nil
+	}
+	return m.Enter(ctx, x)
 }

@@ -1,0 +1,162 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// noticePauses are before each try at a notice. A mail server that is away for
+// longer than that does not get it.
+var noticePauses = []time.Duration{0, 5 * time.Second, 30 * time.Second, 2 * time.Minute}
+
+const (
+	noticeTimeout = 30 * time.Second // of one try
+	noticeFor     = 5 * time.Minute  // from what it tells of to the last try
+	noticeWorkers = 4                // at once
+	noticeWaiting = 1024             // what comes on top is dropped
+)
+
+// notices are what people are told of their account, on its way to them.
+type notices struct {
+	// by is the messenger they go by; nil: nobody is told.
+	by *worded
+
+	mu      sync.Mutex
+	waiting []*mail
+	workers int
+}
+
+// mail is one notice.
+type mail struct {
+	flows.Message
+	ctx   context.Context
+	user  flows.UserKey
+	until time.Time
+}
+
+// bindNotices finds how notices go: as the codes of the factor email do, else by
+// the only messenger to e-mail addresses.
+func (a *App) bindNotices() {
+	name := ""
+	if f, ok := a.factors["email"].(interface{ Through() string }); ok {
+		name = f.Through()
+	} else {
+		for n, m := range a.messengers {
+			if f, ok := m.(flows.Mailer); !ok || !f.Mails() {
+				continue
+			}
+			if name != "" { // two: nobody said which
+				return
+			}
+			name = n
+		}
+	}
+	if m, ok := a.messengers[name]; ok {
+		a.notices.by = &worded{a: a, name: name, to: m}
+	}
+}
+
+// warnUntold says that nobody hears of what is done to their account.
+func (a *App) warnUntold() {
+	if len(a.factors) > 0 && a.notices.by == nil {
+		a.log.Warn("people are not told when a factor is added to their account: there is no messenger to e-mail addresses, or there are several and no factor email")
+	}
+}
+
+// tell tells a person what was done to their account: kind finds the words,
+// values fill them in (host, factor, …). It goes to the address that somebody
+// vouched for. It waits for nothing and fails nothing: what could not be sent is
+// counted and logged.
+func (a *App) tell(ctx context.Context, u *flows.User, language, kind string, values map[string]string) {
+	by := a.notices.by
+	if by == nil {
+		return
+	}
+	n := &mail{ctx: context.WithoutCancel(ctx), user: u.Key, until: time.Now().Add(noticeFor)}
+	n.ID, n.Kind, n.To, n.Language = newID(), kind, u.Email, language
+	n.Values = map[string]string{"time": Now().UTC().Format("2006-01-02 15:04 UTC")}
+	for name, v := range values {
+		n.Values[name] = v
+	}
+	if u.Email == "" {
+		a.untold(n, "no_address", errors.New("no vouched address is known"))
+		return
+	}
+	if !a.notices.add(n, func() { a.aside("telling people", a.tellWaiting) }) {
+		a.untold(n, "unsent", errors.New("too many are on their way"))
+	}
+}
+
+// add queues a notice; false means that there are too many.
+func (q *notices) add(n *mail, work func()) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) >= noticeWaiting {
+		return false
+	}
+	q.waiting = append(q.waiting, n)
+	if q.workers < noticeWorkers {
+		q.workers++
+		go work() // outlives the config: it ends by itself
+	}
+	return true
+}
+
+// next takes what waits the longest; nil ends the worker.
+func (q *notices) next() (n *mail) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		q.workers--
+		return nil
+	}
+	n, q.waiting = q.waiting[0], q.waiting[1:]
+	return n
+}
+
+func (a *App) tellWaiting() {
+	for n := a.notices.next(); n != nil; n = a.notices.next() {
+		if err := a.send(n); err != nil {
+			a.untold(n, "unsent", err)
+		}
+	}
+}
+
+// send tries until it was taken, it never will be, or its time is over.
+func (a *App) send(n *mail) error {
+	ctx, cancel := context.WithDeadline(n.ctx, n.until)
+	defer cancel()
+	err := ctx.Err()
+	for _, pause := range noticePauses {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+		if err = a.try(ctx, n.Message); !errors.Is(err, flows.ErrUnavailable) {
+			return err
+		}
+	}
+	return err
+}
+
+func (a *App) try(ctx context.Context, m flows.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, noticeTimeout)
+	defer cancel()
+	return a.notices.by.Send(ctx, m)
+}
+
+func (a *App) untold(n *mail, outcome string, err error) {
+	kind := "other"
+	if a.pages.Words(&n.Message) {
+		kind = n.Kind
+	}
+	a.shared.metrics.messages.WithLabelValues(a.notices.by.name, kind, outcome).Inc()
+	a.log.Warn("a person was not told of what was done to their account", zap.String("kind", n.Kind), zap.String("user", string(n.user)), zap.Error(err))
+}
