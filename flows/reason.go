@@ -47,6 +47,7 @@ const (
 	ReasonWrongCode        Reason = "wrong_code"
 	ReasonKeyRefused       Reason = "key_refused"
 	ReasonKeyCloned        Reason = "key_cloned"
+	ReasonVouchExpired     Reason = "vouch_expired"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonStepUpRequired   Reason = "step_up_required"

@@ -33,6 +33,9 @@ func (a *App) provisionFactors(ctx caddy.Context) error {
 		if !ok {
 			return fmt.Errorf("factor %s: %T is no factor", kind, m)
 		}
+		if _, ok := m.(flows.Passkeys); ok {
+			a.passkeys = true
+		}
 		a.factors[kind] = f
 	}
 	return nil
@@ -66,7 +69,10 @@ const maxRecords = 32
 
 // enrolments are the factors of people, one entry of the store a person, and
 // beside each the tries at it. A visit lends them to a run.
-type enrolments struct{ v *visit }
+type enrolments struct {
+	v *visit
+	x *flows.Execution
+}
 
 func (e enrolments) vault() *vault {
 	return &vault{space: "hall/factors", store: e.v.app.store, keys: &e.v.app.keys}
@@ -116,6 +122,11 @@ func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) erro
 	ev.User, ev.Name, ev.Provider, ev.Factor = u.Key, u.Name, u.Provider, r.Factor
 	if _, err := e.v.app.trail.Before(ctx, ev); err != nil {
 		return err
+	}
+	if r.Handle != "" {
+		if err := (holders{e.v.app}).keep(ctx, r.Handle, u, vouchedAt(e.x.Evidence)); err != nil {
+			return err
+		}
 	}
 	r.ID, r.Created, r.Used = rand.Text()[:16], Now().Truncate(time.Second), Now().Truncate(time.Second)
 	err := e.change(ctx, u.Key, func(list []flows.Record) ([]flows.Record, error) {

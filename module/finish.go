@@ -66,6 +66,9 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 			return v.failed(x, err)
 		}
 	}
+	if err := v.refreshHolder(ctx, x); err != nil {
+		return v.failed(x, err)
+	}
 	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
 	if err != nil {
 		return v.failed(x, err)
@@ -134,6 +137,9 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	e.Session = session
 	if n := len(x.Evidence); n > 0 {
 		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
+		if x.Evidence[n-1].Provider == flows.Passkey {
+			e.Factor = x.Evidence[n-1].Method
+		}
 	}
 	return e
 }

@@ -3,6 +3,7 @@ package login
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,8 +22,13 @@ func init() {
 // Login asks one of its providers who the person is. It is satisfied by
 // evidence from one of them only, never by a user who is merely known (I01, I02).
 type Login struct {
-	// The providers to choose from; default: all that are not hidden.
+	// The providers to choose from; default: all that are not hidden. `passkey` among them
+	// lets people in by a passkey that they set up before (factor webauthn), if one of the
+	// others vouched for them then; alone: if any provider did.
 	Providers []string `json:"providers,omitempty"`
+	// How long a passkey is good after its owner last signed in by a provider; default: 30
+	// days. Providers that can be asked without the person (local) are asked each time instead.
+	Vouched caddy.Duration `json:"vouched,omitempty"`
 	// Which provider is for which e-mail domains: asked for on the chooser.
 	Discover []Discover `json:"discover,omitempty"`
 	// Not in this release: naming one is a load error.
@@ -35,6 +41,9 @@ type Login struct {
 	domains map[string]*flows.Provider
 	issuers flows.Vault
 	budgets *flows.Budgets
+	// keys are the passkeys; nil without. vouchers are whose people may come in by one.
+	keys     flows.Passkeys
+	vouchers []*flows.Provider
 }
 
 // Discover sends people with an address in one of the domains to a provider.
@@ -103,8 +112,14 @@ func (l *Login) Bind(r flows.Registry) error {
 }
 
 func (l *Login) bindProviders(r flows.Registry) error {
-	l.own, l.shown = nil, nil
+	l.own, l.shown, l.keys = nil, nil, nil
 	for _, name := range l.Providers {
+		if name == flows.Passkey {
+			if err := l.bindKeys(r); err != nil {
+				return err
+			}
+			continue
+		}
 		p, err := r.Provider(name)
 		if err != nil {
 			return err
@@ -121,7 +136,10 @@ func (l *Login) bindProviders(r flows.Registry) error {
 	if len(l.shown) == 0 && len(l.Providers) > 0 {
 		l.shown = l.own // all were named in spite of being hidden
 	}
-	if len(l.shown) == 0 {
+	if l.vouchers = l.own; len(l.own) == 0 {
+		l.vouchers = r.Providers()
+	}
+	if len(l.shown) == 0 && l.keys == nil {
 		return errors.New("login has no provider to ask: none is configured, or all are hidden and none is named")
 	}
 	return nil
@@ -129,8 +147,13 @@ func (l *Login) bindProviders(r flows.Registry) error {
 
 func usable(p *flows.Provider) bool {
 	_, leaves := p.Guest.(flows.Redirector)
-	_, stays := p.Guest.(flows.PasswordVerifier)
-	return leaves || stays
+	return leaves || stays(p)
+}
+
+// stays reports that the provider asks on a page of ours.
+func stays(p *flows.Provider) bool {
+	_, ok := p.Guest.(flows.PasswordVerifier)
+	return ok
 }
 
 // at says where the step was written.
@@ -150,7 +173,7 @@ func (l *Login) Reaches() []string {
 	for _, p := range l.own {
 		out = append(out, "provider:"+p.Name)
 	}
-	return out
+	return append(out, l.reachesKeys()...)
 }
 
 // SourceLine is where the step was written.
@@ -166,6 +189,9 @@ type kept struct {
 	Away    bool   `json:"away,omitempty"`
 	// Approve is set while the person reads what the login is for, before they leave.
 	Approve bool `json:"approve,omitempty"`
+	// Key is the challenge of the passkey that the page offers. An older one is spent: its
+	// run ends once, and the record knows what it answered last (I09).
+	Key json.RawMessage `json:"key,omitempty"`
 }
 
 // Enter takes what one of its own providers began by itself. It is satisfied by
@@ -183,10 +209,10 @@ func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, e
 	if p := l.find(x.Provider); p != nil {
 		return l.start(ctx, x, p, "")
 	}
-	if l.alone() {
+	if l.alone() && (l.keys == nil || stays(l.shown[0])) {
 		return l.start(ctx, x, l.shown[0], "")
 	}
-	return l.choose(x, "", "")
+	return l.choose(ctx, x, "", "")
 }
 
 // Resume takes a provider's callback or a page's values. Refusals that end the
@@ -200,11 +226,16 @@ func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) 
 	if in.Callback != nil {
 		return l.returned(ctx, x, k, *in.Callback)
 	}
+	if l.keys != nil {
+		if handle, there := l.keys.Holder(in); there {
+			return l.passkey(ctx, x, k, in, handle)
+		}
+	}
 	if name := in.Value("provider"); name != "" {
 		if p := l.find(name); p != nil {
 			return l.start(ctx, x, p, "")
 		}
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	}
 	p := l.find(k.Provider)
 	switch {
@@ -233,7 +264,13 @@ func (l *Login) alone() bool {
 
 func (l *Login) satisfied(x *flows.Execution) bool {
 	return x.User != nil && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return e.User == x.User.Key && (x.Since.IsZero() || x.Honours(&e)) && slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
+		switch {
+		case e.User != x.User.Key || !x.Since.IsZero() && !x.Honours(&e):
+			return false
+		case e.Provider == flows.Passkey: // also of people that other logins let in
+			return l.keys != nil && l.voucher(x.User) != nil
+		}
+		return slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
 	})
 }
 
@@ -249,6 +286,9 @@ func (l *Login) find(name string) *flows.Provider {
 
 func (l *Login) names() string {
 	var names []string
+	if len(l.own) == 0 {
+		return "none"
+	}
 	for _, p := range l.own {
 		names = append(names, p.Name)
 	}

@@ -825,7 +825,7 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 		{"discover without a list", "login {\ndiscover entra @contoso.com\n}", ""},
 		{"bad name", "login Entra", "'Entra' is no name of a provider"},
 		{"twice", "login a a", "provider 'a' is there twice"},
-		{"unknown", "login a {\nprefer a\n}", "login has no option 'prefer'; there is: discover"},
+		{"unknown", "login a {\nprefer a\n}", "login has no option 'prefer'; there are: discover, vouched"},
 		{"fallback", "login a {\nfallback b\n}", "fallback needs health checks"},
 		{"discover arity", "login a {\ndiscover a\n}", "takes a provider and one or more @domains"},
 		{"discover stranger", "login a {\ndiscover b @x.y\n}", "no provider of this login is called 'b'; there are: a"},
