@@ -28,6 +28,8 @@ type Evidence struct {
 	// At is when the person proved it (auth_time where known), not when we heard of it.
 	At   time.Time    `json:"at"`
 	Kind EvidenceKind `json:"kind,omitempty"`
+	// For are, of a fallback, the providers that were down.
+	For []string `json:"for,omitempty"`
 }
 
 // Counts reports whether it says how the person signed in: trust in a device

@@ -71,6 +71,8 @@ type Execution struct {
 	Private map[int]json.RawMessage `json:"private,omitempty"`
 	// Marks are consumed before anything is granted (I09).
 	Marks []Mark `json:"marks,omitempty"`
+	// Drill makes a provider count as down in this run, which must end as its user.
+	Drill *Drill `json:"drill,omitempty"`
 
 	// Env is what the hall lends for this one advance; never serialised.
 	Env Env `json:"-"`
@@ -141,6 +143,9 @@ type Env struct {
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback
+	// Down reports whether a provider is down, as the hall's own checks say, or the drill
+	// of the run while it lasts. Nothing else starts a fallback (I23).
+	Down func(p *Provider) bool
 	// Trail tells of a deed before a step does it; an error means that it must not be done (I25).
 	Trail func(context.Context, Deed) error
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
@@ -231,6 +236,9 @@ func (x *Execution) Adopt(p Proof, provider, realm string) error {
 	}
 	if x.User != nil && x.User.Key != key {
 		return Refuse(ReasonUserMismatch, fmt.Errorf("this run belongs to %s, provider %s answered %s", x.User.Key, provider, key))
+	}
+	if x.Drill != nil && p.User.Name != x.Drill.User {
+		return Refuse(ReasonUserMismatch, fmt.Errorf("drill %s is for %s, provider %s answered %s", x.Drill.ID, x.Drill.User, provider, p.User.Name))
 	}
 	u := p.User
 	u.Key, u.Realm, u.Provider = key, realm, provider

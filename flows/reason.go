@@ -50,6 +50,8 @@ const (
 	ReasonVouchExpired     Reason = "vouch_expired"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
+	ReasonInvalidField     Reason = "invalid_field"
+	ReasonConsentDeclined  Reason = "consent_declined"
 	ReasonStepUpRequired   Reason = "step_up_required"
 	ReasonRequestChanged   Reason = "request_changed"
 	ReasonUnstableBody     Reason = "once_needs_stable_body"

@@ -78,11 +78,13 @@ type state struct {
 	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
 	leftCookies []string
 	callOuts    callOuts
-	stripper    func() *headers.Stripper
-	inFlight    atomic.Int64
-	closing     atomic.Bool
-	closed      sync.Once
-	stop        context.CancelFunc
+	// checks are the providers that a fallback stands in for, by name.
+	checks   map[string]*check
+	stripper func() *headers.Stripper
+	inFlight atomic.Int64
+	closing  atomic.Bool
+	closed   sync.Once
+	stop     context.CancelFunc
 }
 
 // CaddyModule returns the Caddy module information.
@@ -329,6 +331,7 @@ func (a *App) Start() error {
 		}
 	})
 	go a.tendKeys(ctx)
+	a.checkHealth(ctx)
 	a.warnByPassed()
 	a.warnUnreached()
 	a.warnPortal()

@@ -141,6 +141,12 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 			e.Factor = x.Evidence[n-1].Method
 		}
 	}
+	if x.Drill != nil {
+		e.Drill = x.Drill.ID
+	}
+	for _, ev := range x.Evidence {
+		e.Fallback = append(e.Fallback, ev.For...)
+	}
 	return e
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -65,7 +66,8 @@ func (h holders) keep(ctx context.Context, handle string, u *flows.User, vouched
 // refreshHolder brings what is kept of somebody's passkeys up to what a provider said in
 // this run. The run of a login by passkey says nothing: it would be its own witness.
 func (v *visit) refreshHolder(ctx context.Context, x *flows.Execution) error {
-	if !v.app.passkeys || len(x.Grants) == 0 || x.User.Transient {
+	lowered := slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return e.Kind == flows.Fallback })
+	if !v.app.passkeys || len(x.Grants) == 0 || x.User.Transient || lowered {
 		return nil
 	}
 	own, err := enrolments{v, x}.List(ctx, x.User.Key)
@@ -88,7 +90,7 @@ func (v *visit) refreshHolder(ctx context.Context, x *flows.Execution) error {
 // vouchedAt is when a provider last said who this is; zero: it never did.
 func vouchedAt(evidence []flows.Evidence) (at time.Time) {
 	for _, e := range evidence {
-		if e.Provider != "" && e.Provider != flows.Passkey && e.At.After(at) {
+		if e.Kind != flows.Fallback && e.Provider != "" && e.Provider != flows.Passkey && e.At.After(at) {
 			at = e.At
 		}
 	}

@@ -335,7 +335,7 @@ func (v *visit) loginRequired(anew bool) error {
 		return v.unauthorized()
 	}
 	if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
-		return v.signInThenSend()
+		return v.sendLater(anew)
 	}
 	return v.startLogin(login{flow: v.p.program, returnTo: v.wanted(), anew: anew})
 }

@@ -184,14 +184,6 @@ func (v *visit) json(status int, body any) error {
 	return nil
 }
 
-// signInThenSend answers a form that came without a session: its bytes are not
-// kept, the person signs in and sends it again (I21).
-func (v *visit) signInThenSend() error {
-	v.w.Header().Set("WWW-Authenticate", "Sallyport")
-	v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(v.page())})
-	return nil
-}
-
 // rotated answers a request that was under way with a ticket replaced a moment
 // ago: a retry brings the new one (I13).
 func (v *visit) rotated() error {

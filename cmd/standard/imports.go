@@ -23,7 +23,9 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/ldap"
 
 	// Rooms: messengers.
+	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/log"
+	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/smtp"
 
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
@@ -34,7 +36,10 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
 
 	// Rooms: steps.
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/choose"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/consent"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/deny"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/form"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/login"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/lookup"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"

@@ -27,6 +27,9 @@ const (
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
 	FactorAdded    Kind = "factor_added"
+	ProviderDown   Kind = "provider_down"
+	ProviderUp     Kind = "provider_up"
+	DrillBegun     Kind = "drill_begun"
 	AnswersKept    Kind = Kind(flows.DeedAnswered)
 	ConsentGiven   Kind = Kind(flows.DeedConsented)
 )
@@ -59,6 +62,10 @@ type Event struct {
 	IP     string   `json:"ip,omitempty"`
 	AMR    []string `json:"amr,omitempty"`
 	ACR    string   `json:"acr,omitempty"`
+	// Fallback are the providers that were down, of a login that a fallback stood in for.
+	Fallback []string `json:"fallback,omitempty"`
+	// Drill is the id of the drill it belongs to.
+	Drill string `json:"drill,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
 }

@@ -149,7 +149,7 @@ func TestB7PolicyOfEveryPage(t *testing.T) {
 		if !strings.Contains(csp, form) {
 			t.Errorf("%s: policy %q lacks %q", v.Kind, csp, form)
 		}
-		scripts := v.Kind == KindLongAddress || v.Kind == KindResume || v.Kind == KindPost || v.Kind == KindKeep || v.Kind == KindAsk && (v.Key != "" || v.Page != nil)
+		scripts := v.Kind == KindLongAddress || v.Kind == KindResume || v.Kind == KindPost || v.Kind == KindSendAgain || v.Kind == KindKeep || v.Kind == KindAsk && (v.Key != "" || v.Page != nil)
 		if strings.Contains(csp, "script-src") != scripts {
 			t.Errorf("%s: scripts in %q", v.Kind, csp)
 		}

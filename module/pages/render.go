@@ -30,6 +30,8 @@ func file(k Kind) string {
 		return "confirm_logout.html"
 	case KindPost:
 		return "post.html"
+	case KindSendAgain:
+		return "send_again.html"
 	case KindLongAddress:
 		return "long_address.html"
 	case KindKeep:
@@ -122,6 +124,9 @@ type Data struct {
 	// Refresh and Script are ours: whole elements, for the head and the end of the body.
 	Refresh, Script template.HTML
 	Action, Token   string
+	// Exact is the whole attribute of Action, letter by letter: a template writes
+	// some letters of an address in another way, and what was kept is for this one.
+	Exact           template.HTMLAttr
 	Step, Serial    int
 	Fields          []flows.FormField
 	Key, Back, Kept string
@@ -171,6 +176,9 @@ func (s *Set) data(c catalogue, v *View) *Data {
 	}
 	for _, s := range scriptsOf(v) {
 		d.Script += s.element
+	}
+	if v.Kind == KindSendAgain {
+		d.Exact = template.HTMLAttr(`action="` + template.HTMLEscapeString(d.Action) + `"`) //nolint:gosec // escaped
 	}
 	if v.ID != "" {
 		d.Reference = c["label.reference"]

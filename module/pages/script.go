@@ -25,6 +25,7 @@ var scripts = map[Kind]*script{
 	KindAsk:         newScript("", "fragment", "ask"),
 	KindKeep:        newScript("go", "fragment", "keep"),
 	KindPost:        newScript("post", "fragment", "post"),
+	KindSendAgain:   newScript("post", "send_again"),
 	KindLongAddress: newScript("go", "long_address"),
 	KindResume:      newScript("go", "resume"),
 }

@@ -39,6 +39,9 @@ const (
 	KindResume Kind = "resume"
 	// KindPost sends Fields to Action on another site, by a button or by itself.
 	KindPost Kind = "post"
+	// KindSendAgain posts Fields to Action, an address here, in whose place the gateway
+	// sends on what it kept (I21).
+	KindSendAgain Kind = "send_again"
 	// KindArrived asks before a login goes on that its provider began by itself; a form
 	// that posts Token to Action. Values are name and provider.
 	KindArrived Kind = "arrived"
@@ -145,5 +148,5 @@ func samples() []View {
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
 	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
-	KindArrived, KindSomebodyElse, KindSignedIn,
+	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain,
 }

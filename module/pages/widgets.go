@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -190,12 +191,24 @@ func (c catalogue) headline(w flows.Heading) string {
 	return c.label(w.Label)
 }
 
+// rows are for reading before a decision: nothing in a value turns its text around.
 func (c catalogue) rows(rows []flows.Row) []flows.Row {
 	list := make([]flows.Row, len(rows))
 	for i, r := range rows {
-		list[i] = flows.Row{Name: c.label(r.Name), Value: r.Value}
+		list[i] = flows.Row{Name: upright(c.label(r.Name)), Value: upright(r.Value)}
 	}
 	return list
+}
+
+// upright shows where somebody put a sign that changes the direction of text
+// (UAX #9 §2): an amount or an account must not read as another.
+func upright(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // paragraphs splits a text at its blank lines; other line breaks stay in it.

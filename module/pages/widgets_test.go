@@ -277,3 +277,18 @@ func TestProgramsGetTheNewWidgets(t *testing.T) {
 		}
 	}
 }
+
+// What is decided on reads as it is: a sign that turns text around is shown as one.
+func TestNothingTurnsATableAround(t *testing.T) {
+	t.Parallel()
+	v := ask(flows.Table{Rows: []flows.Row{{Name: "pa\u202eyee", Value: "ED\u202e059\u2066 EUR\u200f"}, {Name: "x", Value: "זהב\nΩ"}}})
+	var got []string
+	walk(parse(t, get(load(t, Options{}), v).Body.String()), func(n *html.Node) {
+		if n.Type == html.ElementNode && (n.Data == "th" || n.Data == "bdi") {
+			got = append(got, textOf(n))
+		}
+	})
+	if want := []string{"pa\ufffdyee", "ED\ufffd059\ufffd EUR\ufffd", "x", "זהב\nΩ"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

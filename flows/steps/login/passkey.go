@@ -86,10 +86,10 @@ func (l *Login) again(x *flows.Execution, p flows.Page) (flows.Outcome, error) {
 
 // current is the page that the step waits with.
 func (l *Login) current(x *flows.Execution, k kept, problem flows.Reason, wait time.Duration) flows.Page {
-	if p := l.find(k.Provider); p != nil {
+	if p := l.may(x, k.Provider); p != nil {
 		return l.passwordPage(x, p, "", problem, wait)
 	}
-	p := l.chooser("", problem)
+	p := l.chooser(x, "", problem)
 	p.Wait = seconds(wait)
 	return p
 }

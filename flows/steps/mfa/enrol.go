@@ -40,7 +40,7 @@ func (m *MFA) notEnrolled(err error) flows.Outcome {
 // asked for a second factor itself. Never in a fallback login: whoever brings the
 // provider down could then enrol with a stolen password (I07).
 func vouched(evidence []flows.Evidence) bool {
-	if slices.ContainsFunc(evidence, func(e flows.Evidence) bool { return e.Kind == flows.Fallback }) {
+	if flows.FellBack(evidence) {
 		return false
 	}
 	return slices.ContainsFunc(evidence, func(e flows.Evidence) bool {

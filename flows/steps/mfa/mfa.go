@@ -123,13 +123,23 @@ func (m *MFA) satisfied(x *flows.Execution) bool {
 	})
 }
 
-// enrolled are the person's records of the factors of this step.
+// enrolled are the person's records of the factors of this step: the one used last
+// first, and what only stands in for another behind all others.
 func (m *MFA) enrolled(ctx context.Context, x *flows.Execution) ([]flows.Record, error) {
 	all, err := x.Env.Enrolments.List(ctx, x.User.Key)
 	if err != nil {
 		return nil, fmt.Errorf("reading the factors of %s: %w", x.User.Key, err)
 	}
-	return slices.DeleteFunc(all, func(r flows.Record) bool { return m.factors[r.Factor] == nil }), nil
+	own := slices.DeleteFunc(all, func(r flows.Record) bool { return m.factors[r.Factor] == nil })
+	slices.SortStableFunc(own, func(x, y flows.Record) int { return m.rank(x) - m.rank(y) })
+	return own, nil
+}
+
+func (m *MFA) rank(r flows.Record) int {
+	if _, spare := m.factors[r.Factor].(flows.Spare); spare {
+		return 1
+	}
+	return 0
 }
 
 // Resume takes an answer to a challenge, a choice of another factor, or a step

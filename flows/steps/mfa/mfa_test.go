@@ -129,6 +129,27 @@ func TestI03OnlyEvidenceOfOurOwnFactorSatisfies(t *testing.T) {
 	}
 }
 
+// The list is by last use, and codes on paper were the last to be set up: still the
+// app is asked for, and they are offered.
+func TestWhatStandsInIsNotAskedForFirst(t *testing.T) {
+	m := bound(t, "mfa a b paper")
+	e := &enrolments{records: []flows.Record{{ID: "1", Factor: "paper"}, {ID: "2", Factor: "b"}, {ID: "3", Factor: "a"}}}
+	x := run(e)
+	if _, err := m.Enter(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := m.kept(x); err != nil || k.Factor != "b" {
+		t.Errorf("asked for %q first, %v", k.Factor, err)
+	}
+	e.records = e.records[:1]
+	if _, err := m.Enter(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := m.kept(x); err != nil || k.Factor != "paper" {
+		t.Errorf("asked for %q, and there is paper only, %v", k.Factor, err)
+	}
+}
+
 // Nobody enrols in a fallback login, whatever the provider says (I07, I23).
 func TestI07NobodyEnrolsInAFallback(t *testing.T) {
 	m := bound(t, "mfa a")
