@@ -30,7 +30,7 @@ func knownFrom(c *module.Config) (*known, error) {
 	k := &known{
 		providers:   slices.Clone(c.ProviderOrder),
 		policies:    slices.Sorted(maps.Keys(c.Policies)),
-		flows:       slices.Sorted(maps.Keys(c.Flows)),
+		flows:       slices.DeleteFunc(slices.Sorted(maps.Keys(c.Flows)), func(name string) bool { return len(c.Flows[name].On) > 0 }),
 		dialects:    slices.Sorted(maps.Keys(c.Dialects)),
 		directories: slices.Sorted(maps.Keys(c.DirectoriesRaw)),
 		messengers:  slices.Sorted(maps.Keys(c.MessengersRaw)),

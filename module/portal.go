@@ -55,6 +55,8 @@ func (v *visit) portal() error {
 				return v.methodUnlogged("answer taken up", v.flow, http.MethodGet, http.MethodPost)
 			}
 			return v.method(v.flow, http.MethodGet, http.MethodPost)
+		case "/account":
+			return v.method(v.account, http.MethodGet, http.MethodPost)
 		case "/step-up":
 			return v.method(v.stepUpPage, http.MethodGet)
 		case "/approval":

@@ -151,6 +151,9 @@ func (p *Protect) provisionFlow() error {
 	if ok && prog.Over {
 		return fmt.Errorf("flow %s signs nobody in: it has no login; a step_up or another flow may name it", p.Flow)
 	}
+	if f := p.app.Flows[p.Flow]; f != nil && len(f.On) > 0 {
+		return fmt.Errorf("flow %s is started by events, not by requests", p.Flow)
+	}
 	if !ok && p.app.Flows[p.Flow] != nil {
 		return fmt.Errorf("flow %s can only be used by other flows: it reads what no step of its own surely set", p.Flow)
 	}
