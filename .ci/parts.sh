@@ -5,8 +5,8 @@
 # with CI=true.
 set -euo pipefail
 
-oidc_provider=9.13.3
-smtp_server=3.21.6
+# npm package → version
+declare -A modules=([oidc-provider]=9.13.3 [axe-core]=4.14.1 [smtp-server]=3.21.6)
 cache=${SALLYPORT_PARTS:-${XDG_CACHE_HOME:-$HOME/.cache}/sallyport-parts}
 missing=()
 
@@ -48,15 +48,16 @@ for part in "${!packages[@]}"; do
 done
 
 npm="$cache/npm"
-for wanted in "oidc-provider@$oidc_provider" "smtp-server@$smtp_server"; do
-	package="$npm/node_modules/${wanted%@*}/package.json"
-	if ! grep -qs "\"version\": \"${wanted#*@}\"" "$package" && command -v npm >/dev/null 2>&1; then
-		echo "parts: npm install $wanted into $npm"
+for module in "${!modules[@]}"; do
+	version=${modules[$module]}
+	package="$npm/node_modules/$module/package.json"
+	if ! grep -qs "\"version\": \"$version\"" "$package" && command -v npm >/dev/null 2>&1; then
+		echo "parts: npm install $module@$version into $npm"
 		mkdir -p "$npm"
 		[ -s "$npm/package.json" ] || echo '{"private":true,"type":"module"}' >"$npm/package.json"
-		(cd "$npm" && timeout 300 npm install --no-audit --no-fund --silent "$wanted") || true
+		(cd "$npm" && timeout 300 npm install --no-audit --no-fund --silent "$module@$version") || true
 	fi
-	[ -e "$package" ] || missing+=("${wanted%@*} (npm install $wanted)")
+	[ -e "$package" ] || missing+=("$module (npm install $module@$version)")
 done
 
 if [ ${#missing[@]} -gt 0 ]; then

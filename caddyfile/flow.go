@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -55,7 +56,11 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 		if b.used[name] {
 			return nil // judged where it is used: it may count on a login of that flow
 		}
-		_, err := flows.Compile(name, "", steps.steps)
+		compile := flows.Compile
+		if !flows.SignsIn(steps.steps) { // over a session: a protect that names it is told
+			compile = flows.CompileOver
+		}
+		_, err := compile(name, "", steps.steps)
 		return err
 	}})
 	return nil
@@ -85,7 +90,7 @@ func readSteps(lines []caddyfile.Segment) ([]json.RawMessage, *parsed, error) {
 		switch word := d.Val(); {
 		case word == "when":
 			open = &branches{json: whenStep{Step: word, Source: source(d)}}
-			raw, p.steps, p.at = append(raw, nil), append(p.steps, open), append(p.at, here(d))
+			raw, p.steps, p.at, p.inner = append(raw, nil), append(p.steps, open), append(p.at, here(d)), append(p.inner, nil)
 			err = open.read(d)
 		case word != "else_when" && word != "else":
 			open = nil
@@ -148,6 +153,11 @@ func conditionAt(d *caddyfile.Dispenser) flows.ConditionRef {
 	return ref
 }
 
+// nesting is a step with blocks of steps inside: the door reads those for it.
+type nesting interface {
+	ReadBlocksBy(read func(*caddyfile.Dispenser) ([]json.RawMessage, []flows.Step, error))
+}
+
 // readStep parses one step by its guest.
 func readStep(d *caddyfile.Dispenser, raw *[]json.RawMessage, p *parsed) error {
 	name, at := d.Val(), here(d)
@@ -156,15 +166,32 @@ func readStep(d *caddyfile.Dispenser, raw *[]json.RawMessage, p *parsed) error {
 		slices.Sort(have)
 		return d.Errf("no step is called '%s'%s; there are: %s", name, didYouMean(name, have), strings.Join(have, ", "))
 	}
-	unm, err := caddyfile.UnmarshalModule(d, stepNamespace+"."+name)
+	mod, err := caddy.GetModule(stepNamespace + "." + name)
 	if err != nil {
+		return d.WrapErr(err)
+	}
+	guest := mod.New()
+	unm, reads := guest.(caddyfile.Unmarshaler)
+	step, ok := guest.(flows.Step)
+	if !reads || !ok {
+		return d.Errf("%s is no step of a Caddyfile: it is %T", name, guest)
+	}
+	var inner []*parsed
+	if n, ok := guest.(nesting); ok {
+		n.ReadBlocksBy(func(d *caddyfile.Dispenser) ([]json.RawMessage, []flows.Step, error) {
+			raw, block, err := readSteps(readBlock(d).lines)
+			if err != nil {
+				return nil, nil, err
+			}
+			inner = append(inner, block)
+			return raw, block.steps, nil
+		})
+	}
+	d.Reset()
+	if err := unm.UnmarshalCaddyfile(d); err != nil {
 		return err
 	}
-	step, ok := unm.(flows.Step)
-	if !ok {
-		return d.Errf("%s is no step: it is %T", name, unm)
-	}
-	*raw = append(*raw, caddyconfig.JSONModuleObject(unm, "step", name, nil))
-	p.steps, p.at = append(p.steps, step), append(p.at, at)
+	*raw = append(*raw, caddyconfig.JSONModuleObject(guest, "step", name, nil))
+	p.steps, p.at, p.inner = append(p.steps, step), append(p.at, at), append(p.inner, inner)
 	return nil
 }

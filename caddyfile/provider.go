@@ -23,6 +23,8 @@ import (
 //	    was           <issuer…>
 //	    single_logout on|off
 //	    title         <text>
+//	    health_interval|health_timeout <duration>
+//	    health_fails|health_passes     <number>
 //	    …             # the words of the type
 //	}
 func (id *identity) provider(d *caddyfile.Dispenser) error {
@@ -156,6 +158,24 @@ var providerWords = map[string]word[*flows.ProviderOptions]{
 	"title": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
 		v, err := one(d, "the text on its button")
 		o.Title = v
+		return err
+	}},
+	"health_interval": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		v, err := duration(d)
+		o.HealthInterval = flows.Duration(v)
+		return err
+	}},
+	"health_timeout": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) error {
+		v, err := duration(d)
+		o.HealthTimeout = flows.Duration(v)
+		return err
+	}},
+	"health_fails": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) (err error) {
+		o.HealthFails, err = count(d)
+		return err
+	}},
+	"health_passes": {parse: func(o *flows.ProviderOptions, d *caddyfile.Dispenser) (err error) {
+		o.HealthPasses, err = count(d)
 		return err
 	}},
 }

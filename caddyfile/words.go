@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -192,6 +193,20 @@ func duration(d *caddyfile.Dispenser) (caddy.Duration, error) {
 		return 0, d.Errf("%s must be at least 1s, not %s", name, v)
 	}
 	return caddy.Duration(t), nil
+}
+
+// count reads a number of at least one.
+func count(d *caddyfile.Dispenser) (int, error) {
+	name := d.Val()
+	v, err := one(d, "a number such as 3")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		return 0, d.Errf("%s: '%s' is no number such as 3", name, v)
+	}
+	return n, nil
 }
 
 // source is where the current token was written, without the folder: it is

@@ -25,6 +25,7 @@ var walks = map[string]func(*testing.T){
 	"from-oauth2-proxy":     fromOAuth2Proxy,
 	"from-mod-auth-openidc": fromModAuthOpenIDC,
 	"assertion":             TestAssertionExample,
+	"workforce":             TestWorkforceExample,
 }
 
 // TestComingFrom: whoever did what the README's table says has the same

@@ -28,6 +28,13 @@ type Evidence struct {
 	// At is when the person proved it (auth_time where known), not when we heard of it.
 	At   time.Time    `json:"at"`
 	Kind EvidenceKind `json:"kind,omitempty"`
+	// For are, of a fallback, the providers that were down.
+	For []string `json:"for,omitempty"`
+	// Record is the id of the enrolled factor that was proved.
+	Record string `json:"record,omitempty"`
+	// Credential stands for the password that was checked, and tells nothing of it: it
+	// is another one after a change. Empty: the provider cannot say.
+	Credential string `json:"credential,omitempty"`
 }
 
 // Counts reports whether it says how the person signed in: trust in a device

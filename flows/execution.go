@@ -54,6 +54,9 @@ type Execution struct {
 	// Show is what the run is for, where it is bound to one request: the fields that the
 	// person reads before they approve it.
 	Show []Row `json:"show,omitempty"`
+	// Action is set in a run that changes something of the person's account, and then
+	// ends with that instead of a session.
+	Action *Action `json:"action,omitempty"`
 	// StepUp is set in a run that ends with, or leads to, a proof for a `step_up`.
 	StepUp *StepUp `json:"step_up,omitempty"`
 	// Language is that of the pages (BCP 47).
@@ -71,6 +74,8 @@ type Execution struct {
 	Private map[int]json.RawMessage `json:"private,omitempty"`
 	// Marks are consumed before anything is granted (I09).
 	Marks []Mark `json:"marks,omitempty"`
+	// Drill makes a provider count as down in this run, which must end as its user.
+	Drill *Drill `json:"drill,omitempty"`
 
 	// Env is what the hall lends for this one advance; never serialised.
 	Env Env `json:"-"`
@@ -135,11 +140,15 @@ type Env struct {
 	// Cause is what a directory told of refused credentials, for counters and the log:
 	// steps set it.
 	Cause *CredentialsError
-	// Enrolments are the factors of people.
+	// Enrolments are the factors of people, Devices the browsers that they trust.
 	Enrolments Enrolments
+	Devices    Devices
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback
+	// Down reports whether a provider is down, as the hall's own checks say, or the drill
+	// of the run while it lasts. Nothing else starts a fallback (I23).
+	Down func(p *Provider) bool
 	// Trail tells of a deed before a step does it; an error means that it must not be done (I25).
 	Trail func(context.Context, Deed) error
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
@@ -230,6 +239,9 @@ func (x *Execution) Adopt(p Proof, provider, realm string) error {
 	}
 	if x.User != nil && x.User.Key != key {
 		return Refuse(ReasonUserMismatch, fmt.Errorf("this run belongs to %s, provider %s answered %s", x.User.Key, provider, key))
+	}
+	if x.Drill != nil && p.User.Name != x.Drill.User {
+		return Refuse(ReasonUserMismatch, fmt.Errorf("drill %s is for %s, provider %s answered %s", x.Drill.ID, x.Drill.User, provider, p.User.Name))
 	}
 	u := p.User
 	u.Key, u.Realm, u.Provider = key, realm, provider

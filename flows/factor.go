@@ -20,7 +20,8 @@ type Factor interface {
 	// Draw is the page of a challenge; it changes and sends nothing.
 	Draw(c *Challenge) Page
 	// Verify judges an answer. The try was counted before (I08). ErrCredentials is a
-	// wrong answer: the page is shown again, with what State became.
+	// wrong answer: the page is shown again, with what State became, and says the Reason
+	// of a Refusal around it.
 	Verify(ctx context.Context, c *Challenge, in Input) (Verdict, error)
 }
 
@@ -62,10 +63,34 @@ type Sender interface {
 	Resend(ctx context.Context, c *Challenge, in Input) (bool, error)
 }
 
+// Passkey is the name under which a login names the passkeys of people, beside its
+// providers: `login entra passkey`. No provider is called so.
+const Passkey = "passkey"
+
+// Passkeys is a Factor whose proof can say who a person is, too. Then a Challenge
+// begins without a User, Holder finds them, and Verify gets them and their Records.
+type Passkeys interface {
+	Factor
+	// Kind is that of its records.
+	Kind() string
+	// Holder is the handle (Record.Handle) that an answer names; nothing of it is verified.
+	// False: there is no answer of a key at all.
+	Holder(in Input) (handle string, there bool)
+}
+
+// Holders finds people by what their passkeys know of them. The hall lends it to an
+// advance.
+type Holders interface {
+	// Holder answers whose a handle is, as a provider last vouched for them. ErrNotFound:
+	// nobody's.
+	Holder(ctx context.Context, handle string) (*User, error)
+}
+
 // Challenge is one try of one person at one factor.
 type Challenge struct {
+	// User is nil where a passkey is to say who it is.
 	User *User
-	// Records are the person's enrolments of this factor; none while one is set up.
+	// Records are the person's enrolments of this factor, also while one more is set up.
 	Records []Record
 	// State is the factor's own. It stays on the server: an older copy of it would be
 	// worth something to its owner (I08).
@@ -112,6 +137,9 @@ type Record struct {
 	ID string `json:"id"`
 	// Factor is its kind: "totp".
 	Factor string `json:"factor"`
+	// Handle is by what its owner is found where it says who they are (Passkeys): random,
+	// one a person, and never their key. Empty for most factors.
+	Handle string `json:"handle,omitempty"`
 	// Name is what the person calls it; may be empty.
 	Name    string    `json:"name,omitempty"`
 	Created time.Time `json:"created"`
@@ -119,6 +147,8 @@ type Record struct {
 	Used time.Time `json:"used,omitzero"`
 	// Data is the factor's own.
 	Data json.RawMessage `json:"data"`
+	// First asks [Enrolments.Add] to keep it only where there is none.
+	First bool `json:"-"`
 }
 
 // Enrolments are the factors of people. The hall lends them to an advance: it
@@ -127,7 +157,8 @@ type Record struct {
 type Enrolments interface {
 	// List answers a person's records, the one used last first.
 	List(ctx context.Context, user UserKey) ([]Record, error)
-	// Add keeps a new record; the trail was written first.
+	// Add keeps a new record; the trail was written first. ErrExists: it was to be the
+	// first, and is not.
 	Add(ctx context.Context, u *User, r Record) error
 	// Use changes a record in one atomic step and notes when it was used.
 	// ErrNotFound: it was removed meanwhile.

@@ -134,6 +134,15 @@ type ProviderOptions struct {
 	SingleLogout *bool `json:"single_logout,omitempty"`
 	// Title is the text on the chooser's button; default: the name.
 	Title string `json:"title,omitempty"`
+	// HealthInterval is the time between two checks, made while a login has a fallback for
+	// it; each is moved by up to a tenth, so that nodes do not ask together. Default 10s.
+	HealthInterval Duration `json:"health_interval,omitempty"`
+	// HealthTimeout is how long one check may take; default 5s.
+	HealthTimeout Duration `json:"health_timeout,omitempty"`
+	// HealthFails is how many checks fail in a row before it counts as down; default 3.
+	HealthFails int `json:"health_fails,omitempty"`
+	// HealthPasses is how many pass in a row before it counts as up again; default 2.
+	HealthPasses int `json:"health_passes,omitempty"`
 }
 
 // Options gives the hall and the front door access to the embedded options.
@@ -285,6 +294,17 @@ type Health interface {
 	// Health answers nil when the provider can be used now.
 	Health() error
 }
+
+// Checker is a provider that can be asked whether people can sign in there now.
+type Checker interface {
+	// Check asks it anew, for nobody: nothing that a browser brought may change the
+	// answer (I23). ctx bounds the wait. Nil: they can.
+	Check(ctx context.Context) error
+}
+
+// Watcher is a step that goes another way while a provider is down: the hall checks
+// those it names, and tells it by Env.Down.
+type Watcher interface{ Watches() []*Provider }
 
 // HeaderWriter takes what a dialect wants to send. Names go out in exactly the
 // case they are given, values are encoded, capped and never contain CR, LF or NUL.

@@ -20,7 +20,7 @@ import (
 func init() { caddy.RegisterModule(AdminAPI{}) }
 
 // AdminAPI serves /identity/… on Caddy's admin endpoint: who is signed in, ending
-// sessions, releasing names, and how the providers are. Who may reach the admin endpoint may do
+// sessions, releasing names, how the providers are, and drills. Who may reach the admin endpoint may do
 // all of it; every call, reading too, is an event of the trail (I26).
 //
 //	GET    /identity/sessions?user=<key, base64url>&after=<id>&n=<up to 1000>
@@ -28,6 +28,8 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 //	DELETE /identity/users/<key, base64url>/sessions
 //	DELETE /identity/names/<name, base64url>
 //	GET    /identity/providers
+//	POST   /identity/drills {"provider", "user", "for"}
+//	DELETE /identity/drills/<id>
 type AdminAPI struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -43,6 +45,8 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		adminRoute("/identity/users/", http.MethodDelete, (*App).adminEndUser),
 		adminRoute("/identity/names/", http.MethodDelete, (*App).adminRelease),
 		adminRoute("/identity/providers", http.MethodGet, (*App).adminProviders),
+		adminRoute("/identity/drills", http.MethodPost, (*App).adminDrill),
+		adminRoute("/identity/drills/", http.MethodDelete, (*App).adminEndDrill),
 	}
 }
 
@@ -162,29 +166,6 @@ func (a *App) adminEndUser(w http.ResponseWriter, r *http.Request) error {
 		return adminUnavailable(err)
 	}
 	return adminJSON(w, map[string]any{"ended": ended})
-}
-
-func (a *App) adminProviders(w http.ResponseWriter, r *http.Request) error {
-	if err := a.adminAudit(r, audit.Event{}); err != nil {
-		return err
-	}
-	type provider struct {
-		Name    string `json:"name"`
-		Type    string `json:"type"`
-		Healthy bool   `json:"healthy"`
-		Error   string `json:"error,omitempty"`
-	}
-	out := make([]provider, 0, len(a.providers))
-	for _, p := range a.providers {
-		one := provider{Name: p.Name, Type: p.Type, Healthy: true}
-		if h, ok := p.Guest.(flows.Health); ok {
-			if err := h.Health(); err != nil {
-				one.Healthy, one.Error = false, err.Error()
-			}
-		}
-		out = append(out, one)
-	}
-	return adminJSON(w, map[string]any{"providers": out})
 }
 
 // adminAudit writes the call before anything is told or done.

@@ -45,10 +45,12 @@ func (a *answer) Ask(p flows.Page) error {
 			return v.redirect(a.address())
 		}
 		return v.ask(http.StatusOK, a.id, a.x, p)
-	case flows.ReasonBadCredentials, flows.ReasonWrongCode:
+	case flows.ReasonBadCredentials, flows.ReasonWrongCode, flows.ReasonKeyRefused:
 		v.slow()
 		v.countDenied(a.x, p.Problem)
 		return v.ask(http.StatusUnauthorized, a.id, a.x, p)
+	case flows.ReasonInvalidField:
+		return v.ask(http.StatusUnprocessableEntity, a.id, a.x, p)
 	case flows.ReasonTooManyTries:
 		v.countDenied(a.x, p.Problem)
 		v.w.Header().Set("Retry-After", strconv.Itoa(max(p.Wait, 1)))
@@ -65,9 +67,19 @@ func (a *answer) ours() bool {
 // address is that of the run's page. It says how many logins in a row this is,
 // since the cookie that says it, too, may be lost on the way (B08).
 func (a *answer) address() string {
-	to := "/.identity/flow?p=" + a.id
+	to := formAddress(a.id, a.x)
 	if a.x.Attempt > 0 {
 		to += "&a=" + strconv.Itoa(a.x.Attempt)
+	}
+	return to
+}
+
+// formAddress is where the forms of a run are sent. It names what was kept of the way
+// there: another tab may sign in first, and this run's cookie is gone then (B06).
+func formAddress(id string, x *flows.Execution) string {
+	to := "/.identity/flow?p=" + id
+	if saved := savedOf(x); validKey(saved) {
+		to += "&saved=" + saved
 	}
 	return to
 }
@@ -83,7 +95,7 @@ func (a *answer) aside() error {
 // mayKeep reports that there may be a fragment, and a browser to keep it. For an
 // application that is done on its own host, before the portal is asked.
 func (v *visit) mayKeep(x *flows.Execution) bool {
-	return x.Saved == "" && x.Hop == nil && isWindow(v.r)
+	return x.Saved == "" && x.Hop == nil && x.Action == nil && isWindow(v.r)
 }
 
 // keeping asks the page for the fragment.
@@ -125,8 +137,11 @@ func (a *answer) Deny(d flows.Denial) error { return a.v.denied(a.x, d) }
 
 func (v *visit) ask(status int, id string, x *flows.Execution, p flows.Page) error {
 	view := pages.View{
-		Kind: pages.KindAsk, Page: &p, Action: "/.identity/flow?p=" + id, Token: x.Token,
+		Kind: pages.KindAsk, Page: &p, Action: formAddress(id, x), Token: x.Token,
 		Step: x.Wait.Step, Serial: x.Wait.Serial, FormAction: v.formTargets(),
+	}
+	if x.Action != nil {
+		view.Link, view.LinkLabel = accountPath, "back_to_account"
 	}
 	if v.mayKeep(x) {
 		view.Key, view.Back = x.ID, x.ReturnTo

@@ -161,7 +161,7 @@ func TestI26DecideIsPure(t *testing.T) {
 }
 
 // admin calls the admin API as Caddy's admin endpoint would.
-func admin(t testing.TB, method, target string) (int, map[string]any) {
+func admin(t testing.TB, method, target string, body ...string) (int, map[string]any) {
 	t.Helper()
 	mux := http.NewServeMux()
 	for _, route := range (module.AdminAPI{}).Routes() {
@@ -178,7 +178,7 @@ func admin(t testing.TB, method, target string) (int, map[string]any) {
 		})
 	}
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+	mux.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(strings.Join(body, ""))))
 	var out map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil {
 		t.Errorf("%s %s: %d, no JSON: %s", method, target, w.Code, w.Body)

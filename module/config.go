@@ -108,6 +108,9 @@ type ProtectConfig struct {
 	Headers []*HeaderConfig `json:"headers,omitempty"`
 	// Unauthenticated is auto, redirect or 401; default auto.
 	Unauthenticated string `json:"unauthenticated,omitempty"`
+	// PreservePost is how many bytes of a form wait for a login that its person needs
+	// first; default 262144, at most 16777216, 0 for none.
+	PreservePost *int64 `json:"preserve_post,omitempty"`
 	// StrictPaths is on unless set to false.
 	StrictPaths *bool `json:"strict_paths,omitempty"`
 	// RemoteUser is the template of {http.auth.user.id}; default {user.name}.

@@ -43,6 +43,8 @@ type gate struct {
 	idle       time.Duration
 	life       time.Duration
 	strict     bool
+	// preserve is how long a body may be that waits for a login; 0: none does.
+	preserve int64
 	// readsBody: some condition looks into the body.
 	readsBody bool
 	scheme    string // of `url`
@@ -111,6 +113,9 @@ func (p *Protect) provision(ctx caddy.Context) error {
 	if err := p.provisionSession(ctx); err != nil {
 		return err
 	}
+	if err := p.provisionPreserve(); err != nil {
+		return err
+	}
 	switch p.Unauthenticated {
 	case "", "auto", "redirect", "401":
 	default:
@@ -168,6 +173,17 @@ func (p *Protect) provisionSession(ctx caddy.Context) error {
 	sets, err := loadMatchers(ctx, p.Session, "PassiveRaw")
 	p.passive = sets
 	return err
+}
+
+func (p *Protect) provisionPreserve() error {
+	p.preserve = defaultPreserve
+	if p.PreservePost != nil {
+		p.preserve = *p.PreservePost
+	}
+	if p.preserve < 0 || p.preserve > MaxPreserve {
+		return fmt.Errorf("preserve_post is at most 16MiB, or off; not %d bytes", p.preserve)
+	}
+	return nil
 }
 
 func loadMatchers(ctx caddy.Context, owner any, field string) (caddyhttp.MatcherSets, error) {
@@ -290,6 +306,11 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		asked := originalOf(r)
 		if done, err := v.base(asked); done || err != nil {
 			return err
+		}
+		if id := v.marker(); id != "" {
+			if done, err := v.swap(id, &asked); done {
+				return err
+			}
 		}
 		gate, err := v.otherGate(r, asked)
 		switch {

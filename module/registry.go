@@ -101,7 +101,10 @@ func (a *App) bind() error {
 		}
 		a.programs[name] = p
 	}
-	return a.bindAnyFactor()
+	if err := a.bindAnyFactor(); err != nil {
+		return err
+	}
+	return a.provisionHealth()
 }
 
 func (a *App) bindSteps(flow string, steps []flows.Step, path []string) error {

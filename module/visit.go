@@ -54,6 +54,8 @@ type visit struct {
 	known *known
 	body  *bodyRead
 	other *otherReadings
+	// replay is what was swapped in, of a request that was kept; nil for others.
+	replay *replay
 
 	// now is when the request came.
 	now time.Time

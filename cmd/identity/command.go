@@ -1,12 +1,14 @@
 // Package identity is the command `identity`: who is signed in, ending sessions,
-// releasing names, and how the providers are, asked of a running gateway at its admin endpoint.
+// releasing names, how the providers are, and drills, asked of a running gateway at its admin endpoint.
 package identity
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,8 +20,8 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "identity",
-		Usage: "sessions|revoke|release|providers",
-		Short: "Shows and ends sessions of a running gateway, releases names, and shows the health of its providers",
+		Usage: "sessions|revoke|release|providers|drill",
+		Short: "Shows and ends sessions of a running gateway, releases names, shows the health of its providers, and drills their outage",
 		Long: `Asks the admin endpoint of a running gateway, which writes every call into its
 trail. Whoever reaches that endpoint may do all of it.
 
@@ -29,7 +31,7 @@ sessions are the public ones, as in /.identity/session.`,
 			addCommands(cmd)
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
-					return fmt.Errorf("identity has no command '%s'; there are: sessions, revoke, release, providers", args[0])
+					return fmt.Errorf("identity has no command '%s'; there are: sessions, revoke, release, providers, drill", args[0])
 				}
 				return cmd.Help()
 			}
@@ -41,7 +43,7 @@ sessions are the public ones, as in /.identity/session.`,
 type endpoint struct{ address, config, adapter string }
 
 func addCommands(parent *cobra.Command) {
-	var e endpoint
+	e := new(endpoint)
 	var user string
 	var raw bool
 	flags := parent.PersistentFlags()
@@ -78,7 +80,7 @@ func addCommands(parent *cobra.Command) {
 				Owner string `json:"owner"`
 				Ended int    `json:"ended"`
 			}
-			if err := e.call(http.MethodDelete, "/identity/names/"+base64.RawURLEncoding.EncodeToString([]byte(args[0])), &answer); err != nil {
+			if err := e.call(http.MethodDelete, "/identity/names/"+base64.RawURLEncoding.EncodeToString([]byte(args[0])), nil, &answer); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "released from %s, sessions ended: %d\n", strings.Map(printable, answer.Owner), answer.Ended)
@@ -91,7 +93,7 @@ func addCommands(parent *cobra.Command) {
 			var answer struct {
 				Providers []provider `json:"providers"`
 			}
-			if err := e.call(http.MethodGet, "/identity/providers", &answer); err != nil {
+			if err := e.call(http.MethodGet, "/identity/providers", nil, &answer); err != nil {
 				return err
 			}
 			return printProviders(cmd.OutOrStdout(), answer.Providers, raw)
@@ -100,16 +102,27 @@ func addCommands(parent *cobra.Command) {
 	for _, c := range []*cobra.Command{sessions, revoke} {
 		c.Flags().StringVar(&user, "user", "", "Key of a user, <realm>:<subject>")
 	}
-	parent.AddCommand(sessions, revoke, release, providers)
+	parent.AddCommand(sessions, revoke, release, providers, e.drills(&raw))
 }
 
-// call asks the admin endpoint; an answer that is no 200 is an error with its words.
-func (e endpoint) call(method, path string, answer any) error {
+// call asks the admin endpoint, with a body where there is one; an answer that is no
+// 200 is an error with its words.
+func (e *endpoint) call(method, path string, body, answer any) error {
 	address, err := caddycmd.DetermineAdminAPIAddress(e.address, nil, e.config, e.adapter)
 	if err != nil {
 		return fmt.Errorf("finding the admin endpoint: %w", err)
 	}
-	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
+	var content io.Reader
+	header := http.Header{}
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("asking %s %s: %w", method, path, err)
+		}
+		content = bytes.NewReader(b)
+		header.Set("Content-Type", "application/json")
+	}
+	res, err := caddycmd.AdminAPIRequest(address, method, path, header, content)
 	if err != nil {
 		return err
 	}
@@ -121,7 +134,7 @@ func (e endpoint) call(method, path string, answer any) error {
 }
 
 // sessions fetches the list page by page.
-func (e endpoint) sessions(user string) ([]json.RawMessage, error) {
+func (e *endpoint) sessions(user string) ([]json.RawMessage, error) {
 	key, err := keyOf(user)
 	if err != nil {
 		return nil, err
@@ -133,7 +146,7 @@ func (e endpoint) sessions(user string) ([]json.RawMessage, error) {
 			After    string            `json:"after"`
 		}
 		q := url.Values{"user": {key}, "after": {after}, "n": {"1000"}}
-		if err := e.call(http.MethodGet, "/identity/sessions?"+q.Encode(), &page); err != nil {
+		if err := e.call(http.MethodGet, "/identity/sessions?"+q.Encode(), nil, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Sessions...)
@@ -144,7 +157,7 @@ func (e endpoint) sessions(user string) ([]json.RawMessage, error) {
 	}
 }
 
-func (e endpoint) revoke(user string, ids []string) (int, error) {
+func (e *endpoint) revoke(user string, ids []string) (int, error) {
 	if (user == "") == (len(ids) == 0) {
 		return 0, errors.New("revoke wants the id of a session, or --user <realm:subject>")
 	}
@@ -161,7 +174,7 @@ func (e endpoint) revoke(user string, ids []string) (int, error) {
 	var answer struct {
 		Ended int `json:"ended"`
 	}
-	err := e.call(http.MethodDelete, path, &answer)
+	err := e.call(http.MethodDelete, path, nil, &answer)
 	return answer.Ended, err
 }
 

@@ -54,12 +54,18 @@ func start(t *testing.T) *gateway {
 		flow default {
 			login people
 		}
+		flow guarded {
+			login gone {
+				fallback people
+			}
+		}
 		store memory
 		audit file %s
 	}
 }
 http://%s {
 	protect
+	protect /guarded/* guarded
 	respond "hello {http.auth.user.id}"
 }
 `, g.admin, dir, hash, hash, listenable(t), filepath.Join(dir, "audit.jsonl"), g.site)
@@ -168,15 +174,39 @@ func TestCommand(t *testing.T) {
 		t.Errorf("providers as JSON:\n%s", out)
 	}
 
+	out = g.runs("drill", "gone", "--user", "bob", "--for", "5m")
+	link := out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:]
+	p, err := browser.New().Open("http://" + g.site + strings.TrimSpace(link) + "&return_to=/guarded/x")
+	if err == nil && p.Has("password") {
+		p, err = p.Fill("username", "bob", "password", "pw")
+	}
+	if err != nil || !p.Has("hello bob") {
+		t.Errorf("by the link of %q: %v %s", out, err, p.Text())
+	}
+	if out = g.runs("providers"); !strings.Contains(out, "bob until ") {
+		t.Errorf("providers:\n%s", out)
+	}
+	var d drill
+	if err := json.Unmarshal([]byte(g.runs("drill", "gone", "--user", "alice", "--json")), &d); err != nil || d.User != "alice" || d.Until.Before(time.Now().Add(9*time.Minute)) {
+		t.Errorf("a drill as JSON: %v %+v", err, d)
+	}
+	if out := g.runs("drill", "--end", d.ID); out != "ended\n" || strings.Contains(g.runs("providers"), "alice until ") {
+		t.Errorf("ending a drill: %s", out)
+	}
+
 	for want, args := range map[string][]string{
-		"no session has this id":    {"revoke", s.ID},
-		"wants the id of a session": {"revoke"},
-		"or --user":                 {"revoke", s.ID, "--user", "people:bob"},
-		"'bob' is no user key":      {"sessions", "--user", "bob"},
-		`unknown command "x"`:       {"providers", "x"},
-		"accepts at most 1 arg":     {"revoke", "a", "b"},
-		"belongs to nobody":         {"release", "alice"},
-		"accepts 1 arg":             {"release"},
+		"wants a provider and --user": {"drill", "gone"},
+		"for a provider called 'peo'": {"drill", "peo", "--user", "x"},
+		"no drill has this id":        {"drill", "--end", d.ID},
+		"and nothing else":            {"drill", "gone", "--end", d.ID},
+		"no session has this id":      {"revoke", s.ID},
+		"wants the id of a session":   {"revoke"},
+		"or --user":                   {"revoke", s.ID, "--user", "people:bob"},
+		"'bob' is no user key":        {"sessions", "--user", "bob"},
+		`unknown command "x"`:         {"providers", "x"},
+		"accepts at most 1 arg":       {"revoke", "a", "b"},
+		"belongs to nobody":           {"release", "alice"},
+		"accepts 1 arg":               {"release"},
 	} {
 		if out, err := g.run(args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("identity %q: want an error with %q, got %v\n%s", args, want, err, out)

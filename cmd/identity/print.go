@@ -27,6 +27,10 @@ type provider struct {
 	Type    string `json:"type"`
 	Healthy bool   `json:"healthy"`
 	Error   string `json:"error,omitempty"`
+	// Checked and Since are of the health checks.
+	Checked time.Time `json:"checked,omitzero"`
+	Since   time.Time `json:"since,omitzero"`
+	Drills  []drill   `json:"drills,omitempty"`
 }
 
 func printSessions(w io.Writer, list []json.RawMessage, raw bool) error {
@@ -50,7 +54,7 @@ func printSessions(w io.Writer, list []json.RawMessage, raw bool) error {
 }
 
 func printProviders(w io.Writer, list []provider, raw bool) error {
-	rows := [][]string{{"NAME", "TYPE", "HEALTHY", "ERROR"}}
+	rows := [][]string{{"NAME", "TYPE", "HEALTHY", "CHECKED", "DRILLS", "ERROR"}}
 	for _, p := range list {
 		if raw {
 			if err := json.NewEncoder(w).Encode(p); err != nil {
@@ -62,7 +66,14 @@ func printProviders(w io.Writer, list []provider, raw bool) error {
 		if !p.Healthy {
 			healthy = "no"
 		}
-		rows = append(rows, []string{p.Name, p.Type, healthy, p.Error})
+		checked, drills := "", make([]string, len(p.Drills))
+		if !p.Checked.IsZero() {
+			checked = clock(p.Checked)
+		}
+		for i, d := range p.Drills {
+			drills[i] = d.User + " until " + clock(d.Until)
+		}
+		rows = append(rows, []string{p.Name, p.Type, healthy, checked, strings.Join(drills, ", "), p.Error})
 	}
 	if raw {
 		return nil

@@ -17,6 +17,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/code"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/recovery"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/totp"
+	_ "github.com/sallyport-gateway/sallyport/adapters/factor/webauthn"
 
 	// Rooms: directories.
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/http"
@@ -36,7 +37,10 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
 
 	// Rooms: steps.
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/choose"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/consent"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/deny"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/form"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/login"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/lookup"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"

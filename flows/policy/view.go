@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/textproto"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -113,7 +112,7 @@ func (v *view) login() flows.Evidence {
 
 // fallback is true once any part of this login was one: what came later stands on it (I23).
 func (v *view) fallback() bool {
-	return slices.ContainsFunc(v.f.Evidence, func(e flows.Evidence) bool { return e.Kind == flows.Fallback })
+	return flows.FellBack(v.f.Evidence)
 }
 
 // proves tells whether evidence says when the person last proved who they are:

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -12,7 +13,7 @@ import (
 // Input is one widget as a template sees it.
 type Input struct {
 	// Type is field, secret, code, select, check, choices, choice, note, heading, table,
-	// terms, download, qr or codes.
+	// terms, download, qr, codes or credential.
 	Type, ID, Name, Value, Label, Detail, Autocomplete string
 	Autofocus, Checked                                 bool
 	// Optional is the word for it; empty: it must be filled in.
@@ -36,6 +37,8 @@ type Input struct {
 	// Choices are buttons that belong together, Under the id of the line that says what for.
 	Choices []Input
 	Under   string
+	// Key is what the browser is to do with a key (credential).
+	Key *Key
 }
 
 // Option is one line of a select.
@@ -63,6 +66,12 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 		case "":
 		case "choice":
 			d.choice(in, under)
+		case "credential":
+			if in.Key.Default = d.Submit == ""; in.Key.Default {
+				d.Inputs = append(d.Inputs, in)
+			} else {
+				d.choice(in, under) // beside a form it is one more way
+			}
 		case "heading":
 			under = in.ID
 			d.Inputs = append(d.Inputs, in)
@@ -102,13 +111,15 @@ func (c catalogue) input(w flows.Widget) Input {
 	case flows.Select:
 		return Input{Type: "select", Name: w.Name, Label: c.label(w.Label), Options: c.options(w), Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
 	case flows.Check:
-		return Input{Type: "check", Name: w.Name, Label: c.label(w.Label), Checked: w.Checked, Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
+		return Input{Type: "check", Name: w.Name, Label: c.counted(w.Label, w.Count), Checked: w.Checked, Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
 	case flows.Choice:
 		return Input{Type: "choice", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail}
 	case flows.QR:
 		return Input{Type: "qr", Label: c.label(w.Label), Value: w.Manual, Image: qrImage(w.Text)}
 	case flows.Codes:
 		return Input{Type: "codes", Label: c.label(w.Label), Codes: w.Codes}
+	case flows.Credential:
+		return Input{Type: "credential", Name: w.Name, Label: c.label(w.Label), Key: c.key(w)}
 	case flows.Download:
 		return Input{Type: "download", Name: w.Name, Label: c.label(w.Label)}
 	}
@@ -148,6 +159,14 @@ func fieldKind(s string) string {
 	return "text"
 }
 
+// counted is a label with a number in it.
+func (c catalogue) counted(code string, n int) string {
+	if n == 0 {
+		return c.label(code)
+	}
+	return seconds(c, "label."+code, n)
+}
+
 func (c catalogue) optional(is bool) string {
 	if is {
 		return c["label.optional"]
@@ -180,12 +199,24 @@ func (c catalogue) headline(w flows.Heading) string {
 	return c.label(w.Label)
 }
 
+// rows are for reading before a decision: nothing in a value turns its text around.
 func (c catalogue) rows(rows []flows.Row) []flows.Row {
 	list := make([]flows.Row, len(rows))
 	for i, r := range rows {
-		list[i] = flows.Row{Name: c.label(r.Name), Value: r.Value}
+		list[i] = flows.Row{Name: upright(c.label(r.Name)), Value: upright(r.Value)}
 	}
 	return list
+}
+
+// upright shows where somebody put a sign that changes the direction of text
+// (UAX #9 §2): an amount or an account must not read as another.
+func upright(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // paragraphs splits a text at its blank lines; other line breaks stay in it.

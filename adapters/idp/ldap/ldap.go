@@ -152,6 +152,9 @@ func (p *Provider) Warm(ctx context.Context) { p.client.Watch(ctx) }
 // Health answers nil while one of the servers answers.
 func (p *Provider) Health() error { return p.client.Health() }
 
+// Check answers nil when one of the servers answers now.
+func (p *Provider) Check(ctx context.Context) error { return p.client.Check(ctx) }
+
 // Cleanup lets go of idle connections; logins under way end first (I17).
 func (p *Provider) Cleanup() error {
 	if p.client != nil {
@@ -247,6 +250,7 @@ var (
 	_ flows.AttributeLister  = (*Provider)(nil)
 	_ flows.Binder           = (*Provider)(nil)
 	_ flows.Health           = (*Provider)(nil)
+	_ flows.Checker          = (*Provider)(nil)
 	_ flows.PasswordVerifier = (*Provider)(nil)
 	_ flows.Speller          = (*Provider)(nil)
 	_ flows.ProviderGuest    = (*Provider)(nil)

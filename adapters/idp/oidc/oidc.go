@@ -279,5 +279,6 @@ var (
 	_ flows.BackchannelLogout  = (*Provider)(nil)
 	_ flows.FrontchannelLogout = (*Provider)(nil)
 	_ flows.Health             = (*Provider)(nil)
+	_ flows.Checker            = (*Provider)(nil)
 	_ flows.AttributeLister    = (*Provider)(nil)
 )

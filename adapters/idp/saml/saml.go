@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -70,6 +71,7 @@ type SAML struct {
 	stop     context.CancelFunc
 	warming  atomic.Bool
 	patience time.Duration // how long a login waits for metadata
+	outbound func(hosts ...string) *http.Client
 }
 
 // KeyPair is a private key and its certificate.
@@ -207,7 +209,7 @@ func checkAttribute(attribute, name string) error {
 // Bind takes the clock, the HTTP client and the sealed key space. Only the host
 // that the operator wrote is trusted as written.
 func (s *SAML) Bind(r flows.Registry) error {
-	s.now = r.Now
+	s.now, s.outbound = r.Now, r.Outbound
 	s.vault = r.Vault("saml")
 	var hosts []string
 	if u, err := url.Parse(s.source); err == nil && u.Host != "" {
@@ -263,4 +265,5 @@ var (
 	_ flows.Publisher       = (*SAML)(nil)
 	_ flows.LogoutPeer      = (*SAML)(nil)
 	_ flows.Health          = (*SAML)(nil)
+	_ flows.Checker         = (*SAML)(nil)
 )

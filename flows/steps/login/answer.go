@@ -21,7 +21,10 @@ const (
 // returned takes a provider's callback: of the one that was asked, and of no
 // other (mix-up: RFC 9700 §4.4, B01).
 func (l *Login) returned(ctx context.Context, x *flows.Execution, k kept, c flows.Callback) (flows.Outcome, error) {
-	p := l.find(k.Provider)
+	p := l.may(x, k.Provider)
+	if p == nil && c.Provider == k.Provider && l.over(k) {
+		return l.Enter(ctx, x)
+	}
 	if p == nil || !k.Away || c.Provider != k.Provider {
 		return l.ending(flows.Refuse(flows.ReasonProviderMismatch,
 			fmt.Errorf("provider '%s' was asked, the answer came to the callback of '%s'", k.Provider, c.Provider)))
@@ -164,6 +167,9 @@ func (l *Login) spellings(ctx context.Context, x *flows.Execution, p *flows.Prov
 // accept takes over a proof: within the provider's scope, from the issuer its
 // name is bound to, of the person this run belongs to.
 func (l *Login) accept(ctx context.Context, x *flows.Execution, p *flows.Provider, proof flows.Proof) (flows.Outcome, error) {
+	if p == l.fallback && !l.lowered(x, &proof) {
+		return l.Enter(ctx, x)
+	}
 	if err := p.Guest.Options().InScope(&proof.User); err != nil {
 		return l.ending(flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err)))
 	}
@@ -179,7 +185,7 @@ func (l *Login) accept(ctx context.Context, x *flows.Execution, p *flows.Provide
 // failed answers for a provider that gave an error. One that cannot be reached
 // leaves the choice of the others; an error that nobody else can help with is returned.
 func (l *Login) failed(x *flows.Execution, p *flows.Provider, err error) (flows.Outcome, error) {
-	if flows.ReasonOf(err) == flows.ReasonProviderDown && !l.alone() {
+	if flows.ReasonOf(err) == flows.ReasonProviderDown && (!l.alone() || len(l.out(x)) > 0) {
 		return l.choose(x, "", flows.ReasonProviderDown)
 	}
 	return l.ending(fmt.Errorf("provider %s: %w", p.Name, err))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,17 +56,24 @@ func (l *Login) choose(x *flows.Execution, typed string, problem flows.Reason) (
 	if err := x.Keep(kept{}); err != nil {
 		return nil, err
 	}
-	return flows.Ask(l.chooser(typed, problem)), nil
+	return flows.Ask(l.chooser(x, typed, problem)), nil
 }
 
-func (l *Login) chooser(typed string, problem flows.Reason) flows.Page {
+func (l *Login) chooser(x *flows.Execution, typed string, problem flows.Reason) flows.Page {
 	p := flows.Page{Kind: "choose", Problem: problem}
+	standsIn := len(l.out(x)) > 0
+	if standsIn {
+		p.Widgets = append(p.Widgets, flows.Note{Code: "fallback"})
+	}
 	if len(l.domains) > 0 {
 		p.Widgets = append(p.Widgets, flows.Field{Name: "email", Label: "email", Value: typed, Autocomplete: "username", Autofocus: true})
 		p.Submit = "continue"
 	}
 	for _, c := range l.shown {
 		p.Widgets = append(p.Widgets, flows.Choice{Name: "provider", Value: c.Name, Label: c.Title()})
+	}
+	if standsIn {
+		p.Widgets = append(p.Widgets, flows.Choice{Name: "provider", Value: l.fallback.Name, Label: l.fallback.Title()})
 	}
 	return p
 }
@@ -75,7 +83,9 @@ func (l *Login) chooser(typed string, problem flows.Reason) flows.Page {
 func (l *Login) discover(ctx context.Context, x *flows.Execution, in flows.Input) (flows.Outcome, error) {
 	typed := clip(strings.TrimSpace(in.Value("email")))
 	domain, ok := flows.DomainOf(typed)
-	if p := l.domains[domain]; ok && p != nil {
+	if p := l.domains[domain]; ok && p != nil && slices.Contains(l.out(x), p.Name) {
+		return l.choose(x, "", "")
+	} else if ok && p != nil {
 		return l.start(ctx, x, p, typed)
 	}
 	if typed == "" {
@@ -95,7 +105,10 @@ func (l *Login) passwordPage(x *flows.Execution, p *flows.Provider, name string,
 			flows.Secret{Name: "password", Label: "password", Autocomplete: "current-password", Autofocus: name != ""},
 		},
 	}
-	if !l.alone() {
+	if p == l.fallback {
+		page.Widgets = append([]flows.Widget{flows.Note{Code: "fallback"}}, page.Widgets...)
+	}
+	if !l.alone() || p == l.fallback {
 		page.Widgets = append([]flows.Widget{flows.Note{Text: p.Title()}}, page.Widgets...)
 		page.Widgets = append(page.Widgets, flows.Choice{Name: "provider", Value: another, Label: "choose_another"})
 	}

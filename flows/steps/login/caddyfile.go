@@ -11,12 +11,11 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
-const noFallback = "login: fallback needs health checks, which this release does not have; name the provider in the list, or reach a hidden one by ?provider="
-
 // UnmarshalCaddyfile sets up the step from Caddyfile tokens. Syntax:
 //
 //	login [<provider>...] {
 //	    discover <provider> <@domain>...
+//	    fallback <provider>
 //	}
 func (l *Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the name of the step
@@ -38,10 +37,25 @@ func (l *Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return err
 			}
 		case "fallback":
-			return d.Err(noFallback)
+			if err := l.unmarshalFallback(d); err != nil {
+				return err
+			}
 		default:
-			return d.Errf("login has no option '%s'; there is: discover", d.Val())
+			return d.Errf("login has no option '%s'; there are: discover, fallback", d.Val())
 		}
+	}
+	return nil
+}
+
+func (l *Login) unmarshalFallback(d *caddyfile.Dispenser) error {
+	if l.Fallback != "" {
+		return d.Err("fallback is there twice")
+	}
+	if !d.AllArgs(&l.Fallback) {
+		return d.Err("fallback takes one provider")
+	}
+	if err := l.checkFallback(); err != nil {
+		return d.WrapErr(err)
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ type Login struct {
 	Providers []string `json:"providers,omitempty"`
 	// Which provider is for which e-mail domains: asked for on the chooser.
 	Discover []Discover `json:"discover,omitempty"`
-	// Not in this release: naming one is a load error.
+	// A provider, mostly a hidden one, that stands in while one of the others is down by
+	// the gateway's own health checks. Its evidence is marked: auth.fallback.
 	Fallback string `json:"fallback,omitempty"`
 	// The file and line it was written at.
 	Source string `json:"source,omitempty"`
@@ -33,8 +34,11 @@ type Login struct {
 	own     []*flows.Provider // whose evidence satisfies it, and who may be wished for
 	shown   []*flows.Provider // those on the chooser: own without the hidden ones
 	domains map[string]*flows.Provider
-	issuers flows.Vault
-	budgets *flows.Budgets
+	// fallback stands in while one of watched is down; nil without one.
+	fallback *flows.Provider
+	watched  []*flows.Provider
+	issuers  flows.Vault
+	budgets  *flows.Budgets
 }
 
 // Discover sends people with an address in one of the domains to a provider.
@@ -55,8 +59,8 @@ func (Login) CaddyModule() caddy.ModuleInfo {
 
 // Validate refuses what does not depend on other guests.
 func (l *Login) Validate() error {
-	if l.Fallback != "" {
-		return errors.New(noFallback)
+	if err := l.checkFallback(); err != nil {
+		return err
 	}
 	for i, name := range l.Providers {
 		if slices.Contains(l.Providers[:i], name) {
@@ -98,6 +102,9 @@ func (l *Login) Bind(r flows.Registry) error {
 			l.domains[domain] = p
 		}
 	}
+	if err := l.bindFallback(r); err != nil {
+		return l.at(err)
+	}
 	l.issuers, l.budgets = r.Vault("issuers"), r.Budgets()
 	return nil
 }
@@ -115,7 +122,7 @@ func (l *Login) bindProviders(r flows.Registry) error {
 		l.own = append(l.own, p)
 	}
 	if len(l.Providers) == 0 {
-		l.own = slices.DeleteFunc(slices.Clone(r.Providers()), func(p *flows.Provider) bool { return !usable(p) })
+		l.own = slices.DeleteFunc(slices.Clone(r.Providers()), func(p *flows.Provider) bool { return !usable(p) || p.Name == l.Fallback })
 	}
 	l.shown = slices.DeleteFunc(slices.Clone(l.own), func(p *flows.Provider) bool { return p.Guest.Options().Hidden })
 	if len(l.shown) == 0 && len(l.Providers) > 0 {
@@ -150,6 +157,9 @@ func (l *Login) Reaches() []string {
 	for _, p := range l.own {
 		out = append(out, "provider:"+p.Name)
 	}
+	if l.Fallback != "" {
+		out = append(out, "provider:"+l.Fallback)
+	}
 	return out
 }
 
@@ -170,7 +180,8 @@ type kept struct {
 
 // Enter takes what one of its own providers began by itself. It is satisfied by
 // evidence of one of them for the user of the run; otherwise it asks the provider
-// that was wished for, the only one, or the person.
+// that was wished for, the only one, or the person. To one that is down nobody is
+// sent unasked.
 func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
 	if a := x.Env.Arrived; a != nil {
 		if p := l.find(a.Provider); p != nil {
@@ -180,11 +191,18 @@ func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, e
 	if l.satisfied(x) {
 		return flows.Continue(), nil
 	}
-	if p := l.find(x.Provider); p != nil {
-		return l.start(ctx, x, p, "")
+	down := l.out(x)
+	p := l.find(x.Provider)
+	if p == nil && l.alone() {
+		p = l.shown[0]
 	}
-	if l.alone() {
-		return l.start(ctx, x, l.shown[0], "")
+	switch {
+	case p == nil:
+		return l.choose(x, "", "")
+	case !slices.Contains(down, p.Name):
+		return l.start(ctx, x, p, "")
+	case l.alone():
+		return l.standIn(ctx, x)
 	}
 	return l.choose(x, "", "")
 }
@@ -201,16 +219,16 @@ func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) 
 		return l.returned(ctx, x, k, *in.Callback)
 	}
 	if name := in.Value("provider"); name != "" {
-		if p := l.find(name); p != nil {
+		if p := l.may(x, name); p != nil {
 			return l.start(ctx, x, p, "")
 		}
 		return l.choose(x, "", "")
 	}
-	p := l.find(k.Provider)
+	p := l.may(x, k.Provider)
 	switch {
 	case k.Approve && p != nil:
 		return l.start(ctx, x, p, "")
-	case k.Away: // the person came back without an answer
+	case k.Away, p == nil && l.over(k): // the person came back without an answer, or those who were down did
 		return l.Enter(ctx, x)
 	case p == nil:
 		return l.discover(ctx, x, in)
@@ -233,7 +251,8 @@ func (l *Login) alone() bool {
 
 func (l *Login) satisfied(x *flows.Execution) bool {
 	return x.User != nil && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return e.User == x.User.Key && (x.Since.IsZero() || x.Honours(&e)) && slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
+		return e.User == x.User.Key && (x.Since.IsZero() || x.Honours(&e)) &&
+			(l.stoodIn(&e) || slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) }))
 	})
 }
 

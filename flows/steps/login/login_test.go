@@ -801,7 +801,7 @@ func TestValidateErrors(t *testing.T) {
 		l    Login
 		want string
 	}{
-		{"fallback", Login{Fallback: "x"}, "fallback needs health checks"},
+		{"fallback", Login{Fallback: "X"}, "fallback 'X' is no name"},
 		{"twice", Login{Providers: []string{"a", "a"}}, "provider 'a' twice"},
 		{"no domain", Login{Discover: []Discover{{"a", nil}}}, "names no domain"},
 		{"bad domain", Login{Discover: []Discover{{"a", []string{"a@b.c"}}}}, "is no domain"},
@@ -825,8 +825,12 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 		{"discover without a list", "login {\ndiscover entra @contoso.com\n}", ""},
 		{"bad name", "login Entra", "'Entra' is no name of a provider"},
 		{"twice", "login a a", "provider 'a' is there twice"},
-		{"unknown", "login a {\nprefer a\n}", "login has no option 'prefer'; there is: discover"},
-		{"fallback", "login a {\nfallback b\n}", "fallback needs health checks"},
+		{"unknown", "login a {\nprefer a\n}", "login has no option 'prefer'; there are: discover, fallback"},
+		{"fallback", "login a {\nfallback b\n}", ""},
+		{"fallback twice", "login a {\nfallback b\nfallback c\n}", "fallback is there twice"},
+		{"fallback nobody", "login a {\nfallback\n}", "fallback takes one provider"},
+		{"fallback two", "login a {\nfallback b c\n}", "fallback takes one provider"},
+		{"fallback itself", "login a {\nfallback a\n}", "one of the providers of this login: a"},
 		{"discover arity", "login a {\ndiscover a\n}", "takes a provider and one or more @domains"},
 		{"discover stranger", "login a {\ndiscover b @x.y\n}", "no provider of this login is called 'b'; there are: a"},
 		{"discover twice", "login a {\ndiscover a @x.y\ndiscover a @z.y\n}", "discover a is there twice"},

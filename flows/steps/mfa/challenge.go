@@ -19,6 +19,8 @@ type kept struct {
 	// For is the kind that is set up once Factor is proved.
 	For   string          `json:"for,omitempty"`
 	State json.RawMessage `json:"state,omitempty"`
+	// Remember is the box, as it was ticked last.
+	Remember bool `json:"remember,omitempty"`
 }
 
 func (m *MFA) kept(x *flows.Execution) (kept, error) {
@@ -70,6 +72,9 @@ func (m *MFA) page(x *flows.Execution, k kept, own []flows.Record, problem flows
 	if len(x.Show) > 0 {
 		p.Widgets = append([]flows.Widget{flows.Table{Label: "approving", Rows: x.Show}}, p.Widgets...)
 	}
+	if m.mayTrust(x) {
+		p.Widgets = append(p.Widgets, m.box(k.Remember))
+	}
 	for _, kind := range m.Factors {
 		if kind != k.Factor && has(own, kind) {
 			use, _ := m.factors[kind].Labels()
@@ -90,13 +95,18 @@ func (m *MFA) verify(ctx context.Context, x *flows.Execution, k kept, own []flow
 		p.Wait = max(p.Wait, v.wait)
 		return flows.Ask(p), m.keep(x, k)
 	}
+	if err := m.remember(ctx, x, k); err != nil {
+		return nil, err
+	}
 	m.prove(x, k.Factor, v.amr, flows.Direct)
+	x.Evidence[len(x.Evidence)-1].Record = v.record
 	return flows.Continue(), nil
 }
 
 // judged is what came of an answer.
 type judged struct {
 	right   bool
+	record  string
 	amr     []string
 	problem flows.Reason
 	wait    int
@@ -127,11 +137,19 @@ func (m *MFA) judge(ctx context.Context, x *flows.Execution, f flows.Factor, k *
 	}
 	switch {
 	case errors.Is(err, flows.ErrCredentials), errors.Is(err, flows.ErrReplayed), errors.Is(err, flows.ErrNotFound):
-		return judged{problem: flows.ReasonWrongCode}, nil
+		return judged{problem: wrong(err)}, nil
 	case err != nil, v.Again:
 		return judged{}, err
 	}
-	return judged{right: true, amr: v.AMR}, x.Env.Enrolments.Proved(ctx, x.User.Key, k.Factor)
+	return judged{right: true, record: v.Record, amr: v.AMR}, x.Env.Enrolments.Proved(ctx, x.User.Key, k.Factor)
+}
+
+// wrong is the factor's own word for a wrong answer, where it has one.
+func wrong(err error) flows.Reason {
+	if r := flows.ReasonOf(err); r != flows.ReasonInternal {
+		return r
+	}
+	return flows.ReasonWrongCode
 }
 
 // prove adds the evidence. A second kind beside what the login proved is `mfa`

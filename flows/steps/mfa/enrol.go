@@ -40,7 +40,7 @@ func (m *MFA) notEnrolled(err error) flows.Outcome {
 // asked for a second factor itself, or a code that reached them. Never in a fallback
 // login: whoever brings the provider down could then enrol with a stolen password (I07).
 func (m *MFA) vouched(x *flows.Execution) bool {
-	return !fallback(x) && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
+	return !flows.FellBack(x.Evidence) && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
 		switch {
 		case e.Kind != flows.Direct:
 			return false
@@ -49,10 +49,6 @@ func (m *MFA) vouched(x *flows.Execution) bool {
 		}
 		return slices.Contains(e.AMR, "mfa")
 	})
-}
-
-func fallback(x *flows.Execution) bool {
-	return slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return e.Kind == flows.Fallback })
 }
 
 // enrollers are the kinds that a person can set up here, in the order written.
@@ -96,7 +92,7 @@ func (m *MFA) enrolPage(x *flows.Execution, k kept, problem flows.Reason) flows.
 		p = m.factors[k.Factor].(flows.Enroller).DrawEnrol(m.of(x, k, nil))
 	}
 	p.Problem = problem
-	if _, spare := m.factors[k.Factor].(flows.Spare); spare {
+	if _, spare := m.factors[k.Factor].(flows.Spare); spare || m.Enroll == enrollAdd {
 		return p
 	}
 	for _, kind := range m.enrollers() {
@@ -117,7 +113,7 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	switch {
 	case in.Value("later") != "" && m.Enroll == enrollAllow && !spare:
 		return flows.Continue(), nil
-	case !spare && slices.Contains(m.enrollers(), kind) && kind != k.Factor:
+	case !spare && m.Enroll != enrollAdd && slices.Contains(m.enrollers(), kind) && kind != k.Factor:
 		return m.beginEnrol(ctx, x, kind)
 	case k.Factor == "":
 		return flows.Ask(m.enrolPage(x, k, "")), m.keep(x, k)
@@ -126,13 +122,19 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	r, amr, err := m.factors[k.Factor].(flows.Enroller).Enrol(ctx, c, in)
 	k.State = c.State
 	if errors.Is(err, flows.ErrCredentials) {
-		return flows.Ask(m.enrolPage(x, k, flows.ReasonWrongCode)), m.keep(x, k)
+		return flows.Ask(m.enrolPage(x, k, wrong(err))), m.keep(x, k)
 	}
 	if err != nil {
 		return nil, err
 	}
 	r.Factor = k.Factor
-	if err := x.Env.Enrolments.Add(ctx, x.User, r); err != nil {
+	// What has been vouched for is the first one (I07): if another run set one up
+	// meanwhile, that one is asked for.
+	r.First = !spare && m.Enroll != enrollAdd
+	switch err := x.Env.Enrolments.Add(ctx, x.User, r); {
+	case errors.Is(err, flows.ErrExists):
+		return m.Enter(ctx, x)
+	case err != nil:
 		return nil, err
 	}
 	if spare {
@@ -142,10 +144,15 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	return m.offerSpare(ctx, x)
 }
 
-// offerSpare hands out what stands in for a lost factor, to who has one now.
+// offerSpare hands out what stands in for a lost factor, to who has one now and no
+// such thing yet.
 func (m *MFA) offerSpare(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	own, err := m.enrolled(ctx, x)
+	if err != nil {
+		return nil, err
+	}
 	for _, kind := range m.Factors {
-		if _, spare := m.factors[kind].(flows.Spare); spare {
+		if _, spare := m.factors[kind].(flows.Spare); spare && !has(own, kind) {
 			return m.beginEnrol(ctx, x, kind)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -25,10 +26,14 @@ type MFA struct {
 	Factors []string `json:"factors"`
 	// What happens to who has enrolled none of them: require (default) has them enrol one
 	// now, if more than a password vouches for them, and refuses them otherwise; allow
-	// offers it to the same people and lets everybody go on; deny refuses. More than a
-	// password is a provider that asked for a second factor itself, or a code of the
-	// factor email or sms, which need not be named here.
+	// offers it to the same people and lets everybody go on; deny refuses. add is for the
+	// gateway's own account page: whoever has some sets up one more. More than a password
+	// is a provider that asked for a second factor itself, or a code of the factor email
+	// or sms, which need not be named here.
 	Enroll string `json:"enroll,omitempty"`
+	// How long a person may have this browser trusted for, by a box on the factor's page:
+	// in whole hours, at most 365 days. Default: there is no box.
+	Remember caddy.Duration `json:"remember,omitempty"`
 	// The file and line it was written at.
 	Source string `json:"source,omitempty"`
 
@@ -43,6 +48,7 @@ const (
 	enrollRequire = "require"
 	enrollAllow   = "allow"
 	enrollDeny    = "deny"
+	enrollAdd     = "add"
 )
 
 // proving are the kinds of proofs, the better one first.
@@ -71,8 +77,11 @@ func (m *MFA) Validate() error {
 			return fmt.Errorf("mfa names factor '%s' twice", kind)
 		}
 	}
+	if err := validRemember(time.Duration(m.Remember)); err != nil {
+		return err
+	}
 	switch m.Enroll {
-	case "", enrollRequire, enrollAllow, enrollDeny:
+	case "", enrollRequire, enrollAllow, enrollDeny, enrollAdd:
 		return nil
 	}
 	return fmt.Errorf("mfa: enroll is require, allow or deny, not '%s'", m.Enroll)
@@ -115,6 +124,9 @@ func (m *MFA) at(err error) error {
 
 // Enter is satisfied, asks for a factor, or has one enrolled.
 func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	if m.Enroll == enrollAdd {
+		return m.add(ctx, x)
+	}
 	if m.satisfied(x) {
 		return flows.Continue(), nil
 	}
@@ -128,19 +140,27 @@ func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, err
 	if len(own) == 0 {
 		return m.enter(ctx, x)
 	}
+	switch ok, err := m.trusted(ctx, x); {
+	case err != nil:
+		return nil, err
+	case ok:
+		return flows.Continue(), nil
+	}
 	return m.challenge(ctx, x, own, own[0].Factor)
 }
 
-// satisfied reports whether this session proved one of the factors. Trust in a
-// device is none (I03).
+// satisfied reports whether this session proved one of the factors, in a login by
+// passkey, too. Trust in a device is none (I03).
 func (m *MFA) satisfied(x *flows.Execution) bool {
 	return slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return x.Honours(&e) && e.Provider == "" && slices.Contains(m.Factors, e.Method)
+		return x.Honours(&e) && (e.Provider == "" || e.Provider == flows.Passkey) && slices.Contains(m.Factors, e.Method)
 	})
 }
 
-// enrolled are the person's records of the factors of this step, and behind them
-// those that need no enrolment.
+// enrolled are the person's records of the factors of this step, the one used last
+// first, and behind them those that need no enrolment. What only stands in for others
+// comes last: a code off a list that was used once, or handed out just now, is not
+// what a person wants to be asked for.
 func (m *MFA) enrolled(ctx context.Context, x *flows.Execution) ([]flows.Record, error) {
 	all, err := x.Env.Enrolments.List(ctx, x.User.Key)
 	if err != nil {
@@ -152,7 +172,16 @@ func (m *MFA) enrolled(ctx context.Context, x *flows.Execution) ([]flows.Record,
 			own = append(own, f.Imply(x.User)...)
 		}
 	}
+	slices.SortStableFunc(own, func(a, b flows.Record) int { return m.spare(a.Factor) - m.spare(b.Factor) })
 	return own, nil
+}
+
+// spare is 1 for a kind that only stands in for others.
+func (m *MFA) spare(kind string) int {
+	if _, spare := m.factors[kind].(flows.Spare); spare {
+		return 1
+	}
+	return 0
 }
 
 // Resume takes an answer to a challenge, a choice of another factor, or a step
@@ -175,6 +204,7 @@ func (m *MFA) Resume(ctx context.Context, x *flows.Execution, in flows.Input) (f
 	if len(own) == 0 { // removed meanwhile: what is asked is not what was shown
 		return m.enter(ctx, x)
 	}
+	k.Remember = in.Value("remember") != ""
 	if other := in.Value("factor"); other != "" {
 		if has(own, other) {
 			return m.challenge(ctx, x, own, other)

@@ -10,7 +10,7 @@ import (
 // implied are what a person could prove beyond a password before they set up their
 // first factor: nothing in a fallback login (I07).
 func (m *MFA) implied(x *flows.Execution) (own []flows.Record) {
-	if fallback(x) {
+	if flows.FellBack(x.Evidence) {
 		return nil
 	}
 	for _, kind := range proving {
