@@ -146,6 +146,9 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 
 // land leads to where the person wanted to go.
 func (v *visit) land(x *flows.Execution) error {
+	if v.stay != nil {
+		return v.stay()
+	}
 	if x.Hop != nil {
 		return v.handOver(x.Flow, x.Hop, x.ReturnTo, x.Attempt)
 	}
