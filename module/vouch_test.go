@@ -1,8 +1,14 @@
 package module_test
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -224,5 +230,65 @@ func TestHeaderThatNeverArrivesIsRefused(t *testing.T) {
 	}
 	if err := g.load(people(t)+without+"expected_underscore_headers sm_*\n"+wamFlow, wamSite); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestI18HeaderByClientCertificate: over TLS and HTTP/2, by a certificate that the site
+// verifies, and by no other and none.
+func TestI18HeaderByClientCertificate(t *testing.T) {
+	g := start(t, people(t), plainSite) // for its folder
+	port := freePort(t)
+	folder := func(name string) string {
+		dir := filepath.Join(g.dir, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	cert, key := ownCertificate(t, folder("server"))
+	wamCert, wamKey := ownCertificate(t, folder("wam"))
+	otherCert, otherKey := ownCertificate(t, folder("other"))
+	global := people(t) + strings.Replace(wam(""), "from ", "client_cert", 1) + wamFlow
+	site := fmt.Sprintf("http://127.0.0.1:{PORT} {\nbind 127.0.0.1\n%s\n}\nhttps://localhost:%d {\nbind 127.0.0.1\ntls %s %s {\nclient_auth {\nmode verify_if_given\ntrust_pool file %s\n}\n}\n%s\n}\n", wamSite, port, cert, key, wamCert, wamSite)
+	if err := g.load(global, site); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(cert, key string) (int, string, error) {
+		c := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the test's own certificate
+		if cert != "" {
+			pair, err := tls.LoadX509KeyPair(cert, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		}
+		tr := &http.Transport{TLSClientConfig: c, ForceAttemptHTTP2: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", port))
+		}}
+		defer tr.CloseIdleConnections()
+		r := mustRequest(t, fmt.Sprintf("https://localhost:%d/a", port))
+		r.Header["Sm_user"] = []string{"anna"}
+		res, err := tr.RoundTrip(r)
+		if err != nil {
+			return 0, "", err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if res.ProtoMajor != 2 {
+			t.Errorf("spoken was %s", res.Proto)
+		}
+		return res.StatusCode, string(body), err
+	}
+	if status, body, err := ask(wamCert, wamKey); err != nil || status != http.StatusOK || header(body, "X-Key")[0] != "wam:anna" {
+		t.Errorf("the access manager: %d %v\n%s", status, err, body)
+	}
+	if status, _, err := ask("", ""); err != nil || status != http.StatusUnauthorized {
+		t.Errorf("without a certificate: %d %v", status, err)
+	}
+	if status, _, err := ask(otherCert, otherKey); err == nil && status == http.StatusOK {
+		t.Errorf("with another certificate: %d", status)
+	}
+	if p := g.by(newBrowser(t), "/a", "SM_USER", "anna"); p.Status == http.StatusOK {
+		t.Errorf("in the clear: %d", p.Status)
 	}
 }

@@ -120,11 +120,11 @@ func prefixes(from []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, text := range from {
 		n, err := netip.ParsePrefix(text)
-		if a, single := netip.ParseAddr(text); single == nil {
+		if a, single := netip.ParseAddr(text); single == nil && a.Zone() == "" {
 			n, err = netip.PrefixFrom(a, a.BitLen()), nil
 		}
 		switch {
-		case err != nil || n.Addr().Zone() != "":
+		case err != nil:
 			return nil, fmt.Errorf("from '%s' is no address such as 10.0.0.0/24", text)
 		case n.Bits() == 0:
 			return nil, fmt.Errorf("from %s would believe everybody", text)
