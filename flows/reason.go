@@ -62,6 +62,7 @@ const (
 	ReasonNotApprovable    Reason = "not_approvable"
 	ReasonUnclearFields    Reason = "unclear_fields"
 	ReasonApprovalGone     Reason = "approval_gone"
+	ReasonNotVouched       Reason = "not_vouched"
 	ReasonInternal         Reason = "internal"
 )
 

@@ -81,6 +81,9 @@ type state struct {
 	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
 	leftCookies []string
 	callOuts    callOuts
+	// verifiers say of each request who it is from; captures are the headers they read.
+	verifiers []verifier
+	captures  *headers.Stripper
 	// checks are the providers that a fallback stands in for, by name.
 	checks   map[string]*check
 	stripper func() *headers.Stripper
@@ -107,7 +110,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
+		a.provisionProviders, a.provisionVerifiers, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
 	} {
 		if err := f(ctx); err != nil {
 			return err
@@ -315,6 +318,9 @@ func (a *App) provisionPolicies(caddy.Context) error {
 
 // Start begins the background work. Everything a request needs is ready before.
 func (a *App) Start() error {
+	if err := a.checkArrives(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.stop = cancel
 	go a.sweep(ctx)

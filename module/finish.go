@@ -167,6 +167,9 @@ func (v *visit) land(x *flows.Execution) error {
 	if done, err := v.landStepUp(x); done {
 		return err
 	}
+	if v.stay != nil {
+		return v.stay()
+	}
 	if x.Hop != nil {
 		return v.handOver(x.Flow, x.Hop, x.ReturnTo, x.Attempt)
 	}

@@ -109,7 +109,7 @@ func (v *visit) login() error {
 // store: until somebody is known the run travels sealed in a cookie.
 func (v *visit) startLogin(l login) error {
 	now := Now()
-	if l.attempt == 0 {
+	if l.attempt == 0 && v.stay == nil {
 		l.attempt = v.recentLogins(now)
 	}
 	if l.attempt >= maxAttempts {

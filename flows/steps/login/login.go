@@ -102,7 +102,7 @@ func (l *Login) Bind(r flows.Registry) error {
 	}
 	l.domains = map[string]*flows.Provider{}
 	for _, d := range l.Discover {
-		p := l.find(d.Provider)
+		p := l.asks(d.Provider)
 		if p == nil {
 			return l.at(fmt.Errorf("discover: no provider of this login is called '%s'; there are: %s", d.Provider, l.names()))
 		}
@@ -139,20 +139,26 @@ func (l *Login) bindProviders(r flows.Registry) error {
 	if len(l.Providers) == 0 {
 		l.own = slices.DeleteFunc(slices.Clone(r.Providers()), func(p *flows.Provider) bool { return !usable(p) || p.Name == l.Fallback })
 	}
-	l.shown = slices.DeleteFunc(slices.Clone(l.own), func(p *flows.Provider) bool { return p.Guest.Options().Hidden })
+	asking := slices.DeleteFunc(slices.Clone(l.own), func(p *flows.Provider) bool { return !asksPeople(p) })
+	l.shown = slices.DeleteFunc(slices.Clone(asking), func(p *flows.Provider) bool { return p.Guest.Options().Hidden })
 	if len(l.shown) == 0 && len(l.Providers) > 0 {
-		l.shown = l.own // all were named in spite of being hidden
+		l.shown = asking // all were named in spite of being hidden
 	}
 	if l.vouchers = l.own; len(l.own) == 0 {
 		l.vouchers = r.Providers()
 	}
-	if len(l.shown) == 0 && l.keys == nil {
+	if len(l.shown) == 0 && l.keys == nil && len(asking) == len(l.own) {
 		return errors.New("login has no provider to ask: none is configured, or all are hidden and none is named")
 	}
 	return nil
 }
 
 func usable(p *flows.Provider) bool {
+	_, reads := p.Guest.(flows.RequestVerifier)
+	return reads || asksPeople(p)
+}
+
+func asksPeople(p *flows.Provider) bool {
 	_, leaves := p.Guest.(flows.Redirector)
 	return leaves || stays(p)
 }
@@ -217,8 +223,14 @@ func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, e
 	if l.satisfied(x) {
 		return flows.Continue(), nil
 	}
+	if p, proof, err := l.vouched(ctx, x); p != nil || err != nil {
+		return l.taken(ctx, x, p, proof, err)
+	}
+	if len(l.shown) == 0 && l.keys == nil {
+		return l.ending(flows.Refuse(flows.ReasonNotVouched, fmt.Errorf("the request names nobody, and %s can ask nobody", l.names())))
+	}
 	down := l.out(x)
-	p := l.find(x.Provider)
+	p := l.asks(x.Provider)
 	if p == nil && l.alone() && (l.keys == nil || stays(l.shown[0])) {
 		p = l.shown[0]
 	}
