@@ -60,14 +60,17 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 		if b.used[name] {
 			return nil // judged where it is used: it may count on a login of that flow
 		}
+		compile := flows.Compile
+		if !flows.SignsIn(steps.steps) { // over a session: a protect that names it is told
+			compile = flows.CompileOver
+		}
 		if len(f.On) > 0 {
+			compile = flows.CompileOver
 			if err := flows.Unattended(steps.steps); err != nil {
 				return err
 			}
-			_, err := flows.CompileOver(name, "", steps.steps)
-			return err
 		}
-		_, err := flows.Compile(name, "", steps.steps)
+		_, err := compile(name, "", steps.steps)
 		return err
 	}})
 	return nil

@@ -33,7 +33,7 @@ func (v *visit) factorSection(me *person) pages.Section {
 	usable := false
 	for _, f := range me.Factors {
 		usable = usable || v.app.factors[f.Factor] != nil
-		i := pages.Item{Title: f.Name, Label: f.Factor, Lines: []pages.Line{since(f.Created), used(f.Used)}, Buttons: []pages.Button{
+		i := pages.Item{Title: f.Name, Label: f.Factor, Lines: []pages.Line{since(f.Created), lastUsed(f.Used)}, Buttons: []pages.Button{
 			{Do: "factor_name", Target: f.ID, Label: "rename"}, {Do: "factor_remove", Target: f.ID, Label: "remove"},
 		}}
 		if f.Name == "" {
@@ -58,7 +58,7 @@ func deviceSection(me *person) pages.Section {
 	s := pages.Section{Name: "devices", None: "devices_none"}
 	for _, d := range me.Devices {
 		s.Items = append(s.Items, pages.Item{
-			Title: agentTitle(d.Agent), Lines: []pages.Line{since(d.Proved), used(d.Used), {Label: "until", Value: moment(d.Until)}, {Label: "address", Value: d.IP}},
+			Title: agentTitle(d.Agent), Lines: []pages.Line{since(d.Proved), lastUsed(d.Used), {Label: "until", Value: moment(d.Until)}, {Label: "address", Value: d.IP}},
 			Buttons: []pages.Button{{Do: "device_remove", Target: d.ID, Label: "remove"}},
 		})
 	}
@@ -69,7 +69,7 @@ func sessionSection(me *person) pages.Section {
 	s := pages.Section{Name: "sessions"}
 	for _, one := range me.Sessions {
 		i := pages.Item{Title: agentTitle(one.Agent), Lines: []pages.Line{
-			{Label: "signed_in_at", Value: moment(one.Started)}, used(one.Seen), {Label: "address", Value: one.IP}, {Label: "at_applications", Value: hosts(one.Origins)},
+			{Label: "signed_in_at", Value: moment(one.Started)}, lastUsed(one.Seen), {Label: "address", Value: one.IP}, {Label: "at_applications", Value: hosts(one.Origins)},
 		}}
 		if one.Here {
 			i.Label = "this_session"
@@ -102,7 +102,7 @@ func keptSections(me *person) (list []pages.Section) {
 
 func since(t time.Time) pages.Line { return pages.Line{Label: "since", Value: moment(t)} }
 
-func used(t time.Time) pages.Line { return pages.Line{Label: "last_used", Value: moment(t)} }
+func lastUsed(t time.Time) pages.Line { return pages.Line{Label: "last_used", Value: moment(t)} }
 
 // moment is a time as it reads the same in every language; "" for none.
 func moment(t time.Time) string {

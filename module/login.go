@@ -35,6 +35,8 @@ type login struct {
 	hop *flows.Hop
 	// since: no factor that was proved before, or set up in a login, counts.
 	since time.Time
+	// stepUp is what the login makes way for.
+	stepUp *flows.StepUp
 	// arrived is an answer that its provider began by itself, at is when it came.
 	arrived *flows.Callback
 	at      time.Time
@@ -124,6 +126,7 @@ func (v *visit) startLogin(l login) error {
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Language: v.app.pages.Language(v.r),
 		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop, Drill: l.drill, Since: l.since,
+		StepUp: l.stepUp,
 	}
 	path := l.returnTo
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
@@ -191,6 +194,7 @@ func (v *visit) program(x *flows.Execution) (*flows.Program, bool) {
 func (v *visit) restart(p *flows.Program, x *flows.Execution) {
 	session, fresh := x.Session, x.Fresh
 	x.Restart(p.Digest)
+	x.Guarded = !x.Since.IsZero()
 	if v.session != nil && v.session.ID() == session {
 		x.Session = session
 		if !fresh {

@@ -60,8 +60,8 @@ type personSession struct {
 	Origins  []string  `json:"origins"`
 }
 
-// maxShown bounds the sessions of one person that are told of.
-const maxShown = 1000
+// maxListed bounds the sessions of one person that are told of.
+const maxListed = 1000
 
 // export gathers what is kept of a person.
 func (a *App) export(ctx context.Context, u *flows.User) (*person, error) {
@@ -72,7 +72,7 @@ func (a *App) export(ctx context.Context, u *flows.User) (*person, error) {
 	if err := a.exportProofs(ctx, u.Key, me); err != nil {
 		return nil, err
 	}
-	cards, err := a.sessions.List(ctx, u.Key, "", maxShown)
+	cards, err := a.sessions.List(ctx, u.Key, "", maxListed)
 	if err != nil {
 		return nil, err
 	}

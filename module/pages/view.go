@@ -50,6 +50,8 @@ const (
 	KindSomebodyElse Kind = "somebody_else"
 	// KindAccount is what is kept of User, in Account: forms that post Token to Action.
 	KindAccount Kind = "account"
+	// KindApproved says that a request was approved and the window can be closed.
+	KindApproved Kind = "approved"
 	// KindLoginRequired is for a frame without a session: Link opens the login in
 	// the whole window. The only page that may be framed: it shows nothing of
 	// anybody and its link does no more than any link on any site could do.
@@ -158,5 +160,5 @@ func samples() []View {
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
 	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
-	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain, KindAccount,
+	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain, KindAccount, KindApproved,
 }
