@@ -47,6 +47,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/lookup"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/notify"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/register"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"
