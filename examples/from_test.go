@@ -26,6 +26,7 @@ var walks = map[string]func(*testing.T){
 	"from-mod-auth-openidc": fromModAuthOpenIDC,
 	"assertion":             TestAssertionExample,
 	"contractor":            TestContractorExample,
+	"bank":                  TestBankKeepsALetter,
 	"workforce":             TestWorkforceExample,
 }
 

@@ -250,6 +250,14 @@ type Speller interface {
 	Account(ctx context.Context, name string) ([]string, error)
 }
 
+// Voucher is a provider that can be asked again for somebody it vouched for, without
+// them: who is gone there does not get in by a passkey any more.
+type Voucher interface {
+	// Vouch answers the person of a subject as they are now. ErrCredentials: there is no
+	// such account, or it is switched off.
+	Vouch(ctx context.Context, subject string) (User, error)
+}
+
 // Refresher renews a login from its tokens.
 type Refresher interface {
 	// Refreshes reports whether it does so at all, as configured now.

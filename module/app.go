@@ -49,6 +49,7 @@ type state struct {
 	anyFactor *flows.Program
 	factors   map[string]flows.Factor
 	events    events
+	passkeys  bool // a factor says who people are, too
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
@@ -221,6 +222,9 @@ func (a *App) provisionProviders(ctx caddy.Context) error {
 		if !flows.ValidName(name) {
 			return fmt.Errorf("provider %q: a name must match [a-z0-9_-]+", name)
 		}
+		if name == flows.Passkey {
+			return fmt.Errorf("no provider can be called '%s': login means the passkeys of factor webauthn by it", name)
+		}
 		a.raw["provider:"+name] = string(raw)
 	}
 	mods, err := ctx.LoadModule(a, "ProvidersRaw")
@@ -241,7 +245,7 @@ func (a *App) provisionProviders(ctx caddy.Context) error {
 			return fmt.Errorf("provider %s: realm %q must match [a-z0-9_-]+", name, r)
 		}
 		for _, n := range g.Options().Formerly {
-			if _, taken := byName[n]; taken || !flows.ValidName(n) {
+			if _, taken := byName[n]; taken || !flows.ValidName(n) || n == flows.Passkey {
 				return fmt.Errorf("provider %s: formerly %s: that is another provider's name, or none", name, n)
 			}
 		}

@@ -82,3 +82,8 @@ func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }
 
 // LoseHeld is what a restart does to it.
 func (a *App) LoseHeld() { a.shared.held = session.NewHeld(Now) }
+
+// NewID and NewPendingID name runs, tokens and events.
+func NewID() string { return newID() }
+
+func NewPendingID(now time.Time) string { return newPendingID(now) }

@@ -232,7 +232,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 // lend gives a run what it needs of this request.
 func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
-		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v}, Devices: devices{v},
+		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v, x}, Devices: devices{v}, Holders: holders{v.app},
 		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
 		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x),
 		Handle: func(provider string, serial int) (string, error) {
@@ -272,7 +272,7 @@ func (v *visit) flow() error {
 		}
 	}
 	if key := v.r.URL.Query().Get("resume"); validKey(key) && v.r.Method == http.MethodGet {
-		if _, _, ok := v.holds(key); ok {
+		if v.waits(key) {
 			return v.sendAgain(key)
 		}
 		v.show(http.StatusOK, pages.View{Kind: pages.KindResume, Key: key, Link: v.returnTo(v.r.URL.Query().Get("return_to"))})

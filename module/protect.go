@@ -138,13 +138,13 @@ func (p *Protect) provisionURL() error {
 
 func (p *Protect) provisionFlow() error {
 	if p.Flow == "" {
-		switch names := p.app.requested(); {
-		case len(names) == 1:
-			p.Flow = names[0]
-		case slices.Contains(names, ImplicitFlow):
+		switch signing := p.app.loginFlows(); {
+		case len(signing) == 1:
+			p.Flow = signing[0]
+		case slices.Contains(signing, ImplicitFlow):
 			p.Flow = ImplicitFlow
 		default:
-			return fmt.Errorf("no flow is named, and there are several, none called 'default': %s", strings.Join(names, ", "))
+			return fmt.Errorf("no flow is named, and there are several, none called 'default': %s", strings.Join(signing, ", "))
 		}
 	}
 	prog, ok := p.app.programs[p.Flow]

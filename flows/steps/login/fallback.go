@@ -67,7 +67,7 @@ func (l *Login) may(x *flows.Execution, name string) *flows.Provider {
 // page says so itself; before the person is sent away, the chooser does.
 func (l *Login) standIn(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
 	if _, away := l.fallback.Guest.(flows.Redirector); away {
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	}
 	return l.start(ctx, x, l.fallback, "")
 }

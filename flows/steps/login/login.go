@@ -3,6 +3,7 @@ package login
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,8 +22,13 @@ func init() {
 // Login asks one of its providers who the person is. It is satisfied by
 // evidence from one of them only, never by a user who is merely known (I01, I02).
 type Login struct {
-	// The providers to choose from; default: all that are not hidden.
+	// The providers to choose from; default: all that are not hidden. `passkey` among them
+	// lets people in by a passkey that they set up before (factor webauthn), if one of the
+	// others vouched for them then; alone: if any provider did.
 	Providers []string `json:"providers,omitempty"`
+	// How long a passkey is good after its owner last signed in by a provider; default: 30
+	// days. Providers that can be asked without the person (local) are asked each time instead.
+	Vouched caddy.Duration `json:"vouched,omitempty"`
 	// Which provider is for which e-mail domains: asked for on the chooser.
 	Discover []Discover `json:"discover,omitempty"`
 	// A provider, mostly a hidden one, that stands in while one of the others is down by
@@ -39,6 +45,9 @@ type Login struct {
 	watched  []*flows.Provider
 	issuers  flows.Vault
 	budgets  *flows.Budgets
+	// keys are the passkeys; nil without. vouchers are whose people may come in by one.
+	keys     flows.Passkeys
+	vouchers []*flows.Provider
 }
 
 // Discover sends people with an address in one of the domains to a provider.
@@ -110,8 +119,14 @@ func (l *Login) Bind(r flows.Registry) error {
 }
 
 func (l *Login) bindProviders(r flows.Registry) error {
-	l.own, l.shown = nil, nil
+	l.own, l.shown, l.keys = nil, nil, nil
 	for _, name := range l.Providers {
+		if name == flows.Passkey {
+			if err := l.bindKeys(r); err != nil {
+				return err
+			}
+			continue
+		}
 		p, err := r.Provider(name)
 		if err != nil {
 			return err
@@ -128,7 +143,10 @@ func (l *Login) bindProviders(r flows.Registry) error {
 	if len(l.shown) == 0 && len(l.Providers) > 0 {
 		l.shown = l.own // all were named in spite of being hidden
 	}
-	if len(l.shown) == 0 {
+	if l.vouchers = l.own; len(l.own) == 0 {
+		l.vouchers = r.Providers()
+	}
+	if len(l.shown) == 0 && l.keys == nil {
 		return errors.New("login has no provider to ask: none is configured, or all are hidden and none is named")
 	}
 	return nil
@@ -136,8 +154,13 @@ func (l *Login) bindProviders(r flows.Registry) error {
 
 func usable(p *flows.Provider) bool {
 	_, leaves := p.Guest.(flows.Redirector)
-	_, stays := p.Guest.(flows.PasswordVerifier)
-	return leaves || stays
+	return leaves || stays(p)
+}
+
+// stays reports that the provider asks on a page of ours.
+func stays(p *flows.Provider) bool {
+	_, ok := p.Guest.(flows.PasswordVerifier)
+	return ok
 }
 
 // at says where the step was written.
@@ -160,7 +183,7 @@ func (l *Login) Reaches() []string {
 	if l.Fallback != "" {
 		out = append(out, "provider:"+l.Fallback)
 	}
-	return out
+	return append(out, l.reachesKeys()...)
 }
 
 // SourceLine is where the step was written.
@@ -176,6 +199,9 @@ type kept struct {
 	Away    bool   `json:"away,omitempty"`
 	// Approve is set while the person reads what the login is for, before they leave.
 	Approve bool `json:"approve,omitempty"`
+	// Key is the challenge of the passkey that the page offers. An older one is spent: its
+	// run ends once, and the record knows what it answered last (I09).
+	Key json.RawMessage `json:"key,omitempty"`
 }
 
 // Enter takes what one of its own providers began by itself. It is satisfied by
@@ -193,18 +219,18 @@ func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, e
 	}
 	down := l.out(x)
 	p := l.find(x.Provider)
-	if p == nil && l.alone() {
+	if p == nil && l.alone() && (l.keys == nil || stays(l.shown[0])) {
 		p = l.shown[0]
 	}
 	switch {
 	case p == nil:
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	case !slices.Contains(down, p.Name):
 		return l.start(ctx, x, p, "")
 	case l.alone():
 		return l.standIn(ctx, x)
 	}
-	return l.choose(x, "", "")
+	return l.choose(ctx, x, "", "")
 }
 
 // Resume takes a provider's callback or a page's values. Refusals that end the
@@ -218,11 +244,16 @@ func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) 
 	if in.Callback != nil {
 		return l.returned(ctx, x, k, *in.Callback)
 	}
+	if l.keys != nil {
+		if handle, there := l.keys.Holder(in); there {
+			return l.passkey(ctx, x, k, in, handle)
+		}
+	}
 	if name := in.Value("provider"); name != "" {
 		if p := l.may(x, name); p != nil {
 			return l.start(ctx, x, p, "")
 		}
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	}
 	p := l.may(x, k.Provider)
 	switch {
@@ -251,8 +282,13 @@ func (l *Login) alone() bool {
 
 func (l *Login) satisfied(x *flows.Execution) bool {
 	return x.User != nil && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return e.User == x.User.Key && (x.Since.IsZero() || x.Honours(&e)) &&
-			(l.stoodIn(&e) || slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) }))
+		switch {
+		case e.User != x.User.Key || !x.Since.IsZero() && !x.Honours(&e):
+			return false
+		case e.Provider == flows.Passkey: // also of people that other logins let in
+			return l.keys != nil && l.voucher(x.User) != nil
+		}
+		return l.stoodIn(&e) || slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
 	})
 }
 
@@ -268,6 +304,9 @@ func (l *Login) find(name string) *flows.Provider {
 
 func (l *Login) names() string {
 	var names []string
+	if len(l.own) == 0 {
+		return "none"
+	}
 	for _, p := range l.own {
 		names = append(names, p.Name)
 	}
