@@ -22,7 +22,7 @@ type known struct {
 	factors                                                       map[string]flows.Factor
 	// over are flows that sign nobody in: they run over a session.
 	over []string
-	env                                                           *policy.Env
+	env  *policy.Env
 }
 
 // knownFrom compiles the policies.
