@@ -61,14 +61,14 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 			return nil // judged where it is used: it may count on a login of that flow
 		}
 		compile := flows.Compile
-		switch {
-		case len(f.On) > 0:
+		if !flows.SignsIn(steps.steps) { // over a session: a protect that names it is told
+			compile = flows.CompileOver
+		}
+		if len(f.On) > 0 {
+			compile = flows.CompileOver
 			if err := flows.Unattended(steps.steps); err != nil {
 				return err
 			}
-			compile = flows.CompileOver
-		case !flows.SignsIn(steps.steps): // over a session: a protect that names it is told
-			compile = flows.CompileOver
 		}
 		_, err := compile(name, "", steps.steps)
 		return err

@@ -40,6 +40,8 @@ type DeedKind string
 const (
 	DeedAnswered  DeedKind = "answers_kept"
 	DeedConsented DeedKind = "consent_given"
+	// DeedRegistered has the provider as its item: nobody is signed in yet.
+	DeedRegistered DeedKind = "account_made"
 )
 
 // Deed is what a step is about to do: the trail is told first, and without an entry

@@ -32,7 +32,9 @@ func (a *App) keepers() (list []flows.Keeper) {
 		walk(a.steps[name])
 	}
 	for _, p := range a.providers {
-		add(p.Guest)
+		if k, ok := p.Guest.(flows.Keeper); ok {
+			list = append(list, k) // each keeps its own
+		}
 	}
 	return list
 }

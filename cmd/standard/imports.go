@@ -8,6 +8,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/module"
 
 	// Rooms: identity providers.
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/header"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/ldap"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/local"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"
@@ -46,6 +47,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/lookup"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/notify"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/register"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"

@@ -39,6 +39,7 @@ const (
 	FactorsReset  Kind = "factors_reset"
 	DeviceTrusted Kind = "device_trusted"
 	AnswersKept   Kind = Kind(flows.DeedAnswered)
+	AccountMade   Kind = Kind(flows.DeedRegistered)
 	ConsentGiven  Kind = Kind(flows.DeedConsented)
 	// DeviceForgotten is the end of a device's trust by its person's wish.
 	DeviceForgotten Kind = "device_forgotten"

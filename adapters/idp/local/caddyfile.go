@@ -17,6 +17,7 @@ import (
 //	        groups       <group>...
 //	        <attribute>  <value>...
 //	    }
+//	    registration
 //	}
 //
 // The block of a user may be left out. An attribute with several values is a list.
@@ -31,8 +32,13 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if err := p.unmarshalUser(d); err != nil {
 				return err
 			}
+		case "registration":
+			if d.NextArg() || p.Registration {
+				return d.Errf("registration is one word, once")
+			}
+			p.Registration = true
 		default:
-			return d.Errf("local has no option '%s'; there is: user", d.Val())
+			return d.Errf("local has no option '%s'; there are: registration, user", d.Val())
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -35,16 +36,21 @@ const (
 	maxPassword = 1024
 )
 
-// Provider vouches for the people in its config by name and password.
+// Provider vouches for the people in its config, and for those who registered, by name
+// and password.
 type Provider struct {
-	// The people. At least one.
+	// The people. At least one, unless people register.
 	Users []*User `json:"users,omitempty"`
+	// People may make accounts by themselves, in a flow with the step register. They sign
+	// in with their e-mail address, which was proved; accounts are in the store. Default: off.
+	Registration bool `json:"registration,omitempty"`
 	flows.ProviderOptions
 
 	accounts map[string]account
 	dummy    hash // what unknown names are checked against
 	gate     *gate
 	now      func() time.Time
+	vault    flows.Vault
 }
 
 // User is one person. The operator vouches for all of it, the address too.
@@ -64,6 +70,8 @@ type User struct {
 	Groups []string `json:"groups,omitempty"`
 	// Everything else, by name: strings, booleans, numbers, lists, objects.
 	Attributes map[string]any `json:"attributes,omitempty"`
+
+	subject string // of a registered account; else the name is
 }
 
 type account struct {
@@ -109,7 +117,10 @@ func (p *Provider) Provision(caddy.Context) error {
 		p.accounts[u.Name] = account{u, h, base64.RawURLEncoding.EncodeToString(sum[:12])}
 		hashes = append(hashes, h)
 	}
-	if len(hashes) > 0 {
+	switch {
+	case p.Registration: // who is not there must cost as much as most who are
+		p.dummy = newArgon()
+	case len(hashes) > 0:
 		p.dummy = mostUsed(hashes).dummy()
 	}
 	return nil
@@ -117,15 +128,15 @@ func (p *Provider) Provision(caddy.Context) error {
 
 // Validate refuses a provider that nobody could ever use.
 func (p *Provider) Validate() error {
-	if len(p.accounts) == 0 {
+	if len(p.accounts) == 0 && !p.Registration {
 		return errors.New("a local provider needs at least one user")
 	}
 	return nil
 }
 
-// Bind takes the clock.
+// Bind takes the clock, and the place of accounts that people make.
 func (p *Provider) Bind(r flows.Registry) error {
-	p.now = r.Now
+	p.now, p.vault = r.Now, r.Vault("accounts")
 	return nil
 }
 
@@ -134,7 +145,10 @@ func (p *Provider) Bind(r flows.Registry) error {
 // answer nor its time tells which names exist (B27, M4). Too many callers at
 // once are refused with provider_unavailable, which says nothing of the password.
 func (p *Provider) VerifyPassword(ctx context.Context, name, password string) (flows.Proof, error) {
-	a, known := p.accounts[name]
+	a, known, err := p.account(ctx, name)
+	if err != nil {
+		return flows.Proof{}, flows.Refuse(flows.ReasonProviderDown, fmt.Errorf("reading accounts: %w", err))
+	}
 	if !known {
 		a.hash = p.dummy
 	}
@@ -143,7 +157,7 @@ func (p *Provider) VerifyPassword(ctx context.Context, name, password string) (f
 	}
 	possible := password != "" && len(password) <= maxPassword
 	same := false
-	err := p.gate.do(ctx, func() { same = a.hash.matches(password[:min(len(password), maxPassword)]) })
+	err = p.gate.do(ctx, func() { same = a.hash.matches(password[:min(len(password), maxPassword)]) })
 	if err != nil {
 		return flows.Proof{}, flows.Refuse(flows.ReasonProviderDown, err)
 	}
@@ -157,10 +171,19 @@ func (p *Provider) VerifyPassword(ctx context.Context, name, password string) (f
 	}, nil
 }
 
+// Vouch answers what the config says of somebody now.
+func (p *Provider) Vouch(_ context.Context, subject string) (flows.User, error) {
+	a, known := p.accounts[subject]
+	if !known {
+		return flows.User{}, flows.ErrCredentials
+	}
+	return a.user.person(), nil
+}
+
 // person copies what the config says, so that no run can change it for another.
 func (u *User) person() flows.User {
 	return flows.User{
-		Subject:     u.Name,
+		Subject:     cmp.Or(u.subject, u.Name),
 		Name:        u.Name,
 		DisplayName: u.DisplayName,
 		Email:       u.Email,
@@ -212,5 +235,6 @@ var (
 	_ flows.Binder           = (*Provider)(nil)
 	_ flows.ProviderGuest    = (*Provider)(nil)
 	_ flows.PasswordVerifier = (*Provider)(nil)
+	_ flows.Voucher          = (*Provider)(nil)
 	_ flows.AttributeLister  = (*Provider)(nil)
 )

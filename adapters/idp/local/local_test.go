@@ -282,7 +282,7 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, in, want string }{
 		{"argument", "local x", "takes no argument"},
-		{"unknown word", "local {\npeople x\n}", "local has no option 'people'; there is: user"},
+		{"unknown word", "local {\npeople x\n}", "local has no option 'people'; there are: registration, user"},
 		{"no hash", "local {\nuser anna\n}", "takes a name and a hash"},
 		{"too many", "local {\nuser anna h secret\n}", "but got 3 arguments"},
 		{"twice", "local {\nuser a h\nuser a h\n}", "user 'a' is there twice"},

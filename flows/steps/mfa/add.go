@@ -18,5 +18,5 @@ func (m *MFA) add(ctx context.Context, x *flows.Execution) (flows.Outcome, error
 	if m.factors[kind] == nil || x.User.Transient {
 		return m.notEnrolled(fmt.Errorf("no factor '%s' can be kept for %s", kind, x.User.Key)), nil
 	}
-	return m.beginEnrol(ctx, x, kind)
+	return m.setUp(ctx, x, kind)
 }
