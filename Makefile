@@ -1,4 +1,4 @@
-# make build | test | test-fast | test-real | check | bench | fuzz | demo | parts
+# make build | test | test-fast | test-real | accessibility | check | bench | fuzz | demo | parts
 #
 # CI=true: nothing may be skipped, a missing part is a failure.
 # SCREENSHOTS: where the browser tests leave their pictures.
@@ -29,7 +29,7 @@ GOTEST := go test $(RACE) -timeout 15m $(TESTFLAGS)
 export SALLYPORT_PARTS
 
 .ONESHELL:
-.PHONY: build test test-fast test-real parts check bench fuzz demo clean
+.PHONY: build test test-fast test-real accessibility parts check bench fuzz demo clean
 
 build:
 	go build -o bin/sallyport ./cmd/sallyport
@@ -54,6 +54,13 @@ test-real: build parts
 	SALLYPORT_BIN="$(CURDIR)/bin/sallyport" SCREENSHOTS="$(abspath $(SCREENSHOTS))" \
 		.ci/test-real.sh $(GOTEST) -count=1 -tags real ./examples/... ./module/pages
 	@echo "test-real: $$((SECONDS - begin)) s"
+
+# The part of it that asks whether everybody can use the pages: axe-core, the
+# keyboard, small windows, other colours. The pictures are for people to look at.
+accessibility: build parts
+	@mkdir -p "$(SCREENSHOTS)"
+	SALLYPORT_BIN="$(CURDIR)/bin/sallyport" SCREENSHOTS="$(abspath $(SCREENSHOTS))" \
+		.ci/test-real.sh $(GOTEST) -count=1 -tags real -run 'Accessib|Keyboard|EveryWindow' ./examples/pages ./module/pages
 
 # Installs what can be installed; what cannot is named, and its tests are skipped.
 parts:

@@ -5,7 +5,8 @@
 # with CI=true.
 set -euo pipefail
 
-oidc_provider=9.13.3
+# npm package → version
+declare -A modules=([oidc-provider]=9.13.3 [smtp-server]=3.21.6 [axe-core]=4.14.1)
 cache=${SALLYPORT_PARTS:-${XDG_CACHE_HOME:-$HOME/.cache}/sallyport-parts}
 missing=()
 
@@ -47,14 +48,17 @@ for part in "${!packages[@]}"; do
 done
 
 npm="$cache/npm"
-package="$npm/node_modules/oidc-provider/package.json"
-if ! grep -qs "\"version\": \"$oidc_provider\"" "$package" && command -v npm >/dev/null 2>&1; then
-	echo "parts: npm install oidc-provider@$oidc_provider into $npm"
-	mkdir -p "$npm"
-	[ -s "$npm/package.json" ] || echo '{"private":true,"type":"module"}' >"$npm/package.json"
-	(cd "$npm" && timeout 300 npm install --no-audit --no-fund --silent "oidc-provider@$oidc_provider") || true
-fi
-[ -e "$package" ] || missing+=("oidc-provider (npm install oidc-provider@$oidc_provider)")
+for module in "${!modules[@]}"; do
+	version=${modules[$module]}
+	package="$npm/node_modules/$module/package.json"
+	if ! grep -qs "\"version\": \"$version\"" "$package" && command -v npm >/dev/null 2>&1; then
+		echo "parts: npm install $module@$version into $npm"
+		mkdir -p "$npm"
+		[ -s "$npm/package.json" ] || echo '{"private":true,"type":"module"}' >"$npm/package.json"
+		(cd "$npm" && timeout 300 npm install --no-audit --no-fund --silent "$module@$version") || true
+	fi
+	[ -e "$package" ] || missing+=("$module (npm install $module@$version)")
+done
 
 if [ ${#missing[@]} -gt 0 ]; then
 	printf 'parts: missing, its tests will be skipped: %s\n' "${missing[@]}"

@@ -31,6 +31,7 @@ type binder struct {
 type parsed struct {
 	steps []flows.Step
 	at    []*caddyfile.Dispenser
+	inner [][]*parsed // the blocks inside each, but for those of a `when`
 	bound bool
 }
 
@@ -72,6 +73,11 @@ func (b *binder) bind(p *parsed) error {
 		case flows.Binder:
 			if err := s.Bind(b); err != nil {
 				return place(p.at[i], err)
+			}
+		}
+		for _, block := range p.inner[i] {
+			if err := b.bind(block); err != nil {
+				return err
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -17,6 +18,7 @@ const stepNamespace = "identity.steps"
 // flow parses a named list of steps. Syntax:
 //
 //	flow <name> {
+//	    on <event…>
 //	    <step> …
 //	    when <condition> { <steps…> }
 //	    else_when <condition> { <steps…> }
@@ -37,7 +39,10 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 		return d.Errf("flow '%s' is defined twice; the first is at %s", name, f.Source)
 	}
 	f, at := &module.Flow{Source: source(d)}, here(d)
-	lines := readBlock(d).lines
+	lines, err := startedBy(f, readBlock(d).lines)
+	if err != nil {
+		return err
+	}
 	if len(lines) == 0 {
 		return at.Errf("flow %s has no steps", name)
 	}
@@ -55,10 +60,48 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 		if b.used[name] {
 			return nil // judged where it is used: it may count on a login of that flow
 		}
-		_, err := flows.Compile(name, "", steps.steps)
+		compile := flows.Compile
+		switch {
+		case len(f.On) > 0:
+			if err := flows.Unattended(steps.steps); err != nil {
+				return err
+			}
+			compile = flows.CompileOver
+		case !flows.SignsIn(steps.steps): // over a session: a protect that names it is told
+			compile = flows.CompileOver
+		}
+		_, err := compile(name, "", steps.steps)
 		return err
 	}})
 	return nil
+}
+
+// startedBy takes the lines `on <event…>` out of a flow: they are no steps.
+func startedBy(f *module.Flow, lines []caddyfile.Segment) (steps []caddyfile.Segment, err error) {
+	for _, line := range lines {
+		d := dispense(line)
+		if d.Val() != "on" {
+			steps = append(steps, line)
+			continue
+		}
+		names, err := some(d, "event")
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range names {
+			switch {
+			case !slices.Contains(module.Events, n):
+				return nil, d.Errf("no event is called '%s'%s; there are: %s", n, didYouMean(n, module.Events), strings.Join(module.Events, ", "))
+			case slices.Contains(f.On, n):
+				return nil, d.Errf("on %s is there twice", n)
+			}
+			f.On = append(f.On, n)
+		}
+		if err := finish(d, "on"); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
 }
 
 // whenStep is the JSON of a `when` with the `else_when` and `else` that follow it.
@@ -85,7 +128,7 @@ func readSteps(lines []caddyfile.Segment) ([]json.RawMessage, *parsed, error) {
 		switch word := d.Val(); {
 		case word == "when":
 			open = &branches{json: whenStep{Step: word, Source: source(d)}}
-			raw, p.steps, p.at = append(raw, nil), append(p.steps, open), append(p.at, here(d))
+			raw, p.steps, p.at, p.inner = append(raw, nil), append(p.steps, open), append(p.at, here(d)), append(p.inner, nil)
 			err = open.read(d)
 		case word != "else_when" && word != "else":
 			open = nil
@@ -148,23 +191,45 @@ func conditionAt(d *caddyfile.Dispenser) flows.ConditionRef {
 	return ref
 }
 
+// nesting is a step with blocks of steps inside: the door reads those for it.
+type nesting interface {
+	ReadBlocksBy(read func(*caddyfile.Dispenser) ([]json.RawMessage, []flows.Step, error))
+}
+
 // readStep parses one step by its guest.
 func readStep(d *caddyfile.Dispenser, raw *[]json.RawMessage, p *parsed) error {
 	name, at := d.Val(), here(d)
 	if have := guests(stepNamespace); !slices.Contains(have, name) {
-		have = append(have, "else_when", "else")
+		have = append(have, "else_when", "else", "on")
 		slices.Sort(have)
 		return d.Errf("no step is called '%s'%s; there are: %s", name, didYouMean(name, have), strings.Join(have, ", "))
 	}
-	unm, err := caddyfile.UnmarshalModule(d, stepNamespace+"."+name)
+	mod, err := caddy.GetModule(stepNamespace + "." + name)
 	if err != nil {
+		return d.WrapErr(err)
+	}
+	guest := mod.New()
+	unm, reads := guest.(caddyfile.Unmarshaler)
+	step, ok := guest.(flows.Step)
+	if !reads || !ok {
+		return d.Errf("%s is no step of a Caddyfile: it is %T", name, guest)
+	}
+	var inner []*parsed
+	if n, ok := guest.(nesting); ok {
+		n.ReadBlocksBy(func(d *caddyfile.Dispenser) ([]json.RawMessage, []flows.Step, error) {
+			raw, block, err := readSteps(readBlock(d).lines)
+			if err != nil {
+				return nil, nil, err
+			}
+			inner = append(inner, block)
+			return raw, block.steps, nil
+		})
+	}
+	d.Reset()
+	if err := unm.UnmarshalCaddyfile(d); err != nil {
 		return err
 	}
-	step, ok := unm.(flows.Step)
-	if !ok {
-		return d.Errf("%s is no step: it is %T", name, unm)
-	}
-	*raw = append(*raw, caddyconfig.JSONModuleObject(unm, "step", name, nil))
-	p.steps, p.at = append(p.steps, step), append(p.at, at)
+	*raw = append(*raw, caddyconfig.JSONModuleObject(guest, "step", name, nil))
+	p.steps, p.at, p.inner = append(p.steps, step), append(p.at, at), append(p.inner, inner)
 	return nil
 }

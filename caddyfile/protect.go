@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/dustin/go-humanize"
 
 	"github.com/sallyport-gateway/sallyport/module"
 )
@@ -44,7 +45,9 @@ type protect struct {
 //	    public          <matcher…>
 //	    optional        <matcher…>
 //	    require         [<matcher>] <policy>|`<cel>` ["<text>"]
+//	    step_up         [<matcher>] [<flow>] [<policy>|`<cel>`] { once ; show <field…> ; within <duration> }
 //	    unauthenticated auto|redirect|401
+//	    preserve_post   <size>|off
 //	    strict_paths    on|off
 //	    remote_user     <template>
 //	    logout          <matcher> [pass]
@@ -143,19 +146,40 @@ var protectWords = map[string]word[*protect]{
 	"public":    {(*protect).open, true},
 	"optional":  {(*protect).open, true},
 	"require":   {(*protect).require, true},
+	"step_up":   {(*protect).stepUp, true},
 	"unauthenticated": {parse: func(p *protect, d *caddyfile.Dispenser) (err error) {
 		p.Unauthenticated, err = oneOf(d, "auto", "redirect", "401")
 		return err
 	}},
-	"strict_paths": baseWords["strict_paths"],
-	"remote_user":  {(*protect).remoteUser, false},
-	"logout":       {(*protect).logout, true},
-	"on_logout":    {(*protect).onLogout, true},
+	"preserve_post": {parse: (*protect).preservePost},
+	"strict_paths":  baseWords["strict_paths"],
+	"remote_user":   {(*protect).remoteUser, false},
+	"logout":        {(*protect).logout, true},
+	"on_logout":     {(*protect).onLogout, true},
 	"session": {parse: func(p *protect, d *caddyfile.Dispenser) error {
 		p.Session = new(module.RouteSessionConfig)
 		return parseBlock(p, d, "session", routeSessionWords)
 	}},
 	"url": baseWords["url"],
+}
+
+func (p *protect) preservePost(d *caddyfile.Dispenser) error {
+	v, err := one(d, "a size such as 256KiB, or off")
+	if err != nil {
+		return err
+	}
+	var n uint64
+	if v != "off" {
+		if n, err = humanize.ParseBytes(v); err != nil || n == 0 {
+			return d.Errf("preserve_post: '%s' is no size such as 256KiB, and not off", v)
+		}
+	}
+	if n > module.MaxPreserve {
+		return d.Errf("preserve_post is at most %s, not %s", humanize.IBytes(module.MaxPreserve), v)
+	}
+	size := int64(n)
+	p.PreservePost = &size
+	return nil
 }
 
 var routeSessionWords = map[string]word[*protect]{

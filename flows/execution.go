@@ -54,12 +54,17 @@ type Execution struct {
 	// Show is what the run is for, where it is bound to one request: the fields that the
 	// person reads before they approve it.
 	Show []Row `json:"show,omitempty"`
+	// Action is set in a run that changes something of the person's account, and then
+	// ends with that instead of a session.
+	Action *Action `json:"action,omitempty"`
 	// StepUp is set in a run that ends with, or leads to, a proof for a `step_up`.
 	StepUp *StepUp `json:"step_up,omitempty"`
 	// Language is that of the pages (BCP 47).
 	Language string `json:"language,omitempty"`
 	// Hop is set on the portal, in a run for an application's host.
 	Hop *Hop `json:"hop,omitempty"`
+	// Event is what started the run, where it was no request.
+	Event *Event `json:"event,omitempty"`
 	// Session is the public id of the session this run stands on; empty without one.
 	Session string `json:"session,omitempty"`
 	// Stored marks the stub that a browser carries of a run that is kept in the store.
@@ -97,6 +102,20 @@ type Hop struct {
 	Nonce   string `json:"nonce"`
 	// Saved is the key under which the browser keeps the return address there.
 	Saved string `json:"saved,omitempty"`
+}
+
+// Event is something that happened to a person and started a flow.
+type Event struct {
+	// ID finds it in the trail; Kind is that of the trail's entry.
+	ID   string    `json:"id"`
+	Kind string    `json:"kind"`
+	Time time.Time `json:"time"`
+	// Reason is why a session ended or a login was refused.
+	Reason Reason `json:"reason,omitempty"`
+	// Factor, Item and Session are those of the trail's entry.
+	Factor  string `json:"factor,omitempty"`
+	Item    string `json:"item,omitempty"`
+	Session string `json:"session,omitempty"`
 }
 
 // Wait names the step an Execution waits at and the serial its page carries.
@@ -137,8 +156,9 @@ type Env struct {
 	// Cause is what a directory told of refused credentials, for counters and the log:
 	// steps set it.
 	Cause *CredentialsError
-	// Enrolments are the factors of people.
+	// Enrolments are the factors of people, Devices the browsers that they trust.
 	Enrolments Enrolments
+	Devices    Devices
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback

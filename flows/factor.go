@@ -14,12 +14,14 @@ type Factor interface {
 	// Labels are the codes of the buttons that choose it for a proof, and for setting it up.
 	Labels() (use, setUp string)
 	// Begin starts a challenge and may send something, once: it sets c.State. Showing
-	// the page again does not call it (I28). ErrUnavailable: nothing could be sent.
+	// the page again does not call it (I28). That something could not be sent is no
+	// error: Draw says so, beside the ways of the page's others.
 	Begin(ctx context.Context, c *Challenge) error
 	// Draw is the page of a challenge; it changes and sends nothing.
 	Draw(c *Challenge) Page
 	// Verify judges an answer. The try was counted before (I08). ErrCredentials is a
-	// wrong answer: the page is shown again, with what State became.
+	// wrong answer: the page is shown again, with what State became, and says the Reason
+	// of a Refusal around it.
 	Verify(ctx context.Context, c *Challenge, in Input) (Verdict, error)
 }
 
@@ -43,10 +45,52 @@ type Spare interface {
 	Spare()
 }
 
+// Passkey is the name under which a login names the passkeys of people, beside its
+// providers: `login entra passkey`. No provider is called so.
+const Passkey = "passkey"
+
+// Passkeys is a Factor whose proof can say who a person is, too. Then a Challenge
+// begins without a User, Holder finds them, and Verify gets them and their Records.
+type Passkeys interface {
+	Factor
+	// Kind is that of its records.
+	Kind() string
+	// Holder is the handle (Record.Handle) that an answer names; nothing of it is verified.
+	// False: there is no answer of a key at all.
+	Holder(in Input) (handle string, there bool)
+}
+
+// Holders finds people by what their passkeys know of them. The hall lends it to an
+// advance.
+type Holders interface {
+	// Holder answers whose a handle is, as a provider last vouched for them. ErrNotFound:
+	// nobody's.
+	Holder(ctx context.Context, handle string) (*User, error)
+}
+
+// Implied is a Factor that needs no enrolment where somebody vouches for the person's
+// address.
+type Implied interface {
+	Factor
+	// Imply answers the records that a person has without having set anything up. They
+	// are kept nowhere: their proofs have no Use.
+	Imply(u *User) []Record
+}
+
+// Sender is a Factor that sends something. Asking for it anew is no try at a proof,
+// and is not counted as one.
+type Sender interface {
+	Factor
+	// Resend takes the wish to have it sent again; false: in is none. What came of it
+	// is on the page.
+	Resend(ctx context.Context, c *Challenge, in Input) (bool, error)
+}
+
 // Challenge is one try of one person at one factor.
 type Challenge struct {
+	// User is nil where a passkey is to say who it is.
 	User *User
-	// Records are the person's enrolments of this factor; none while one is set up.
+	// Records are the person's enrolments of this factor, also while one more is set up.
 	Records []Record
 	// State is the factor's own. It stays on the server: an older copy of it would be
 	// worth something to its owner (I08).
@@ -93,6 +137,9 @@ type Record struct {
 	ID string `json:"id"`
 	// Factor is its kind: "totp".
 	Factor string `json:"factor"`
+	// Handle is by what its owner is found where it says who they are (Passkeys): random,
+	// one a person, and never their key. Empty for most factors.
+	Handle string `json:"handle,omitempty"`
 	// Name is what the person calls it; may be empty.
 	Name    string    `json:"name,omitempty"`
 	Created time.Time `json:"created"`
@@ -100,6 +147,8 @@ type Record struct {
 	Used time.Time `json:"used,omitzero"`
 	// Data is the factor's own.
 	Data json.RawMessage `json:"data"`
+	// First asks [Enrolments.Add] to keep it only where there is none.
+	First bool `json:"-"`
 }
 
 // Enrolments are the factors of people. The hall lends them to an advance: it
@@ -108,7 +157,8 @@ type Record struct {
 type Enrolments interface {
 	// List answers a person's records, the one used last first.
 	List(ctx context.Context, user UserKey) ([]Record, error)
-	// Add keeps a new record; the trail was written first.
+	// Add keeps a new record; the trail was written first. ErrExists: it was to be the
+	// first, and is not.
 	Add(ctx context.Context, u *User, r Record) error
 	// Use changes a record in one atomic step and notes when it was used.
 	// ErrNotFound: it was removed meanwhile.

@@ -9,8 +9,8 @@ import (
 // what they agreed to. The account page shows it to them, hands it out and has it
 // erased.
 type Keeper interface {
-	// Keeps names what it keeps: "answers", "consents"; pages translate `keeps.<name>`.
-	// Guests with the same name keep it in one place: one of them is asked for all.
+	// Keeps names what it keeps, "answers", "consents", and is the code of its label. Guests
+	// with the same name keep it in one place: one of them is asked for all.
 	Keeps() string
 	// Export answers what is kept of a person, in a stable order; nothing is no error.
 	Export(ctx context.Context, user UserKey) ([]Kept, error)

@@ -37,6 +37,10 @@ type Container interface {
 // in its block never runs (I22).
 type Terminator interface{ Terminates() bool }
 
+// Outward is a Step that talks to others and may change something there: who only
+// wants to know what a flow would do must not run it (I26).
+type Outward interface{ Outward() }
+
 // Producer is a Step that surely sets names for those behind it: "user",
 // "user.department", "risk" (I22).
 type Producer interface{ Produces() []string }
@@ -54,8 +58,8 @@ type Named interface {
 // Reacher names what a guest's meaning depends on, for the digest: "provider:corp", "flow:x", "policy:y" (I28).
 type Reacher interface{ Reaches() []string }
 
-// Namer is a provider that names other guests. It is asked by Bind and, before it is
-// provisioned, when a Caddyfile is adapted: a name that nobody has is an error with
+// Namer is a provider or a factor that names other guests. It is asked by Bind and,
+// before it is provisioned, when a Caddyfile is adapted: a name that nobody has is an error with
 // the file and line it was written at.
 type Namer interface{ Names(Registry) error }
 

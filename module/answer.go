@@ -23,20 +23,31 @@ type answer struct {
 	detour *flows.Execution
 }
 
+// noStay answers a request that was to be signed in without a page, and cannot be.
+func (a *answer) noStay() (bool, error) {
+	if a.v.stay == nil {
+		return false, nil
+	}
+	a.v.stay = nil
+	return a.v.withoutPage(a.x.Fresh)
+}
+
 func (a *answer) Continue() error { return errors.New("continue is the engine's") }
 func (a *answer) Take(int) error  { return errors.New("take is the engine's") }
 
 func (a *answer) Ask(p flows.Page) error {
-	if a.v.stay != nil {
-		if done, err := a.v.withoutPage(); done {
-			return err
-		}
+	if done, err := a.noStay(); done {
+		return err
 	}
 	v := a.v
 	if err := v.savePending(a.id, a.x); err != nil {
 		return v.failed(a.x, err)
 	}
-	switch p.Problem {
+	problem := p.Problem
+	if !a.posted && (problem == flows.ReasonTooManyTries || problem == flows.ReasonMessageNotSent) {
+		problem = "" // of something that was to be sent: its page says so again
+	}
+	switch problem {
 	case "":
 		if a.ours() && v.r.Method == http.MethodGet {
 			return v.ask(http.StatusOK, a.id, a.x, p)
@@ -46,10 +57,12 @@ func (a *answer) Ask(p flows.Page) error {
 			return v.redirect(a.address())
 		}
 		return v.ask(http.StatusOK, a.id, a.x, p)
-	case flows.ReasonBadCredentials, flows.ReasonWrongCode:
+	case flows.ReasonBadCredentials, flows.ReasonWrongCode, flows.ReasonKeyRefused:
 		v.slow()
 		v.countDenied(a.x, p.Problem)
 		return v.ask(http.StatusUnauthorized, a.id, a.x, p)
+	case flows.ReasonInvalidField:
+		return v.ask(http.StatusUnprocessableEntity, a.id, a.x, p)
 	case flows.ReasonTooManyTries:
 		v.countDenied(a.x, p.Problem)
 		v.w.Header().Set("Retry-After", strconv.Itoa(max(p.Wait, 1)))
@@ -66,9 +79,19 @@ func (a *answer) ours() bool {
 // address is that of the run's page. It says how many logins in a row this is,
 // since the cookie that says it, too, may be lost on the way (B08).
 func (a *answer) address() string {
-	to := "/.identity/flow?p=" + a.id
+	to := formAddress(a.id, a.x)
 	if a.x.Attempt > 0 {
 		to += "&a=" + strconv.Itoa(a.x.Attempt)
+	}
+	return to
+}
+
+// formAddress is where the forms of a run are sent. It names what was kept of the way
+// there: another tab may sign in first, and this run's cookie is gone then (B06).
+func formAddress(id string, x *flows.Execution) string {
+	to := "/.identity/flow?p=" + id
+	if saved := savedOf(x); validKey(saved) {
+		to += "&saved=" + saved
 	}
 	return to
 }
@@ -84,7 +107,7 @@ func (a *answer) aside() error {
 // mayKeep reports that there may be a fragment, and a browser to keep it. For an
 // application that is done on its own host, before the portal is asked.
 func (v *visit) mayKeep(x *flows.Execution) bool {
-	return x.Saved == "" && x.Hop == nil && isWindow(v.r)
+	return x.Saved == "" && x.Hop == nil && x.Action == nil && isWindow(v.r)
 }
 
 // keeping asks the page for the fragment.
@@ -96,10 +119,8 @@ func (a *answer) keeping(view pages.View) pages.View {
 }
 
 func (a *answer) Redirect(to string) error {
-	if a.v.stay != nil {
-		if done, err := a.v.withoutPage(); done {
-			return err
-		}
+	if done, err := a.noStay(); done {
+		return err
 	}
 	if a.detour != nil && a.v.mayKeep(a.x) {
 		return a.aside()
@@ -117,10 +138,8 @@ func (a *answer) Redirect(to string) error {
 }
 
 func (a *answer) Post(to string, fields []flows.FormField) error {
-	if a.v.stay != nil {
-		if done, err := a.v.withoutPage(); done {
-			return err
-		}
+	if done, err := a.noStay(); done {
+		return err
 	}
 	if a.detour != nil {
 		return a.aside()
@@ -136,8 +155,11 @@ func (a *answer) Deny(d flows.Denial) error { return a.v.denied(a.x, d) }
 
 func (v *visit) ask(status int, id string, x *flows.Execution, p flows.Page) error {
 	view := pages.View{
-		Kind: pages.KindAsk, Page: &p, Action: "/.identity/flow?p=" + id, Token: x.Token,
+		Kind: pages.KindAsk, Page: &p, Action: formAddress(id, x), Token: x.Token,
 		Step: x.Wait.Step, Serial: x.Wait.Serial, FormAction: v.formTargets(),
+	}
+	if x.Action != nil {
+		view.Link, view.LinkLabel = accountPath, "back_to_account"
 	}
 	if v.mayKeep(x) {
 		view.Key, view.Back = x.ID, x.ReturnTo

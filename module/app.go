@@ -43,9 +43,12 @@ type state struct {
 	raw       map[string]string // config of what a digest may reach, by "kind:name"
 	steps     map[string][]flows.Step
 	programs  map[string]*flows.Program
+	// builtIn are the flows of the account page.
+	builtIn map[string]*flows.Program
 	// anyFactor is the flow of a step_up that names none; nil: no factor could be asked for.
 	anyFactor *flows.Program
 	factors   map[string]flows.Factor
+	events    events
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
@@ -106,7 +109,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionVerifiers, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows,
+		a.provisionProviders, a.provisionVerifiers, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
 	} {
 		if err := f(ctx); err != nil {
 			return err
@@ -185,6 +188,7 @@ func (a *App) provisionAudit(ctx caddy.Context) error {
 		a.log.Error("audit entry not written", zap.Error(err))
 	}, sinks...)
 	a.trail.Observe(a.count, a.shared.metrics.dropped.Inc)
+	a.trail.Follow(a.started)
 	return nil
 }
 

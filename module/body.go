@@ -36,6 +36,30 @@ func (v *visit) ownBody(n int64) ([]byte, error) {
 	return b, err
 }
 
+// wholeBody reads a request's body, of at most n bytes, and puts it back. One that is
+// longer is a Refusal; one that comes slower than our own addresses allow is an error (C12).
+func (v *visit) wholeBody(n int64) ([]byte, error) {
+	if v.r.ContentLength > n {
+		return nil, tooLong(n)
+	}
+	patience := time.Duration(bodyPatience.Load()) * time.Duration(1+n/maxBody)
+	_ = http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(patience))
+	b, err := v.ownBody(n)
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return nil, tooLong(n)
+	case err != nil:
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	v.r.Body = putBack{bytes.NewReader(b), v.r.Body}
+	return b, nil
+}
+
+func tooLong(n int64) error {
+	return flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("the body has more than %d bytes", n))
+}
+
 // bodyStatus is the answer to a body that could not be taken.
 func bodyStatus(err error) int {
 	var long *http.MaxBytesError
@@ -73,6 +97,8 @@ func (v *visit) readBody() ([]byte, error) {
 type bodyRead struct {
 	bytes []byte
 	err   error
+	// approval is what lets this request through, once (I20).
+	approval *approval
 }
 
 type putBack struct {

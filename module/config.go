@@ -61,6 +61,8 @@ func (p *Policy) UnmarshalJSON(b []byte) error {
 
 // Flow is a list of steps.
 type Flow struct {
+	// The events that start it, kinds of the trail; default: it is started by requests.
+	On       []string          `json:"on,omitempty"`
 	StepsRaw []json.RawMessage `json:"steps,omitempty" caddy:"namespace=identity.steps inline_key=step"`
 	// Source is the file and line it was written at.
 	Source string `json:"source,omitempty"`
@@ -108,6 +110,9 @@ type ProtectConfig struct {
 	Headers []*HeaderConfig `json:"headers,omitempty"`
 	// Unauthenticated is auto, redirect or 401; default auto.
 	Unauthenticated string `json:"unauthenticated,omitempty"`
+	// PreservePost is how many bytes of a form wait for a login that its person needs
+	// first; default 262144, at most 16777216, 0 for none.
+	PreservePost *int64 `json:"preserve_post,omitempty"`
 	// StrictPaths is on unless set to false.
 	StrictPaths *bool `json:"strict_paths,omitempty"`
 	// RemoteUser is the template of {http.auth.user.id}; default {user.name}.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
+	"github.com/sallyport-gateway/sallyport/module/session"
 )
 
 // Sessions are the sessions in the store, as another node would reach them.
@@ -59,9 +60,30 @@ func (a *App) LetGo() {
 // FoldName is how names are compared.
 func FoldName(name string) string { return foldName(name) }
 
+// Keepers are the guests that keep something of people.
+func (a *App) Keepers() []flows.Keeper { return a.keepers() }
+
 // SetNoticePauses shortens the time between tries at telling a person.
 func SetNoticePauses(pauses ...time.Duration) (back func()) {
 	was := noticePauses
 	noticePauses = pauses
 	return func() { noticePauses = was }
 }
+
+// SetEventPauses shortens the time between tries of flows that events started.
+func SetEventPauses(pauses ...time.Duration) (back func()) {
+	was := eventPauses
+	eventPauses = pauses
+	return func() { eventPauses = was }
+}
+
+// HeldBytes is how much is kept of requests that wait for a login.
+func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }
+
+// LoseHeld is what a restart does to it.
+func (a *App) LoseHeld() { a.shared.held = session.NewHeld(Now) }
+
+// NewID and NewPendingID name runs, tokens and events.
+func NewID() string { return newID() }
+
+func NewPendingID(now time.Time) string { return newPendingID(now) }

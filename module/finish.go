@@ -31,14 +31,20 @@ func equalToken(a, b string) bool {
 // cookie, in this order; then the person lands where they wanted to go. Whose
 // name is somebody else's is refused before anything is used up or written.
 func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error {
+	if x.Action != nil {
+		return v.change(id, x)
+	}
 	old, oldTicket, err := v.standsOn(x)
 	if err != nil {
 		return v.failed(x, err)
 	}
-	if old != nil && x.Inherited {
+	if old != nil && x.Inherited && x.Since.IsZero() {
 		if d, ok := old.Card.Flows[x.Flow]; ok && d.Digest == x.Digest {
 			return v.land(x) // nothing new was proved and nothing new completed
 		}
+	}
+	if err := proved(x, old); err != nil {
+		return v.failed(x, err)
 	}
 	ctx := v.r.Context()
 	held, err := v.app.names.held(ctx, x.User.Key, x.User.Name)
@@ -91,6 +97,9 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	v.setDevice(x)
 	v.dropStored(id)
 	v.session, v.known = s, nil
+	if err := v.approve(x); err != nil {
+		return v.failed(x, err)
+	}
 	return v.land(x)
 }
 
@@ -131,7 +140,10 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	}
 	e := v.event(kind)
 	e.User, e.Name, e.Provider, e.Flow, e.Path = x.User.Key, x.User.Name, x.User.Provider, x.Flow, x.Request.Path
-	e.Session = session
+	e.Session, e.Person = session, x.User
+	if x.StepUp != nil && !x.Since.IsZero() {
+		e.Kind, e.Approval, e.Show = audit.SteppedUp, x.StepUp.Approval, x.Show
+	}
 	if n := len(x.Evidence); n > 0 {
 		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
 	}
@@ -148,6 +160,9 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 func (v *visit) land(x *flows.Execution) error {
 	if v.stay != nil {
 		return v.stay()
+	}
+	if done, err := v.landStepUp(x); done {
+		return err
 	}
 	if x.Hop != nil {
 		return v.handOver(x.Flow, x.Hop, x.ReturnTo, x.Attempt)
@@ -207,7 +222,7 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 	e := v.event(audit.LoginDenied)
 	e.Flow, e.Step, e.Provider, e.Reason, e.Text, e.Rule = x.Flow, v.app.stepLabel(x), x.Env.Asked, reason, text, source
 	if x.User != nil {
-		e.User, e.Name, e.Provider = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider)
+		e.User, e.Name, e.Provider, e.Person = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider), x.User
 	}
 	if err != nil {
 		e.Detail = err.Error()

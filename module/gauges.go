@@ -10,6 +10,7 @@ import (
 var (
 	descSessions = prometheus.NewDesc("sallyport_sessions_active", "Sessions that this node keeps ready; those used on other nodes only, or not since a restart, are not among them.", nil, nil)
 	descUp       = prometheus.NewDesc("sallyport_provider_up", "1 if the health checks of the provider say so, or where there are none if the newest exchange went well; 0 if not.", []string{"provider"}, nil)
+	descHeld     = prometheus.NewDesc("sallyport_held_bytes", "Bytes that this node keeps of forms whose people are signing in; it takes 67108864 at most.", nil, nil)
 	descEnding   = prometheus.NewDesc("sallyport_sessions_ending", "Sessions that ended on this node while the store could not be asked, and are still to be ended there.", nil, nil)
 )
 
@@ -23,6 +24,7 @@ func (nodeState) Describe(to chan<- *prometheus.Desc) {
 	to <- descSessions
 	to <- descUp
 	to <- descEnding
+	to <- descHeld
 }
 
 // Collect implements prometheus.Collector.
@@ -33,6 +35,7 @@ func (nodeState) Collect(to chan<- prometheus.Metric) {
 	}
 	to <- prometheus.MustNewConstMetric(descSessions, prometheus.GaugeValue, float64(a.shared.cache.Living(Now())))
 	to <- prometheus.MustNewConstMetric(descEnding, prometheus.GaugeValue, float64(a.shared.countEnding()))
+	to <- prometheus.MustNewConstMetric(descHeld, prometheus.GaugeValue, float64(a.shared.held.Bytes()))
 	for _, p := range a.providers {
 		healthy, err := a.healthOf(p)
 		if !healthy {

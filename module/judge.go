@@ -136,6 +136,8 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 			return v.enter(next, anew)
 		}
 		return v.loginRequired(anew)
+	case policy.Prove:
+		return v.prove(d, next)
 	}
 	if d.Err != nil {
 		v.app.log.Error("condition failed, denied", zap.String("source", d.Source), zap.Error(d.Err))
@@ -176,6 +178,11 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		return v.loginRequired(false)
 	}
 	defer live.Close(&v.stream)
+	if v.body != nil && v.body.approval != nil {
+		if ok, err := v.spend(); !ok {
+			return err
+		}
+	}
 	return v.pass(next, r)
 }
 
@@ -335,7 +342,7 @@ func (v *visit) loginRequired(anew bool) error {
 		return v.nobodyToSignOut()
 	}
 	if v.stay == nil { // else the flow may need no page
-		if done, err := v.withoutPage(); done {
+		if done, err := v.withoutPage(anew); done {
 			return err
 		}
 	}
@@ -343,12 +350,12 @@ func (v *visit) loginRequired(anew bool) error {
 }
 
 // withoutPage answers a request that a page would be no answer to.
-func (v *visit) withoutPage() (bool, error) {
+func (v *visit) withoutPage(anew bool) (bool, error) {
 	switch {
 	case v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r):
 		return true, v.unauthorized()
 	case v.r.Method != http.MethodGet && v.r.Method != http.MethodHead:
-		return true, v.signInThenSend()
+		return true, v.sendLater(anew)
 	}
 	return false, nil
 }

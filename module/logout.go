@@ -43,7 +43,7 @@ func (v *visit) logout() error {
 
 // confirmLogout asks whether the person wants it: another site may have sent them.
 func (v *visit) confirmLogout() {
-	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", User: v.session.User.Name, FormAction: v.formTargets()})
+	v.show(http.StatusOK, pages.View{Kind: pages.KindConfirmLogout, Action: "/.identity/logout", Link: "/", User: v.session.User.Name, FormAction: v.formTargets()})
 }
 
 func (v *visit) signedOut() { v.signedOutOf("/", "") }

@@ -55,6 +55,12 @@ func (v *visit) portal() error {
 				return v.methodUnlogged("answer taken up", v.flow, http.MethodGet, http.MethodPost)
 			}
 			return v.method(v.flow, http.MethodGet, http.MethodPost)
+		case "/account":
+			return v.method(v.account, http.MethodGet, http.MethodPost)
+		case "/step-up":
+			return v.method(v.stepUpPage, http.MethodGet)
+		case "/approval":
+			return v.method(v.approvalPage, http.MethodGet)
 		case "/logout":
 			return v.method(v.logout, http.MethodGet, http.MethodPost)
 		case "/session":
@@ -181,14 +187,6 @@ func (v *visit) json(status int, body any) error {
 	if v.r.Method != http.MethodHead {
 		_, _ = v.w.Write(append(b, '\n'))
 	}
-	return nil
-}
-
-// signInThenSend answers a form that came without a session: its bytes are not
-// kept, the person signs in and sends it again (I21).
-func (v *visit) signInThenSend() error {
-	v.w.Header().Set("WWW-Authenticate", "Sallyport")
-	v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindStartAgain, Reason: flows.ReasonLoginRequired, Link: loginURL(v.page())})
 	return nil
 }
 

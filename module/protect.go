@@ -43,6 +43,8 @@ type gate struct {
 	idle       time.Duration
 	life       time.Duration
 	strict     bool
+	// preserve is how long a body may be that waits for a login; 0: none does.
+	preserve int64
 	// readsBody: some condition looks into the body.
 	readsBody bool
 	scheme    string // of `url`
@@ -111,6 +113,9 @@ func (p *Protect) provision(ctx caddy.Context) error {
 	if err := p.provisionSession(ctx); err != nil {
 		return err
 	}
+	if err := p.provisionPreserve(); err != nil {
+		return err
+	}
 	switch p.Unauthenticated {
 	case "", "auto", "redirect", "401":
 	default:
@@ -133,18 +138,21 @@ func (p *Protect) provisionURL() error {
 
 func (p *Protect) provisionFlow() error {
 	if p.Flow == "" {
-		switch names := orderOf(nil, p.app.Flows); {
-		case len(names) == 1:
-			p.Flow = names[0]
-		case slices.Contains(names, ImplicitFlow):
+		switch signing := p.app.loginFlows(); {
+		case len(signing) == 1:
+			p.Flow = signing[0]
+		case slices.Contains(signing, ImplicitFlow):
 			p.Flow = ImplicitFlow
 		default:
-			return fmt.Errorf("no flow is named, and there are several, none called 'default': %s", strings.Join(names, ", "))
+			return fmt.Errorf("no flow is named, and there are several, none called 'default': %s", strings.Join(signing, ", "))
 		}
 	}
 	prog, ok := p.app.programs[p.Flow]
 	if ok && prog.Over {
 		return fmt.Errorf("flow %s signs nobody in: it has no login; a step_up or another flow may name it", p.Flow)
+	}
+	if f := p.app.Flows[p.Flow]; f != nil && len(f.On) > 0 {
+		return fmt.Errorf("flow %s is started by events, not by requests", p.Flow)
 	}
 	if !ok && p.app.Flows[p.Flow] != nil {
 		return fmt.Errorf("flow %s can only be used by other flows: it reads what no step of its own surely set", p.Flow)
@@ -168,6 +176,17 @@ func (p *Protect) provisionSession(ctx caddy.Context) error {
 	sets, err := loadMatchers(ctx, p.Session, "PassiveRaw")
 	p.passive = sets
 	return err
+}
+
+func (p *Protect) provisionPreserve() error {
+	p.preserve = defaultPreserve
+	if p.PreservePost != nil {
+		p.preserve = *p.PreservePost
+	}
+	if p.preserve < 0 || p.preserve > MaxPreserve {
+		return fmt.Errorf("preserve_post is at most 16MiB, or off; not %d bytes", p.preserve)
+	}
+	return nil
 }
 
 func loadMatchers(ctx caddy.Context, owner any, field string) (caddyhttp.MatcherSets, error) {
@@ -290,6 +309,11 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		asked := originalOf(r)
 		if done, err := v.base(asked); done || err != nil {
 			return err
+		}
+		if id := v.marker(); id != "" {
+			if done, err := v.swap(id, &asked); done {
+				return err
+			}
 		}
 		gate, err := v.otherGate(r, asked)
 		switch {

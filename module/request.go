@@ -94,6 +94,9 @@ func (v *visit) returnTo(s string) string {
 }
 
 func safePath(s string) string {
+	if s == accountPath {
+		return s
+	}
 	if len(s) > 16<<10 || len(s) == 0 || s[0] != '/' || len(s) > 1 && (s[1] == '/' || s[1] == '\\') {
 		return "/"
 	}
@@ -261,6 +264,7 @@ func (v *visit) event(kind audit.Kind) audit.Event {
 	}
 	if s := v.session; s != nil {
 		e.User, e.Name, e.Provider, e.Session = s.User.Key, s.User.Name, s.User.Provider, s.ID()
+		e.Person = s.User
 	}
 	return e
 }

@@ -60,6 +60,8 @@ type shared struct {
 	// caches are kept by where their sessions are stored.
 	caches  *caddy.UsagePool
 	budgets *flows.Budgets
+	// held are requests that wait for their people to sign in (I21).
+	held    *session.Held
 	metrics *metrics
 	// ending are sessions that the store could not end yet, by id.
 	ending   map[string]ending
@@ -91,7 +93,7 @@ const budgetSlots = 64 << 10
 
 func (a *App) provisionShared(caddy.Context) error {
 	v, _, err := pool.LoadOrNew(sharedKey, func() (caddy.Destructor, error) {
-		return &shared{caches: caddy.NewUsagePool(), budgets: flows.NewBudgets(budgetSlots, Now), metrics: newMetrics()}, nil
+		return &shared{caches: caddy.NewUsagePool(), budgets: flows.NewBudgets(budgetSlots, Now), held: session.NewHeld(Now), metrics: newMetrics()}, nil
 	})
 	if err != nil {
 		return err

@@ -53,7 +53,8 @@ func (v *visit) noPending(id string) error {
 	if v.session == nil && v.r.Method == http.MethodGet && justMade(id) && (attempt > 0 || len(v.cookies) == 0) {
 		return v.loop("/")
 	}
-	return v.stale(v.returnTo(v.r.URL.Query().Get("return_to")), "", attempt)
+	q := v.r.URL.Query()
+	return v.stale(v.returnTo(q.Get("return_to")), q.Get("saved"), attempt)
 }
 
 func justMade(id string) bool {

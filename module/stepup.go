@@ -57,8 +57,16 @@ func (a *App) run(flow string) (*flows.Program, bool) {
 	if flow == anyFactor {
 		return a.anyFactor, a.anyFactor != nil
 	}
+	if p, ok := a.builtIn[flow]; ok {
+		return p, true
+	}
 	p, ok := a.programs[flow]
 	return p, ok
+}
+
+// loginFlows are the flows that may sign somebody in, by name.
+func (a *App) loginFlows() []string {
+	return slices.DeleteFunc(orderOf(nil, a.programs), func(n string) bool { return a.programs[n].Over })
 }
 
 // factorsOf are the kinds of factor that a flow may ask for.

@@ -59,6 +59,8 @@ type visit struct {
 	stay     func() error
 	entered  bool
 	other    *otherReadings
+	// replay is what was swapped in, of a request that was kept; nil for others.
+	replay *replay
 
 	// now is when the request came.
 	now time.Time

@@ -15,15 +15,19 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/saml"
 
 	// Rooms: factors.
+	_ "github.com/sallyport-gateway/sallyport/adapters/factor/code"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/recovery"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/totp"
+	_ "github.com/sallyport-gateway/sallyport/adapters/factor/webauthn"
 
 	// Rooms: directories.
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/ldap"
 
 	// Rooms: messengers.
+	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/log"
+	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/smtp"
 
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
@@ -34,10 +38,15 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
 
 	// Rooms: steps.
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/call"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/choose"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/consent"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/deny"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/form"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/login"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/lookup"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/notify"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"

@@ -26,12 +26,24 @@ const (
 	HandedOver     Kind = "session_handed_over"
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
-	FactorAdded    Kind = "factor_added"
-	ProviderDown   Kind = "provider_down"
-	ProviderUp     Kind = "provider_up"
-	DrillBegun     Kind = "drill_begun"
-	AnswersKept    Kind = Kind(flows.DeedAnswered)
-	ConsentGiven   Kind = Kind(flows.DeedConsented)
+	// SteppedUp: somebody who is signed in proved again who they are, perhaps for one
+	// request; ApprovalUsed: that request was sent on.
+	SteppedUp     Kind = "step_up"
+	ApprovalUsed  Kind = "approval_used"
+	FactorAdded   Kind = "factor_added"
+	ProviderDown  Kind = "provider_down"
+	ProviderUp    Kind = "provider_up"
+	DrillBegun    Kind = "drill_begun"
+	FactorRenamed Kind = "factor_renamed"
+	FactorRemoved Kind = "factor_removed"
+	FactorsReset  Kind = "factors_reset"
+	DeviceTrusted Kind = "device_trusted"
+	AnswersKept   Kind = Kind(flows.DeedAnswered)
+	ConsentGiven  Kind = Kind(flows.DeedConsented)
+	// DeviceForgotten is the end of a device's trust by its person's wish.
+	DeviceForgotten Kind = "device_forgotten"
+	DataExported    Kind = "data_exported"
+	AccountErased   Kind = "account_erased"
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
@@ -62,12 +74,18 @@ type Event struct {
 	IP     string   `json:"ip,omitempty"`
 	AMR    []string `json:"amr,omitempty"`
 	ACR    string   `json:"acr,omitempty"`
+	// Approval names what was approved; Show is what the person read of it.
+	Approval string      `json:"approval,omitempty"`
+	Show     []flows.Row `json:"show,omitempty"`
 	// Fallback are the providers that were down, of a login that a fallback stood in for.
 	Fallback []string `json:"fallback,omitempty"`
 	// Drill is the id of the drill it belongs to.
 	Drill string `json:"drill,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
+	// Person is who it is about as the flow knows them, where that is at hand; it is
+	// not written.
+	Person *flows.User `json:"-"`
 }
 
 // Sink is a guest `identity.audit.*`. Write returns once the entry is as
@@ -96,6 +114,7 @@ type Trail struct {
 	failed  atomic.Int64
 	onError func(error)
 	observe func(Event)
+	follow  func(Event)
 	onDrop  func()
 
 	mu     sync.Mutex // never held across a wait
@@ -124,6 +143,17 @@ func NewTrail(onError func(error), sinks ...Sink) *Trail {
 // used, and neither may wait.
 func (t *Trail) Observe(noted func(Event), dropped func()) { t.observe, t.onDrop = noted, dropped }
 
+// Follow has fn hear of every event that took effect as far as the trail is
+// concerned: written, or noted. It is called once, before the trail is used, and fn
+// may not wait.
+func (t *Trail) Follow(fn func(Event)) { t.follow = fn }
+
+func (t *Trail) followed(e Event) {
+	if t.follow != nil {
+		t.follow(e)
+	}
+}
+
 // Before writes an event and returns the receipt that grants need. Every sink
 // must have taken it (I25).
 func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
@@ -138,6 +168,7 @@ func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
 	if err := t.write(ctx, e); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrDown, err)
 	}
+	t.followed(e)
 	return Receipt{e.ID}, nil
 }
 
@@ -148,6 +179,7 @@ func (t *Trail) Note(e Event) {
 	if t.observe != nil {
 		t.observe(e)
 	}
+	t.followed(e)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {

@@ -210,7 +210,9 @@ func (m *Manager) writeTicket(ctx context.Context, t Ticket, s *Session) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Store.Create(ctx, t.row(), row, left); err != nil {
+	// The row outlasts the session as the card does: a ticket that was good is known
+	// by nothing else (Recognise).
+	if err := m.Store.Create(ctx, t.row(), row, left+Tombstone); err != nil {
 		return fmt.Errorf("writing a ticket: %w", err)
 	}
 	return nil
@@ -342,15 +344,18 @@ func openCard(k *Keyring, id string, sealed []byte) (*Card, error) {
 
 // rotate marks a replaced ticket; a failure leaves it valid until the session ends.
 func (m *Manager) rotate(ctx context.Context, t Ticket) {
-	row, err := json.Marshal(ticketRow{Rotated: true, Until: m.Now().Add(rotatedFor)})
-	if err != nil {
-		return
-	}
+	until := m.Now().Add(rotatedFor)
 	_ = m.Store.Update(ctx, t.row(), func(old []byte) (flows.Change, error) {
 		if old == nil {
 			return flows.Keep(), nil
 		}
-		return flows.Set(row, rotatedFor), nil
+		var row ticketRow
+		if err := json.Unmarshal(old, &row); err != nil {
+			return flows.Remove(), nil
+		}
+		row.Rotated, row.Until = true, until
+		marked, err := json.Marshal(row)
+		return flows.Set(marked, Tombstone), err
 	})
 }
 
@@ -365,8 +370,11 @@ func (m *Manager) Load(ctx context.Context, t Ticket, origin string) (*Session, 
 	if err := json.Unmarshal(raw, &row); err != nil {
 		return nil, flows.ErrNotFound
 	}
-	if row.Rotated {
+	if row.Rotated && m.Now().Before(row.Until) {
 		return nil, ErrRotated
+	}
+	if row.Rotated {
+		return nil, flows.ErrNotFound
 	}
 	if row.Origin != origin {
 		return nil, ErrOrigin
@@ -380,6 +388,29 @@ func (m *Manager) Load(ctx context.Context, t Ticket, origin string) (*Session, 
 		s.row = t.rowID()
 	}
 	return s, err
+}
+
+// Recognise finds whose a ticket is or was at an origin: the card of its session,
+// alive, over or a tombstone. It opens its row, as a ticket does that is good: to look
+// like one is not enough (I21). flows.ErrNotFound and ErrOrigin say no; anything else
+// could not ask. It signs nobody in.
+func (m *Manager) Recognise(ctx context.Context, t Ticket, origin string) (*Card, error) {
+	raw, err := m.Store.Get(ctx, t.row())
+	if err != nil {
+		return nil, err
+	}
+	var row ticketRow
+	if err := json.Unmarshal(raw, &row); err != nil {
+		return nil, flows.ErrNotFound
+	}
+	if row.Origin != origin {
+		return nil, ErrOrigin
+	}
+	secret, err := t.open(row)
+	if err != nil {
+		return nil, flows.ErrNotFound
+	}
+	return m.Card(ctx, secret.Session)
 }
 
 // Reload reads a session anew from the store, for the ticket that it was loaded by.

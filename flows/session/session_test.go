@@ -475,7 +475,7 @@ func TestI15ConcurrentChangesLoseNothing(t *testing.T) {
 		t.Errorf("single logout does not find the session: %v %v", ids, err)
 	}
 	r.clock.Advance(time.Hour)
-	r.wantLoad(t3, flows.ErrNotFound)
+	r.wantLoad(t3, session.ErrEnded)
 	if _, _, err := r.try(r.run("c", "carol", "", func(p *flows.Proof) { p.NotAfter = r.clock.Now() }), nil, nil); err == nil {
 		t.Error("a login that is over already made a session")
 	}

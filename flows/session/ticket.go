@@ -132,10 +132,11 @@ func (s *Session) Row() Row { return s.row }
 // ticketRow is what the store keeps of a ticket. Session id and data key are
 // sealed by the ticket's secret: a stolen store does not link rows and sessions.
 type ticketRow struct {
-	Origin  string    `json:"origin"`
-	Sealed  []byte    `json:"sealed,omitempty"`
-	Rotated bool      `json:"rotated,omitempty"`
-	Until   time.Time `json:"until"`
+	Origin  string `json:"origin"`
+	Sealed  []byte `json:"sealed,omitempty"`
+	Rotated bool   `json:"rotated,omitempty"`
+	// Until is the end of the session, of a replaced ticket the time it may be retried.
+	Until time.Time `json:"until"`
 }
 
 type ticketSecret struct {

@@ -47,7 +47,7 @@ func browser(t *testing.T) context.Context {
 		chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true))...)
 	window, cancel := chromedp.NewContext(allocator)
-	ctx, end := context.WithTimeout(window, 2*time.Minute)
+	ctx, end := context.WithTimeout(window, 5*time.Minute)
 	t.Cleanup(func() {
 		quit(window)
 		end()

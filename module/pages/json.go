@@ -72,7 +72,7 @@ func (s *Set) document(lang string, v *View) document {
 		d.Action, d.Token = safeLink(v.Action), v.Token
 	case KindConfirmLogout, KindArrived:
 		d.Action, d.Token = safeLink(v.Action), v.Token
-	case KindPost:
+	case KindPost, KindSendAgain:
 		d.Action = safeLink(v.Action)
 		for _, f := range v.Fields {
 			d.Fields = append(d.Fields, jsonField(f))

@@ -2,8 +2,8 @@
 // refusals, the end of a session. A page is data ([View]); this package owns all
 // HTML, CSS and JavaScript, and answers programs with the same data as JSON.
 //
-// Nothing here needs JavaScript, but to keep the fragment of a deep link. Everything is escaped by html/template, nothing
-// is cached, nothing is loaded from anywhere else, and no page can be framed
+// Nothing here needs JavaScript, but to keep the fragment of a deep link and to use
+// a passkey or security key. Everything is escaped by html/template, nothing is cached, nothing is loaded from anywhere else, and no page can be framed
 // except the one that tells a frame to open the login in the whole window.
 package pages
 
@@ -59,14 +59,13 @@ func New(o Options) (*Set, error) {
 
 // runs checks that a template left the script of a page where it is, and what it works on.
 func runs(v *View, body string) error {
-	sc := scriptOf(v)
-	switch {
-	case sc == nil:
-		return nil
-	case !strings.Contains(body, string(sc.element)):
-		return fmt.Errorf("page template %s must write {{.Script}} at the end of the body", frame)
-	case sc.needs != "" && !strings.Contains(body, `id="`+sc.needs+`"`):
-		return fmt.Errorf("page template %s needs an element with id=\"%s\"", file(v.kind()), sc.needs)
+	for _, sc := range scriptsOf(v) {
+		switch {
+		case !strings.Contains(body, string(sc.element)):
+			return fmt.Errorf("page template %s must write {{.Script}} at the end of the body", frame)
+		case sc.needs != "" && !strings.Contains(body, `id="`+sc.needs+`"`):
+			return fmt.Errorf("page template %s needs an element with id=\"%s\"", file(v.kind()), sc.needs)
+		}
 	}
 	return nil
 }

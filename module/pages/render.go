@@ -30,12 +30,16 @@ func file(k Kind) string {
 		return "confirm_logout.html"
 	case KindPost:
 		return "post.html"
+	case KindSendAgain:
+		return "send_again.html"
 	case KindLongAddress:
 		return "long_address.html"
 	case KindKeep:
 		return "keep.html"
 	case KindResume:
 		return "resume.html"
+	case KindAccount:
+		return "account.html"
 	}
 	return "message.html"
 }
@@ -122,6 +126,9 @@ type Data struct {
 	// Refresh and Script are ours: whole elements, for the head and the end of the body.
 	Refresh, Script template.HTML
 	Action, Token   string
+	// Exact is the whole attribute of Action, letter by letter: a template writes
+	// some letters of an address in another way, and what was kept is for this one.
+	Exact           template.HTMLAttr
 	Step, Serial    int
 	Fields          []flows.FormField
 	Key, Back, Kept string
@@ -135,6 +142,8 @@ type Data struct {
 	Submit, SubmitLabel      string
 	Or, OtherWays            string
 	NoScript, ContinueButton string
+	// Me is the account page.
+	Me *Account
 }
 
 func (s *Set) render(lang, nonce string, v *View) ([]byte, error) {
@@ -169,8 +178,11 @@ func (s *Set) data(c catalogue, v *View) *Data {
 	if v.Kind == KindKeep && d.Link != "" {
 		d.Refresh = refresh(d.Link)
 	}
-	if s := scriptOf(v); s != nil {
-		d.Script = s.element
+	for _, s := range scriptsOf(v) {
+		d.Script += s.element
+	}
+	if v.Kind == KindSendAgain {
+		d.Exact = template.HTMLAttr(`action="` + template.HTMLEscapeString(d.Action) + `"`) //nolint:gosec // escaped
 	}
 	if v.ID != "" {
 		d.Reference = c["label.reference"]
@@ -186,6 +198,9 @@ func (s *Set) data(c catalogue, v *View) *Data {
 	}
 	if v.Kind == KindArrived {
 		d.Submit, d.SubmitLabel = "continue", c.label("continue")
+	}
+	if v.Kind == KindAccount {
+		d.Me = c.account(v.Account)
 	}
 	if v.Kind == KindAsk && v.Page != nil {
 		c.widgets(d, v.Page)

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"encoding/base64"
 	"html/template"
+	"slices"
 	"strings"
 )
 
@@ -24,9 +25,13 @@ var scripts = map[Kind]*script{
 	KindAsk:         newScript("", "fragment", "ask"),
 	KindKeep:        newScript("go", "fragment", "keep"),
 	KindPost:        newScript("post", "fragment", "post"),
+	KindSendAgain:   newScript("post", "send_again"),
 	KindLongAddress: newScript("go", "long_address"),
 	KindResume:      newScript("go", "resume"),
 }
+
+// credentialScript runs beside that of the kind, where a page asks for a key.
+var credentialScript = newScript("credential", "credential")
 
 // newScript joins files to one script with a scope of its own.
 func newScript(needs string, names ...string) *script {
@@ -48,13 +53,16 @@ func newScript(needs string, names ...string) *script {
 	}
 }
 
-// scriptOf is what runs on a page; nil on most. A form has nothing to run
-// unless there may be a fragment to keep.
-func scriptOf(v *View) *script {
-	if v.kind() == KindAsk && v.Key == "" {
-		return nil
+// scriptsOf are what runs on a page; none on most. A form has nothing to run
+// unless there may be a fragment to keep, or a key is asked for.
+func scriptsOf(v *View) (all []*script) {
+	if sc := scripts[v.kind()]; sc != nil && (v.kind() != KindAsk || v.Key != "") {
+		all = append(all, sc)
 	}
-	return scripts[v.kind()]
+	if v.kind() == KindAsk && v.Page != nil && slices.ContainsFunc(v.Page.Widgets, isCredential) {
+		all = append(all, credentialScript)
+	}
+	return all
 }
 
 // refresh goes on without JavaScript, too: a browser with scripts ignores it.

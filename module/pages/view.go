@@ -1,6 +1,10 @@
 package pages
 
-import "github.com/sallyport-gateway/sallyport/flows"
+import (
+	"encoding/json"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
 
 // Kind names a page.
 type Kind string
@@ -35,12 +39,19 @@ const (
 	KindResume Kind = "resume"
 	// KindPost sends Fields to Action on another site, by a button or by itself.
 	KindPost Kind = "post"
+	// KindSendAgain posts Fields to Action, an address here, in whose place the gateway
+	// sends on what it kept (I21).
+	KindSendAgain Kind = "send_again"
 	// KindArrived asks before a login goes on that its provider began by itself; a form
 	// that posts Token to Action. Values are name and provider.
 	KindArrived Kind = "arrived"
 	// KindSomebodyElse says that such a login is another person's than User, who is
 	// signed in; Link signs out.
 	KindSomebodyElse Kind = "somebody_else"
+	// KindAccount is what is kept of User, in Account: forms that post Token to Action.
+	KindAccount Kind = "account"
+	// KindApproved says that a request was approved and the window can be closed.
+	KindApproved Kind = "approved"
 	// KindLoginRequired is for a frame without a session: Link opens the login in
 	// the whole window. The only page that may be framed: it shows nothing of
 	// anybody and its link does no more than any link on any site could do.
@@ -53,6 +64,8 @@ type View struct {
 	Kind Kind
 	// Page is what a waiting step asks (KindAsk).
 	Page *flows.Page
+	// Account is what KindAccount shows.
+	Account *Account
 	// Action is the form's address: a path here, or an http(s) URL for KindPost.
 	Action string
 	// Token, Step and Serial travel as hidden fields of the same names.
@@ -121,11 +134,18 @@ func samples() []View {
 		flows.Table{Label: "table", Rows: []flows.Row{{Name: "amount", Value: "950.00"}}},
 		flows.Terms{Title: "terms", Version: "1", Text: "first\n\nsecond", URL: "https://a.example/terms"},
 		flows.Download{Label: "download", Name: "codes.txt", Type: "text/plain", Data: []byte("AAAA-BBBB")},
+		flows.Credential{Name: "credential", Label: "use_webauthn", Options: json.RawMessage(`{"challenge":"AAAA"}`)},
 	}}
 	full := View{
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,
 		Fields: []flows.FormField{{Name: "SAMLRequest", Value: "value"}},
 		Reason: flows.ReasonInternal, Text: "text", ID: "id", Link: "/", RetryAfter: 5, User: "maria", Key: "key", Back: "/back?x=1", Kept: "/kept",
+		Account: &Account{Done: "factor_remove", Sections: []Section{
+			{Name: "factors", Buttons: []Button{{"factor_add", "totp", "set_up_totp"}}, Items: []Item{
+				{Title: "totp", Label: "here", Lines: []Line{{Label: "since", Value: "now"}, {Label: "used", Words: "never"}}, Buttons: []Button{{"factor_remove", "id", "remove"}}},
+			}},
+			{Name: "devices", None: "devices_none"},
+		}},
 		Cause: "host_outside", Values: map[string]string{"host": "a.example", "domain": "b.example", "name": "paul", "provider": "Corp"},
 	}
 	var all []View
@@ -140,5 +160,5 @@ func samples() []View {
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
 	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
-	KindArrived, KindSomebodyElse, KindSignedIn,
+	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain, KindAccount, KindApproved,
 }

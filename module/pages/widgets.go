@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -12,13 +13,15 @@ import (
 // Input is one widget as a template sees it.
 type Input struct {
 	// Type is field, secret, code, select, check, choices, choice, note, heading, table,
-	// terms, download, qr or codes.
+	// terms, download, qr, codes or credential.
 	Type, ID, Name, Value, Label, Detail, Autocomplete string
 	Autofocus, Checked                                 bool
 	// Optional is the word for it; empty: it must be filled in.
 	Optional string
-	// Described: the problem above is about it, too. Invalid: it is what to mend.
-	Described, Invalid bool
+	// Problem is what is wrong with it, DescribedBy the id of the words about that: its
+	// own, or those above the form. Invalid: it is what to mend.
+	Problem, DescribedBy string
+	Invalid              bool
 	// Kind is the HTML type of a field, Max its most characters; 0: any.
 	Kind string
 	Max  int
@@ -36,6 +39,8 @@ type Input struct {
 	// Choices are buttons that belong together, Under the id of the line that says what for.
 	Choices []Input
 	Under   string
+	// Key is what the browser is to do with a key (credential).
+	Key *Key
 }
 
 // Option is one line of a select.
@@ -55,6 +60,10 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 	if p.Submit != "" {
 		d.Submit, d.SubmitLabel = p.Submit, c.label(p.Submit)
 	}
+	named := false
+	for _, w := range p.Widgets {
+		named = named || c.input(w).Problem != ""
+	}
 	under := "heading"
 	for i, w := range p.Widgets {
 		in := c.input(w)
@@ -63,15 +72,31 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 		case "":
 		case "choice":
 			d.choice(in, under)
+		case "credential":
+			if in.Key.Default = d.Submit == ""; in.Key.Default {
+				d.Inputs = append(d.Inputs, in)
+			} else {
+				d.choice(in, under) // beside a form it is one more way
+			}
 		case "heading":
 			under = in.ID
 			d.Inputs = append(d.Inputs, in)
 		default:
 			d.Files = d.Files || in.Type == "download"
-			in.Described = d.Trouble != ""
-			in.Invalid = in.Autofocus && d.Problem != "" && d.Wait == ""
+			d.blame(&in, named)
 			d.Inputs = append(d.Inputs, in)
 		}
+	}
+}
+
+// blame ties what is wrong to the field that it is about. Where no field is named,
+// it may be any of the page, and the one with the focus is what to mend.
+func (d *Data) blame(in *Input, named bool) {
+	switch {
+	case in.Problem != "":
+		in.DescribedBy, in.Invalid = in.ID+"-problem", true
+	case d.Trouble != "" && !named:
+		in.DescribedBy, in.Invalid = "problem", in.Autofocus && d.Problem != "" && d.Wait == ""
 	}
 }
 
@@ -94,21 +119,23 @@ func (d *Data) choice(in Input, under string) {
 func (c catalogue) input(w flows.Widget) Input {
 	switch w := w.(type) {
 	case flows.Field:
-		return Input{Type: "field", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Kind: fieldKind(w.Type), Max: w.Max, Optional: c.optional(w.Optional), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus}
+		return Input{Type: "field", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Kind: fieldKind(w.Type), Max: w.Max, Optional: c.optional(w.Optional), Problem: c.wrong(w.Problem), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus}
 	case flows.Secret:
 		return Input{Type: "secret", Name: w.Name, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus}
 	case flows.Code:
 		return Input{Type: "code", Name: w.Name, Label: c.label(w.Label), Digits: w.Digits, Autocomplete: autofill(w), Autofocus: w.Autofocus}
 	case flows.Select:
-		return Input{Type: "select", Name: w.Name, Label: c.label(w.Label), Options: c.options(w), Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
+		return Input{Type: "select", Name: w.Name, Label: c.label(w.Label), Options: c.options(w), Optional: c.optional(w.Optional), Problem: c.wrong(w.Problem), Autofocus: w.Autofocus}
 	case flows.Check:
-		return Input{Type: "check", Name: w.Name, Label: c.label(w.Label), Checked: w.Checked, Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
+		return Input{Type: "check", Name: w.Name, Label: c.counted(w.Label, w.Count), Checked: w.Checked, Optional: c.optional(w.Optional), Problem: c.wrong(w.Problem), Autofocus: w.Autofocus}
 	case flows.Choice:
 		return Input{Type: "choice", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail}
 	case flows.QR:
 		return Input{Type: "qr", Label: c.label(w.Label), Value: w.Manual, Image: qrImage(w.Text)}
 	case flows.Codes:
 		return Input{Type: "codes", Label: c.label(w.Label), Codes: w.Codes}
+	case flows.Credential:
+		return Input{Type: "credential", Name: w.Name, Label: c.label(w.Label), Key: c.key(w)}
 	case flows.Download:
 		return Input{Type: "download", Name: w.Name, Label: c.label(w.Label)}
 	}
@@ -148,11 +175,27 @@ func fieldKind(s string) string {
 	return "text"
 }
 
+// counted is a label with a number in it.
+func (c catalogue) counted(code string, n int) string {
+	if n == 0 {
+		return c.label(code)
+	}
+	return seconds(c, "label."+code, n)
+}
+
 func (c catalogue) optional(is bool) string {
 	if is {
 		return c["label.optional"]
 	}
 	return ""
+}
+
+// wrong is what is wrong with a field.
+func (c catalogue) wrong(code string) string {
+	if t := c["note."+code]; t != "" {
+		return t
+	}
+	return code
 }
 
 // options are the lines of a select, before them one for none: where none may be
@@ -180,12 +223,24 @@ func (c catalogue) headline(w flows.Heading) string {
 	return c.label(w.Label)
 }
 
+// rows are for reading before a decision: nothing in a value turns its text around.
 func (c catalogue) rows(rows []flows.Row) []flows.Row {
 	list := make([]flows.Row, len(rows))
 	for i, r := range rows {
-		list[i] = flows.Row{Name: c.label(r.Name), Value: r.Value}
+		list[i] = flows.Row{Name: upright(c.label(r.Name)), Value: upright(r.Value)}
 	}
 	return list
+}
+
+// upright shows where somebody put a sign that changes the direction of text
+// (UAX #9 §2): an amount or an account must not read as another.
+func upright(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // paragraphs splits a text at its blank lines; other line breaks stay in it.

@@ -78,8 +78,12 @@ var originPattern = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
 // that no template can add another (B7).
 func policy(v *View, nonce string) string {
 	p := []string{"default-src 'none'", "style-src 'nonce-" + nonce + "'", "img-src 'self' data:", "base-uri 'none'"}
-	if s := scriptOf(v); s != nil {
-		p = append(p, "script-src "+s.source)
+	if all := scriptsOf(v); len(all) > 0 {
+		run := "script-src"
+		for _, s := range all {
+			run += " " + s.source
+		}
+		p = append(p, run)
 	}
 	form := "form-action 'self'"
 	targets := v.FormAction

@@ -2,11 +2,12 @@
 // client and a sign-in page of its own. Everything is in memory.
 // Environment: LISTEN host:port, ISSUER, NAME, REDIRECTS (blank separated), and
 // ACCESS_SECONDS: access tokens live that long, refresh tokens are issued and rotate,
-// and POST /people/<name> (groups=…) moves somebody to other groups.
+// and POST /people/<name> (groups=…) moves somebody to other groups. AMR (blank
+// separated): how people are said to have signed in.
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
-const { LISTEN, ISSUER, NAME = 'op', REDIRECTS = '', ACCESS_SECONDS = '' } = process.env;
+const { LISTEN, ISSUER, NAME = 'op', REDIRECTS = '', ACCESS_SECONDS = '', AMR = 'pwd' } = process.env;
 const redirects = REDIRECTS.split(' ').filter(Boolean);
 const afterLogout = [...new Set(redirects.flatMap((r) => {
   const { origin } = new URL(r);
@@ -94,7 +95,7 @@ provider.use(async (ctx, next) => {
     ctx.status = 401;
     return signInPage(ctx, 'Wrong name or password.');
   }
-  const to = await provider.interactionResult(ctx.req, ctx.res, { login: { accountId: name, remember: true, amr: ['pwd'] } });
+  const to = await provider.interactionResult(ctx.req, ctx.res, { login: { accountId: name, remember: true, amr: AMR.split(' ') } });
   ctx.status = 303;
   return ctx.redirect(to);
 });

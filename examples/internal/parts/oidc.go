@@ -52,6 +52,13 @@ func OIDCRefreshing(t testing.TB, name string, seconds int, redirects ...string)
 	return oidc(t, Port(t), name, redirects, "ACCESS_SECONDS="+strconv.Itoa(seconds))
 }
 
+// OIDCStrong is OIDCAt, where people have proved a second factor there, as the
+// provider says (amr).
+func OIDCStrong(t testing.TB, port int, name string, redirects ...string) *OIDCProvider {
+	t.Helper()
+	return oidc(t, port, name, redirects, "AMR=pwd mfa")
+}
+
 // OIDCBehind is OIDC that the world knows as issuer: something in front of it takes
 // the requests for that and sends them on to Local.
 func OIDCBehind(t testing.TB, issuer, name string, redirects ...string) *OIDCProvider {

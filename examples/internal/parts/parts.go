@@ -37,8 +37,13 @@ var needs = map[string]need{
 	"slapadd":       {"apt-get install slapd", []string{"/usr/sbin/slapadd"}},
 	"chromium":      {"apt-get install chromium", []string{"chromium", "chromium-browser", "google-chrome"}},
 	"node":          {"apt-get install nodejs", []string{"node"}},
+	"axe-core":      {"make parts (npm install axe-core@" + axeVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/axe-core/axe.min.js")}},
 	"oidc-provider": {"make parts (npm install oidc-provider@" + oidcProviderVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/oidc-provider/package.json")}},
+	"smtp-server":   {"make parts (npm install smtp-server@" + smtpServerVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/smtp-server/package.json")}},
 }
+
+// axeVersion is what .ci/parts.sh installs.
+const axeVersion = "4.14.1"
 
 // Need returns where a part is. If it is not there the test is skipped, and the
 // skip names what would bring it; with CI=true a missing part is a failure.

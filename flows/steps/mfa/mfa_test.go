@@ -129,6 +129,27 @@ func TestI03OnlyEvidenceOfOurOwnFactorSatisfies(t *testing.T) {
 	}
 }
 
+// The list is by last use, and codes on paper were the last to be set up: still the
+// app is asked for, and they are offered.
+func TestWhatStandsInIsNotAskedForFirst(t *testing.T) {
+	m := bound(t, "mfa a b paper")
+	e := &enrolments{records: []flows.Record{{ID: "1", Factor: "paper"}, {ID: "2", Factor: "b"}, {ID: "3", Factor: "a"}}}
+	x := run(e)
+	if _, err := m.Enter(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := m.kept(x); err != nil || k.Factor != "b" {
+		t.Errorf("asked for %q first, %v", k.Factor, err)
+	}
+	e.records = e.records[:1]
+	if _, err := m.Enter(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := m.kept(x); err != nil || k.Factor != "paper" {
+		t.Errorf("asked for %q, and there is paper only, %v", k.Factor, err)
+	}
+}
+
 // Nobody enrols in a fallback login, whatever the provider says (I07, I23).
 func TestI07NobodyEnrolsInAFallback(t *testing.T) {
 	m := bound(t, "mfa a")
@@ -174,7 +195,15 @@ func TestCaddyfileErrors(t *testing.T) {
 		"mfa a {\nenroll\n}":                    "enroll is require, allow or deny",
 		"mfa a {\nenroll deny\nenroll allow\n}": "enroll is there twice",
 		"mfa a {\nenroll deny now\n}":           "'now' is too much",
-		"mfa a {\nremember 30d\n}":              "no option 'remember'",
+		"mfa a {\nforget 30d\n}":                "no option 'forget'",
+		"mfa a {\nremember\n}":                  "remember wants a time",
+		"mfa a {\nremember long\n}":             "not 'long'",
+		"mfa a {\nremember 0\n}":                "not '0'",
+		"mfa a {\nremember -1h\n}":              "from 1h to 365d",
+		"mfa a {\nremember 366d\n}":             "from 1h to 365d",
+		"mfa a {\nremember 90m\n}":              "whole hours",
+		"mfa a {\nremember 1d\nremember 2d\n}":  "remember is there twice",
+		"mfa a {\nremember 1d 2d\n}":            "'2d' is too much",
 	} {
 		if err := new(MFA).UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: want an error about %q, got %v", text, want, err)
