@@ -23,14 +23,21 @@ type answer struct {
 	detour *flows.Execution
 }
 
+// noStay answers a request that was to be signed in without a page, and cannot be.
+func (a *answer) noStay() (bool, error) {
+	if a.v.stay == nil {
+		return false, nil
+	}
+	a.v.stay = nil
+	return a.v.withoutPage(a.x.Fresh)
+}
+
 func (a *answer) Continue() error { return errors.New("continue is the engine's") }
 func (a *answer) Take(int) error  { return errors.New("take is the engine's") }
 
 func (a *answer) Ask(p flows.Page) error {
-	if a.v.stay != nil {
-		if done, err := a.v.withoutPage(false); done {
-			return err
-		}
+	if done, err := a.noStay(); done {
+		return err
 	}
 	v := a.v
 	if err := v.savePending(a.id, a.x); err != nil {
@@ -112,10 +119,8 @@ func (a *answer) keeping(view pages.View) pages.View {
 }
 
 func (a *answer) Redirect(to string) error {
-	if a.v.stay != nil {
-		if done, err := a.v.withoutPage(false); done {
-			return err
-		}
+	if done, err := a.noStay(); done {
+		return err
 	}
 	if a.detour != nil && a.v.mayKeep(a.x) {
 		return a.aside()
@@ -133,10 +138,8 @@ func (a *answer) Redirect(to string) error {
 }
 
 func (a *answer) Post(to string, fields []flows.FormField) error {
-	if a.v.stay != nil {
-		if done, err := a.v.withoutPage(false); done {
-			return err
-		}
+	if done, err := a.noStay(); done {
+		return err
 	}
 	if a.detour != nil {
 		return a.aside()

@@ -164,11 +164,11 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 
 // land leads to where the person wanted to go.
 func (v *visit) land(x *flows.Execution) error {
-	if done, err := v.landStepUp(x); done {
-		return err
-	}
 	if v.stay != nil {
 		return v.stay()
+	}
+	if done, err := v.landStepUp(x); done {
+		return err
 	}
 	if x.Hop != nil {
 		return v.handOver(x.Flow, x.Hop, x.ReturnTo, x.Attempt)

@@ -355,9 +355,6 @@ func (v *visit) withoutPage(anew bool) (bool, error) {
 	case v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r):
 		return true, v.unauthorized()
 	case v.r.Method != http.MethodGet && v.r.Method != http.MethodHead:
-		if v.stay != nil { // the login was begun already
-			return true, v.signInThenSend(nil)
-		}
 		return true, v.sendLater(anew)
 	}
 	return false, nil
