@@ -34,7 +34,7 @@ func (v *visit) account() error {
 	if v.session != nil && v.due() {
 		v.renew()
 	}
-	if v.session != nil && inFallback(v.session.Evidence) {
+	if v.session != nil && flows.FellBack(v.session.Evidence) { // changes nothing of an account (I23)
 		return v.refuse(http.StatusForbidden, flows.ReasonFallbackLogin, "", "", errors.New("the session is of a fallback login"))
 	}
 	if v.r.Method == http.MethodPost {
@@ -61,12 +61,6 @@ func (v *visit) account() error {
 		return v.json(http.StatusOK, me)
 	}
 	return v.showAccount(me)
-}
-
-// inFallback reports whether somebody came in by a fallback: that changes nothing of
-// an account (I23).
-func inFallback(evidence []flows.Evidence) bool {
-	return slices.ContainsFunc(evidence, func(e flows.Evidence) bool { return e.Kind == flows.Fallback })
 }
 
 // mayLook reports whether the session completed the page's own flow: who has a factor
@@ -164,7 +158,7 @@ func (v *visit) mayChange(x *flows.Execution) (refused bool, err error) {
 		return true, v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("a change of an account by a script"))
 	case v.session == nil && v.problem != nil && !gone(v.problem):
 		return true, v.unavailable(v.problem)
-	case v.session == nil || v.session.ID() != x.Session || v.session.User.Key != x.User.Key || inFallback(v.session.Evidence):
+	case v.session == nil || v.session.ID() != x.Session || v.session.User.Key != x.User.Key || flows.FellBack(v.session.Evidence):
 		return true, v.redirect(v.place.origin + accountPath)
 	}
 	err = v.app.sessions.Check(v.r.Context(), v.session)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,12 +21,14 @@ import (
 func init() { caddy.RegisterModule(AdminAPI{}) }
 
 // AdminAPI serves /identity/… on Caddy's admin endpoint: who is signed in, ending
-// sessions, releasing names, how the providers are, and drills. Who may reach the admin endpoint may do
+// sessions, resetting factors, releasing names, how the providers are, and drills. Who may reach the admin endpoint may do
 // all of it; every call, reading too, is an event of the trail (I26).
 //
 //	GET    /identity/sessions?user=<key, base64url>&after=<id>&n=<up to 1000>
 //	DELETE /identity/sessions/<id>
 //	DELETE /identity/users/<key, base64url>/sessions
+//	GET    /identity/users/<key, base64url>/factors
+//	DELETE /identity/users/<key, base64url>/factors
 //	DELETE /identity/names/<name, base64url>
 //	GET    /identity/providers
 //	POST   /identity/drills {"provider", "user", "for"}
@@ -40,17 +43,17 @@ func (AdminAPI) CaddyModule() caddy.ModuleInfo {
 // Routes implements caddy.AdminRouter.
 func (AdminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
-		adminRoute("/identity/sessions", http.MethodGet, (*App).adminList),
-		adminRoute("/identity/sessions/", http.MethodDelete, (*App).adminEnd),
-		adminRoute("/identity/users/", http.MethodDelete, (*App).adminEndUser),
-		adminRoute("/identity/names/", http.MethodDelete, (*App).adminRelease),
-		adminRoute("/identity/providers", http.MethodGet, (*App).adminProviders),
-		adminRoute("/identity/drills", http.MethodPost, (*App).adminDrill),
-		adminRoute("/identity/drills/", http.MethodDelete, (*App).adminEndDrill),
+		adminRoute("/identity/sessions", (*App).adminList, http.MethodGet),
+		adminRoute("/identity/sessions/", (*App).adminEnd, http.MethodDelete),
+		adminRoute("/identity/users/", (*App).adminUser, http.MethodGet, http.MethodDelete),
+		adminRoute("/identity/names/", (*App).adminRelease, http.MethodDelete),
+		adminRoute("/identity/providers", (*App).adminProviders, http.MethodGet),
+		adminRoute("/identity/drills", (*App).adminDrill, http.MethodPost),
+		adminRoute("/identity/drills/", (*App).adminEndDrill, http.MethodDelete),
 	}
 }
 
-func adminRoute(pattern, method string, serve func(*App, http.ResponseWriter, *http.Request) error) caddy.AdminRoute {
+func adminRoute(pattern string, serve func(*App, http.ResponseWriter, *http.Request) error, methods ...string) caddy.AdminRoute {
 	return caddy.AdminRoute{Pattern: pattern, Handler: caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		// Not the app this router was provisioned with: after a refused reload that
 		// one belongs to a config that never ran.
@@ -58,14 +61,21 @@ func adminRoute(pattern, method string, serve func(*App, http.ResponseWriter, *h
 		if err != nil {
 			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: err}
 		}
-		if r.Method != method {
-			w.Header().Set("Allow", method)
-			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("%s is for %s", pattern, method)}
+		if err := adminMethod(w, r, pattern, methods...); err != nil {
+			return err
 		}
 		a.enter()
 		defer a.leave()
 		return serve(a, w, r)
 	})}
+}
+
+func adminMethod(w http.ResponseWriter, r *http.Request, path string, methods ...string) error {
+	if slices.Contains(methods, r.Method) {
+		return nil
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("%s is for %s", path, strings.Join(methods, " and "))}
 }
 
 // adminSession is what the admin API tells of a session; the id is the public one.
@@ -149,15 +159,32 @@ func (a *App) adminEnd(w http.ResponseWriter, r *http.Request) error {
 	return adminJSON(w, map[string]any{"ended": 1})
 }
 
-func (a *App) adminEndUser(w http.ResponseWriter, r *http.Request) error {
-	text, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/identity/users/"), "/sessions")
-	if !ok || text == "" {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("the path is /identity/users/<key, base64url>/sessions")}
+// adminUser serves what there is of one person.
+func (a *App) adminUser(w http.ResponseWriter, r *http.Request) error {
+	text, what, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/identity/users/"), "/")
+	serve, methods := a.adminEndUser, []string{http.MethodDelete}
+	switch {
+	case what == "factors" && r.Method == http.MethodDelete:
+		serve = a.adminResetFactors
+	case what == "factors":
+		serve, methods = a.adminFactors, []string{http.MethodGet, http.MethodDelete}
+	case what != "sessions" || text == "":
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("the path is /identity/users/<key, base64url>/sessions or …/factors")}
+	}
+	if err := adminMethod(w, r, "/identity/users/<key>/"+what, methods...); err != nil {
+		return err
 	}
 	user, err := userKeyOf(text)
 	if err != nil {
 		return err
 	}
+	if user == "" {
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New("no user is named")}
+	}
+	return serve(w, r, user)
+}
+
+func (a *App) adminEndUser(w http.ResponseWriter, r *http.Request, user flows.UserKey) error {
 	if err := a.adminAudit(r, audit.Event{User: user, Reason: flows.ReasonRevoked}); err != nil {
 		a.log.Error(err.Error())
 	}

@@ -70,6 +70,13 @@ func SetNoticePauses(pauses ...time.Duration) (back func()) {
 	return func() { noticePauses = was }
 }
 
+// SetEventPauses shortens the time between tries of flows that events started.
+func SetEventPauses(pauses ...time.Duration) (back func()) {
+	was := eventPauses
+	eventPauses = pauses
+	return func() { eventPauses = was }
+}
+
 // HeldBytes is how much is kept of requests that wait for a login.
 func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }
 

@@ -136,7 +136,7 @@ func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) erro
 		return flows.Refuse(flows.ReasonCrossSite, errors.New("a factor that a script sets up"))
 	}
 	ev := e.v.event(audit.FactorAdded)
-	ev.User, ev.Name, ev.Provider, ev.Factor = u.Key, u.Name, u.Provider, r.Factor
+	ev.User, ev.Name, ev.Provider, ev.Factor, ev.Person = u.Key, u.Name, u.Provider, r.Factor, u
 	if _, err := e.v.app.trail.Before(ctx, ev); err != nil {
 		return err
 	}
@@ -146,6 +146,7 @@ func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) erro
 		return err
 	}
 	e.v.app.dropDevices(ctx, u.Key)
+	e.v.app.noteContact(ctx, u, e.v.app.pages.Language(e.v.r))
 	e.v.app.tell(ctx, u, e.v.app.pages.Language(e.v.r), "factor_added", map[string]string{"factor": r.Factor, "host": e.v.place.host})
 	return nil
 }
@@ -186,6 +187,9 @@ func (a *App) forgetFactors(ctx context.Context, user flows.UserKey) error {
 		if err := a.factorVault().remove(ctx, triesName(user, kind)); err != nil {
 			return err
 		}
+	}
+	if err := a.contactVault().remove(ctx, string(user)); err != nil {
+		return err
 	}
 	return a.deviceVault().remove(ctx, string(user))
 }

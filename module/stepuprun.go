@@ -113,7 +113,7 @@ func proved(x *flows.Execution, old *flowsession.Session) error {
 		before = old.Evidence
 	}
 	gained := x.Gained(before)
-	if x.Since.IsZero() {
+	if x.StepUp == nil || x.Since.IsZero() {
 		x.Proved = (x.Session == "" || x.Fresh) && flows.Proves(gained)
 		return nil
 	}

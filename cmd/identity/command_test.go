@@ -163,6 +163,13 @@ func TestCommand(t *testing.T) {
 		t.Errorf("releasing alice's name: %s", out)
 	}
 
+	if out := g.runs("factors", "list", "people:alice"); !strings.HasPrefix(out, "ID ") || strings.Count(out, "\n") != 1 {
+		t.Errorf("factors of alice:\n%s", out)
+	}
+	if out := g.runs("factors", "reset", "people:alice"); out != "removed: 0\n" {
+		t.Errorf("resetting alice: %s", out)
+	}
+
 	out = g.runs("providers")
 	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(out, "gone    oidc   no ") && time.Now().Before(deadline); out = g.runs("providers") {
 		runtime.Gosched() // it was not found missing yet
@@ -207,6 +214,9 @@ func TestCommand(t *testing.T) {
 		"accepts at most 1 arg":       {"revoke", "a", "b"},
 		"belongs to nobody":           {"release", "alice"},
 		"accepts 1 arg":               {"release"},
+		"'bob' is no":                 {"factors", "reset", "bob"},
+		"'' is no user key":           {"factors", "reset", ""},
+		"no command 'show'":           {"factors", "show"},
 	} {
 		if out, err := g.run(args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("identity %q: want an error with %q, got %v\n%s", args, want, err, out)
@@ -226,6 +236,15 @@ func TestTableIsInert(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "a?[2J??b?c?") || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("%q", out.String())
+	}
+	out.Reset()
+	one, _ := json.Marshal(factor{ID: "x", Factor: "totp", Name: "my\x1b[2Jphone", Tries: 50, LockedUntil: time.Unix(1, 0)})
+	two, _ := json.Marshal(factor{ID: "y", Agent: "Mozilla\x1b[2J", Until: time.Unix(2, 0)})
+	if err := printFactors(&out, []json.RawMessage{one}, []json.RawMessage{two}, false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "my?[2Jphone") || !strings.Contains(out.String(), "Mozilla?[2J") || !strings.Contains(out.String(), "1970-01-01T00:00:01Z") {
 		t.Errorf("%q", out.String())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -53,6 +54,42 @@ func printSessions(w io.Writer, list []json.RawMessage, raw bool) error {
 	return table(w, rows)
 }
 
+// factor is what the list shows of one, and of a trusted browser.
+type factor struct {
+	ID          string    `json:"id"`
+	Factor      string    `json:"factor"`
+	Name        string    `json:"name"`
+	Agent       string    `json:"agent"`
+	Created     time.Time `json:"created"`
+	Proved      time.Time `json:"proved"`
+	Used        time.Time `json:"used"`
+	Until       time.Time `json:"until"`
+	Tries       int       `json:"tries"`
+	LockedUntil time.Time `json:"locked_until"`
+}
+
+func printFactors(w io.Writer, factors, devices []json.RawMessage, raw bool) error {
+	if raw {
+		return printSessions(w, append(factors, devices...), true)
+	}
+	rows := [][]string{{"ID", "KIND", "NAME", "SINCE", "USED", "UNTIL", "TRIES", "LOCKED UNTIL"}}
+	for _, one := range factors {
+		var f factor
+		if err := json.Unmarshal(one, &f); err != nil {
+			return fmt.Errorf("a factor of the list: %w", err)
+		}
+		rows = append(rows, []string{f.ID, f.Factor, f.Name, clock(f.Created), clock(f.Used), "", strconv.Itoa(f.Tries), clock(f.LockedUntil)})
+	}
+	for _, one := range devices {
+		var f factor
+		if err := json.Unmarshal(one, &f); err != nil {
+			return fmt.Errorf("a trusted browser of the list: %w", err)
+		}
+		rows = append(rows, []string{f.ID, "trusted browser", f.Agent, clock(f.Proved), clock(f.Used), clock(f.Until), "", ""})
+	}
+	return table(w, rows)
+}
+
 func printProviders(w io.Writer, list []provider, raw bool) error {
 	rows := [][]string{{"NAME", "TYPE", "HEALTHY", "CHECKED", "DRILLS", "ERROR"}}
 	for _, p := range list {
@@ -81,7 +118,13 @@ func printProviders(w io.Writer, list []provider, raw bool) error {
 	return table(w, rows)
 }
 
-func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// clock is "" for no time.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
 
 // table prints what others may have chosen, a name or an error of a provider, so
 // that it cannot move the cursor or write over other lines of a terminal.
