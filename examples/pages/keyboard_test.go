@@ -106,6 +106,7 @@ func TestKeyboardWalk(t *testing.T) {
 	k.signOut()
 	k.signIn(g, codes[3])
 	has(t, k.w, "GET /b", "Remote-User: alice")
+	k.account(g, codes[4])
 	k.askedBySomebodyElse(g)
 }
 
@@ -162,6 +163,30 @@ func (k *walk) signOut() {
 	k.w.Run("the provider's own page", parts.See(`button[name="logout"]`), chromedp.KeyEvent(kb.Enter))
 	k.page("signed-out", "You are signed out", "")
 	k.tabs("Sign in again")
+}
+
+// account gives a factor a name, proves it with a recovery code, and looks into
+// removing it.
+func (k *walk) account(g *parts.GatewayProcess, spare string) {
+	k.w.Run("the account", chromedp.Navigate(g.URL+"/.identity/account"))
+	k.page("account", "Your account", "")
+	k.tabs("Name", "Remove", "Name", "Remove")
+	k.w.Run("back to the first", chromedp.Navigate(g.URL+"/.identity/account"), parts.See("main.account"))
+	k.tabs("Name")
+	k.keys("name it", kb.Enter)
+	k.page("account-name", "Name a second factor", "name")
+	k.keys("the name", "On paper"+kb.Enter)
+	k.page("account-proof", "Enter the code from your app", "code")
+	k.tabs("Continue", "factor")
+	k.keys("a recovery code instead", " ")
+	k.page("account-recovery", "Use a recovery code", "code")
+	k.keys("the code", spare+kb.Enter)
+	k.page("account-named", "Your account", "")
+	has(k.t, k.w, "On paper", "The name is saved.")
+	k.tabs("Name", "Remove")
+	k.keys("remove it", " ")
+	k.page("account-remove", "Remove a second factor?", "")
+	k.tabs("Remove this factor")
 }
 
 // askedBySomebodyElse follows a link on another site, which signs nobody out.
