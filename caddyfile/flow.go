@@ -56,7 +56,11 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 		if b.used[name] {
 			return nil // judged where it is used: it may count on a login of that flow
 		}
-		_, err := flows.Compile(name, "", steps.steps)
+		compile := flows.Compile
+		if !flows.SignsIn(steps.steps) { // over a session: a protect that names it is told
+			compile = flows.CompileOver
+		}
+		_, err := compile(name, "", steps.steps)
 		return err
 	}})
 	return nil

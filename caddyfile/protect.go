@@ -45,6 +45,7 @@ type protect struct {
 //	    public          <matcher…>
 //	    optional        <matcher…>
 //	    require         [<matcher>] <policy>|`<cel>` ["<text>"]
+//	    step_up         [<matcher>] [<flow>] [<policy>|`<cel>`] { once ; show <field…> ; within <duration> }
 //	    unauthenticated auto|redirect|401
 //	    preserve_post   <size>|off
 //	    strict_paths    on|off
@@ -145,6 +146,7 @@ var protectWords = map[string]word[*protect]{
 	"public":    {(*protect).open, true},
 	"optional":  {(*protect).open, true},
 	"require":   {(*protect).require, true},
+	"step_up":   {(*protect).stepUp, true},
 	"unauthenticated": {parse: func(p *protect, d *caddyfile.Dispenser) (err error) {
 		p.Unauthenticated, err = oneOf(d, "auto", "redirect", "401")
 		return err

@@ -30,6 +30,11 @@ type Evidence struct {
 	Kind EvidenceKind `json:"kind,omitempty"`
 	// For are, of a fallback, the providers that were down.
 	For []string `json:"for,omitempty"`
+	// Record is the id of the enrolled factor that was proved.
+	Record string `json:"record,omitempty"`
+	// Credential stands for the password that was checked, and tells nothing of it: it
+	// is another one after a change. Empty: the provider cannot say.
+	Credential string `json:"credential,omitempty"`
 }
 
 // Counts reports whether it says how the person signed in: trust in a device

@@ -54,6 +54,9 @@ type Execution struct {
 	// Show is what the run is for, where it is bound to one request: the fields that the
 	// person reads before they approve it.
 	Show []Row `json:"show,omitempty"`
+	// Action is set in a run that changes something of the person's account, and then
+	// ends with that instead of a session.
+	Action *Action `json:"action,omitempty"`
 	// StepUp is set in a run that ends with, or leads to, a proof for a `step_up`.
 	StepUp *StepUp `json:"step_up,omitempty"`
 	// Language is that of the pages (BCP 47).
@@ -137,9 +140,11 @@ type Env struct {
 	// Cause is what a directory told of refused credentials, for counters and the log:
 	// steps set it.
 	Cause *CredentialsError
-	// Enrolments are the factors of people, Holders whose their passkeys are.
+	// Enrolments are the factors of people, Holders whose their passkeys are, Devices the
+	// browsers that they trust.
 	Enrolments Enrolments
 	Holders    Holders
+	Devices    Devices
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback

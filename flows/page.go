@@ -103,9 +103,11 @@ type Entry struct {
 
 // Check is a box to tick; ticked it answers name=1.
 type Check struct {
-	Name    string `json:"name"`
-	Label   string `json:"label"`
-	Checked bool   `json:"checked,omitempty"`
+	Name  string `json:"name"`
+	Label string `json:"label"`
+	// Count fills {n} in the label; 0: there is none.
+	Count   int  `json:"count,omitempty"`
+	Checked bool `json:"checked,omitempty"`
 	// Optional boxes may stay empty.
 	Optional  bool `json:"optional,omitempty"`
 	Autofocus bool `json:"autofocus,omitempty"`

@@ -31,7 +31,11 @@ func (a *answer) Ask(p flows.Page) error {
 	if err := v.savePending(a.id, a.x); err != nil {
 		return v.failed(a.x, err)
 	}
-	switch p.Problem {
+	problem := p.Problem
+	if !a.posted && (problem == flows.ReasonTooManyTries || problem == flows.ReasonMessageNotSent) {
+		problem = "" // of something that was to be sent: its page says so again
+	}
+	switch problem {
 	case "":
 		if a.ours() && v.r.Method == http.MethodGet {
 			return v.ask(http.StatusOK, a.id, a.x, p)
@@ -91,7 +95,7 @@ func (a *answer) aside() error {
 // mayKeep reports that there may be a fragment, and a browser to keep it. For an
 // application that is done on its own host, before the portal is asked.
 func (v *visit) mayKeep(x *flows.Execution) bool {
-	return x.Saved == "" && x.Hop == nil && isWindow(v.r)
+	return x.Saved == "" && x.Hop == nil && x.Action == nil && isWindow(v.r)
 }
 
 // keeping asks the page for the fragment.
@@ -135,6 +139,9 @@ func (v *visit) ask(status int, id string, x *flows.Execution, p flows.Page) err
 	view := pages.View{
 		Kind: pages.KindAsk, Page: &p, Action: formAddress(id, x), Token: x.Token,
 		Step: x.Wait.Step, Serial: x.Wait.Serial, FormAction: v.formTargets(),
+	}
+	if x.Action != nil {
+		view.Link, view.LinkLabel = accountPath, "back_to_account"
 	}
 	if v.mayKeep(x) {
 		view.Key, view.Back = x.ID, x.ReturnTo

@@ -117,7 +117,7 @@ func (v *visit) appLogout(next caddyhttp.Handler, over bool) (bool, error) {
 		return true, nil
 	}
 	if l.pass && !over {
-		if d := policy.Decide(&v.p.gate.gate, v.facts()); d.Verdict != policy.Login && d.Verdict != policy.Deny {
+		if d := policy.Decide(&v.p.gate.gate, v.facts()); d.Verdict != policy.Login && d.Verdict != policy.Deny && d.Verdict != policy.Prove {
 			return true, v.passThenEnd(d, next)
 		}
 	}

@@ -97,6 +97,8 @@ func (v *visit) readBody() ([]byte, error) {
 type bodyRead struct {
 	bytes []byte
 	err   error
+	// approval is what lets this request through, once (I20).
+	approval *approval
 }
 
 type putBack struct {

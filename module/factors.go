@@ -1,6 +1,7 @@
 package module
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -74,13 +75,19 @@ type enrolments struct {
 	x *flows.Execution
 }
 
-func (e enrolments) vault() *vault {
-	return &vault{space: "hall/factors", store: e.v.app.store, keys: &e.v.app.keys}
+func (a *App) factorVault() *vault {
+	return &vault{space: "hall/factors", store: a.store, keys: &a.keys}
 }
+
+func (e enrolments) vault() *vault { return e.v.app.factorVault() }
 
 // List answers a person's records, the one used last first.
 func (e enrolments) List(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
-	b, err := e.vault().Get(ctx, string(user))
+	return e.v.app.recordsOf(ctx, user)
+}
+
+func (a *App) recordsOf(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
+	b, err := a.factorVault().Get(ctx, string(user))
 	if errors.Is(err, flows.ErrNotFound) {
 		return nil, nil
 	}
@@ -102,8 +109,14 @@ func readRecords(b []byte) (list []flows.Record, err error) {
 	return list, nil
 }
 
-func (e enrolments) change(ctx context.Context, user flows.UserKey, fn func([]flows.Record) ([]flows.Record, error)) error {
-	return e.vault().Update(ctx, string(user), func(old []byte) (flows.Change, error) {
+// usableFactors are those of the kinds that are configured.
+func (a *App) usableFactors(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
+	list, err := a.recordsOf(ctx, user)
+	return slices.DeleteFunc(list, func(r flows.Record) bool { return a.factors[r.Factor] == nil }), err
+}
+
+func (a *App) changeFactors(ctx context.Context, user flows.UserKey, fn func([]flows.Record) ([]flows.Record, error)) error {
+	return a.factorVault().Update(ctx, string(user), func(old []byte) (flows.Change, error) {
 		list, err := readRecords(old)
 		if err != nil {
 			return flows.Keep(), err
@@ -111,13 +124,23 @@ func (e enrolments) change(ctx context.Context, user flows.UserKey, fn func([]fl
 		if list, err = fn(list); err != nil {
 			return flows.Keep(), err
 		}
+		switch {
+		case len(list) == 0 && old == nil:
+			return flows.Keep(), nil
+		case len(list) == 0:
+			return flows.Remove(), nil
+		}
 		b, err := json.Marshal(list)
 		return flows.Set(b, recordsFor), err
 	})
 }
 
-// Add writes the trail, then the record (I25), and tells the person (I07).
+// Add writes the trail, then the record (I25), and tells the person (I07). A script
+// of the application sets up nothing, whatever it was shown (I12).
 func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) error {
+	if d := e.v.r.Header.Get("Sec-Fetch-Dest"); d != "" && d != "document" {
+		return flows.Refuse(flows.ReasonCrossSite, errors.New("a factor that a script sets up"))
+	}
 	ev := e.v.event(audit.FactorAdded)
 	ev.User, ev.Name, ev.Provider, ev.Factor = u.Key, u.Name, u.Provider, r.Factor
 	if _, err := e.v.app.trail.Before(ctx, ev); err != nil {
@@ -129,22 +152,59 @@ func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) erro
 		}
 	}
 	r.ID, r.Created, r.Used = rand.Text()[:16], Now().Truncate(time.Second), Now().Truncate(time.Second)
-	err := e.change(ctx, u.Key, func(list []flows.Record) ([]flows.Record, error) {
-		if len(list) >= maxRecords {
-			return nil, flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("%s has %d factors", u.Key, len(list)))
-		}
-		return append(list, r), nil
-	})
-	if err == nil {
-		e.v.app.tell(ctx, u, e.v.app.pages.Language(e.v.r), "factor_added", map[string]string{"factor": r.Factor, "host": e.v.place.host})
+	err := e.v.app.changeFactors(ctx, u.Key, func(list []flows.Record) ([]flows.Record, error) { return e.added(u, list, r) })
+	if err != nil {
+		return err
 	}
-	return err
+	e.v.app.dropDevices(ctx, u.Key)
+	e.v.app.tell(ctx, u, e.v.app.pages.Language(e.v.r), "factor_added", map[string]string{"factor": r.Factor, "host": e.v.place.host})
+	return nil
+}
+
+// added is the list with one more record. What only stands in for others replaces
+// what did so before: a list that was lost is worth nothing any more.
+func (e enrolments) added(u *flows.User, list []flows.Record, r flows.Record) ([]flows.Record, error) {
+	spare := func(r flows.Record) bool { _, ok := e.v.app.factors[r.Factor].(flows.Spare); return ok }
+	switch {
+	case r.First && slices.ContainsFunc(list, func(o flows.Record) bool { return !spare(o) }):
+		return nil, flows.ErrExists
+	case spare(r):
+		list = slices.DeleteFunc(list, func(o flows.Record) bool { return o.Factor == r.Factor })
+	case slices.ContainsFunc(list, func(o flows.Record) bool { return o.Factor == r.Factor && bytes.Equal(o.Data, r.Data) }):
+		return list, nil // the form was sent twice
+	}
+	if len(list) >= maxRecords {
+		return nil, flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("%s has %d factors", u.Key, len(list)))
+	}
+	return append(list, r), nil
+}
+
+// forgetFactors removes all factors of a person, forgets the tries at them, and ends
+// their trusted devices (I24).
+func (a *App) forgetFactors(ctx context.Context, user flows.UserKey) error {
+	list, err := a.recordsOf(ctx, user)
+	if err != nil {
+		return err
+	}
+	kinds := orderOf(nil, a.factors)
+	for _, r := range list {
+		kinds = append(kinds, r.Factor)
+	}
+	if err := a.factorVault().remove(ctx, string(user)); err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		if err := a.factorVault().remove(ctx, triesName(user, kind)); err != nil {
+			return err
+		}
+	}
+	return a.deviceVault().remove(ctx, string(user))
 }
 
 // Use changes one record in one atomic step.
 func (e enrolments) Use(ctx context.Context, user flows.UserKey, id string, fn func(flows.Record) (flows.Record, error)) error {
 	now := Now().Truncate(time.Second)
-	return e.change(ctx, user, func(list []flows.Record) ([]flows.Record, error) {
+	return e.v.app.changeFactors(ctx, user, func(list []flows.Record) ([]flows.Record, error) {
 		i := slices.IndexFunc(list, func(r flows.Record) bool { return r.ID == id })
 		if i < 0 {
 			return nil, flows.ErrNotFound
@@ -161,10 +221,14 @@ func (e enrolments) Use(ctx context.Context, user flows.UserKey, id string, fn f
 // triesFor outlasts every window and wait; what is locked stays so for that long.
 const triesFor = 30 * 24 * time.Hour
 
+func triesName(user flows.UserKey, factor string) string {
+	return "tries\x00" + string(user) + "\x00" + factor
+}
+
 // Reserve counts one try where all nodes see it.
 func (e enrolments) Reserve(ctx context.Context, user flows.UserKey, factor string) (wait time.Duration, err error) {
 	now := Now()
-	err = e.vault().Update(ctx, "tries\x00"+string(user)+"\x00"+factor, func(old []byte) (flows.Change, error) {
+	err = e.vault().Update(ctx, triesName(user, factor), func(old []byte) (flows.Change, error) {
 		var t flows.Tally
 		if old != nil {
 			if err := json.Unmarshal(old, &t); err != nil {
@@ -182,7 +246,7 @@ func (e enrolments) Reserve(ctx context.Context, user flows.UserKey, factor stri
 
 // Proved forgets the counted tries.
 func (e enrolments) Proved(ctx context.Context, user flows.UserKey, factor string) error {
-	return e.vault().Update(ctx, "tries\x00"+string(user)+"\x00"+factor, func(old []byte) (flows.Change, error) {
+	return e.vault().Update(ctx, triesName(user, factor), func(old []byte) (flows.Change, error) {
 		if old == nil {
 			return flows.Keep(), nil
 		}

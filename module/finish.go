@@ -31,14 +31,20 @@ func equalToken(a, b string) bool {
 // cookie, in this order; then the person lands where they wanted to go. Whose
 // name is somebody else's is refused before anything is used up or written.
 func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error {
+	if x.Action != nil {
+		return v.change(id, x)
+	}
 	old, oldTicket, err := v.standsOn(x)
 	if err != nil {
 		return v.failed(x, err)
 	}
-	if old != nil && x.Inherited {
+	if old != nil && x.Inherited && x.Since.IsZero() {
 		if d, ok := old.Card.Flows[x.Flow]; ok && d.Digest == x.Digest {
 			return v.land(x) // nothing new was proved and nothing new completed
 		}
+	}
+	if err := proved(x, old); err != nil {
+		return v.failed(x, err)
 	}
 	ctx := v.r.Context()
 	held, err := v.app.names.held(ctx, x.User.Key, x.User.Name)
@@ -94,6 +100,9 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	v.setDevice(x)
 	v.dropStored(id)
 	v.session, v.known = s, nil
+	if err := v.approve(x); err != nil {
+		return v.failed(x, err)
+	}
 	return v.land(x)
 }
 
@@ -135,6 +144,9 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	e := v.event(kind)
 	e.User, e.Name, e.Provider, e.Flow, e.Path = x.User.Key, x.User.Name, x.User.Provider, x.Flow, x.Request.Path
 	e.Session = session
+	if x.StepUp != nil && !x.Since.IsZero() {
+		e.Kind, e.Approval, e.Show = audit.SteppedUp, x.StepUp.Approval, x.Show
+	}
 	if n := len(x.Evidence); n > 0 {
 		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
 		if x.Evidence[n-1].Provider == flows.Passkey {
@@ -152,6 +164,9 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 
 // land leads to where the person wanted to go.
 func (v *visit) land(x *flows.Execution) error {
+	if done, err := v.landStepUp(x); done {
+		return err
+	}
 	if x.Hop != nil {
 		return v.handOver(x.Flow, x.Hop, x.ReturnTo, x.Attempt)
 	}

@@ -104,6 +104,9 @@ func (v *visit) takeOver(id string, code flowsession.Pass, h flowsession.Handove
 	}
 	v.clearPending()
 	v.setRecent(x.Attempt)
+	if x.StepUp != nil && x.ReturnTo == "" {
+		return v.redirect(v.place.origin + doneURL(x.StepUp))
+	}
 	return v.landAt(x.ReturnTo, x.Saved)
 }
 

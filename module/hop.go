@@ -37,6 +37,8 @@ type hop struct {
 	Attempt  int          `json:"a,omitempty"`
 	Drill    *flows.Drill `json:"d,omitempty"`
 	Expires  int64        `json:"e"`
+	// StepUp is what the person has to prove there.
+	StepUp *flows.StepUp `json:"u,omitempty"`
 }
 
 // away reports whether this host is an application's, whose flows run on the portal.
@@ -56,6 +58,7 @@ func (v *visit) leaveForPortal(l login) error {
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Drill: l.drill,
+		StepUp: l.stepUp,
 	}
 	before := *x
 	return v.hopWith(newPendingID(now), x, &before)
@@ -92,6 +95,7 @@ func (v *visit) hopWith(id string, x, detour *flows.Execution) error {
 	b, err := json.Marshal(hop{
 		Origin: v.place.origin, ReturnTo: x.ReturnTo, Flow: x.Flow, Pending: id, Nonce: x.Token, Saved: x.Saved,
 		Provider: x.Provider, Hint: x.Hint, Anew: x.Fresh, Attempt: x.Attempt, Drill: x.Drill, Expires: x.Expires.Unix(),
+		StepUp: x.StepUp,
 	})
 	if err != nil {
 		return v.failed(x, err)
@@ -145,19 +149,22 @@ func (v *visit) takeHop(text string) error {
 	if !ok || Now().Unix() > h.Expires { // a bookmark, or of a config that is no more
 		return v.stale(h.Origin+safePath(h.ReturnTo), h.Saved, h.Attempt)
 	}
-	p := &Protect{ProtectConfig: ProtectConfig{Flow: h.Flow, Source: v.p.Source}, gate: &gate{app: v.app, program: prog}}
-	p.gate.gate.Flow, p.gate.gate.Digest = h.Flow, prog.Digest
+	p := v.gateFor(prog)
 	v.p = p
 	to := &flows.Hop{Origin: h.Origin, Pending: h.Pending, Nonce: h.Nonce, Saved: h.Saved}
 	returnTo := h.Origin + safePath(h.ReturnTo)
 	if v.app.provider(h.Provider) == nil {
 		h.Provider = ""
 	}
+	if h.StepUp != nil && v.session != nil {
+		v.logWithout("step-up for an application", http.StatusSeeOther)
+		return v.stepUp(stepUp{StepUp: *h.StepUp, base: prog, returnTo: returnTo, hop: to})
+	}
 	if !h.Anew && h.Provider == "" && p.gate.gate.SignedIn(v.facts()) {
 		return v.handOver(h.Flow, to, returnTo, h.Attempt)
 	}
 	v.logWithout("login for an application", http.StatusSeeOther)
-	return v.startLogin(login{flow: prog, returnTo: returnTo, anew: h.Anew, provider: h.Provider, hint: h.Hint, attempt: h.Attempt, hop: to, drill: h.Drill})
+	return v.startLogin(login{flow: prog, returnTo: returnTo, anew: h.Anew, provider: h.Provider, hint: h.Hint, attempt: h.Attempt, hop: to, drill: h.Drill, stepUp: h.StepUp})
 }
 
 // elsewhere answers a login on the portal that wants to end at another origin: an

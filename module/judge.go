@@ -133,6 +133,8 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 		return v.pass(next, v.r)
 	case policy.Login:
 		return v.loginRequired(anew)
+	case policy.Prove:
+		return v.prove(d, next)
 	}
 	if d.Err != nil {
 		v.app.log.Error("condition failed, denied", zap.String("source", d.Source), zap.Error(d.Err))
@@ -173,6 +175,11 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		return v.loginRequired(false)
 	}
 	defer live.Close(&v.stream)
+	if v.body != nil && v.body.approval != nil {
+		if ok, err := v.spend(); !ok {
+			return err
+		}
+	}
 	return v.pass(next, r)
 }
 

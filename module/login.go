@@ -33,6 +33,10 @@ type login struct {
 	saved string
 	// hop is, on the portal, the application's host that the login is for.
 	hop *flows.Hop
+	// since: no factor that was proved before, or set up in a login, counts.
+	since time.Time
+	// stepUp is what the login makes way for.
+	stepUp *flows.StepUp
 	// arrived is an answer that its provider began by itself, at is when it came.
 	arrived *flows.Callback
 	at      time.Time
@@ -121,7 +125,8 @@ func (v *visit) startLogin(l login) error {
 		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
 		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
 		Language: v.app.pages.Language(v.r),
-		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop, Drill: l.drill,
+		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop, Drill: l.drill, Since: l.since,
+		StepUp: l.stepUp,
 	}
 	path := l.returnTo
 	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
@@ -176,7 +181,7 @@ func validKey(s string) bool {
 // changed since (I28).
 func (v *visit) program(x *flows.Execution) (*flows.Program, bool) {
 	p, ok := v.app.run(x.Flow)
-	if !ok {
+	if !ok || x.Action != nil && x.Digest != p.Digest { // what was agreed to is not what would be done
 		return nil, false
 	}
 	if x.Digest != p.Digest {
@@ -189,6 +194,7 @@ func (v *visit) program(x *flows.Execution) (*flows.Program, bool) {
 func (v *visit) restart(p *flows.Program, x *flows.Execution) {
 	session, fresh := x.Session, x.Fresh
 	x.Restart(p.Digest)
+	x.Guarded = !x.Since.IsZero()
 	if v.session != nil && v.session.ID() == session {
 		x.Session = session
 		if !fresh {
@@ -205,6 +211,9 @@ func (v *visit) advance(id string, p *flows.Program, x *flows.Execution, in *flo
 // advanceAside is advance, where the browser may first be sent to a page of ours
 // to begin the detour there.
 func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in *flows.Input, detour *flows.Execution) error {
+	if refused, err := v.mayChange(x); refused {
+		return err
+	}
 	v.lend(id, x)
 	out, fin, err := p.Advance(v.r.Context(), x, in)
 	switch {
@@ -223,7 +232,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 // lend gives a run what it needs of this request.
 func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
-		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v, x}, Holders: holders{v.app},
+		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v, x}, Holders: holders{v.app}, Devices: devices{v},
 		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
 		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x),
 		Handle: func(provider string, serial int) (string, error) {
@@ -281,6 +290,9 @@ func (v *visit) flow() error {
 	}
 	if v.away() {
 		return v.onward(id, x)
+	}
+	if refused, err := v.mayChange(x); refused {
+		return err
 	}
 	p, ok := v.program(x)
 	if !ok {

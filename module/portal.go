@@ -55,6 +55,12 @@ func (v *visit) portal() error {
 				return v.methodUnlogged("answer taken up", v.flow, http.MethodGet, http.MethodPost)
 			}
 			return v.method(v.flow, http.MethodGet, http.MethodPost)
+		case "/account":
+			return v.method(v.account, http.MethodGet, http.MethodPost)
+		case "/step-up":
+			return v.method(v.stepUpPage, http.MethodGet)
+		case "/approval":
+			return v.method(v.approvalPage, http.MethodGet)
 		case "/logout":
 			return v.method(v.logout, http.MethodGet, http.MethodPost)
 		case "/session":

@@ -94,6 +94,9 @@ func (v *visit) returnTo(s string) string {
 }
 
 func safePath(s string) string {
+	if s == accountPath {
+		return s
+	}
 	if len(s) > 16<<10 || len(s) == 0 || s[0] != '/' || len(s) > 1 && (s[1] == '/' || s[1] == '\\') {
 		return "/"
 	}

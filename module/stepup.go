@@ -57,6 +57,9 @@ func (a *App) run(flow string) (*flows.Program, bool) {
 	if flow == anyFactor {
 		return a.anyFactor, a.anyFactor != nil
 	}
+	if p, ok := a.builtIn[flow]; ok {
+		return p, true
+	}
 	p, ok := a.programs[flow]
 	return p, ok
 }

@@ -26,12 +26,24 @@ const (
 	HandedOver     Kind = "session_handed_over"
 	Denied         Kind = "denied"
 	Admin          Kind = "admin"
-	FactorAdded    Kind = "factor_added"
-	ProviderDown   Kind = "provider_down"
-	ProviderUp     Kind = "provider_up"
-	DrillBegun     Kind = "drill_begun"
-	AnswersKept    Kind = Kind(flows.DeedAnswered)
-	ConsentGiven   Kind = Kind(flows.DeedConsented)
+	// SteppedUp: somebody who is signed in proved again who they are, perhaps for one
+	// request; ApprovalUsed: that request was sent on.
+	SteppedUp     Kind = "step_up"
+	ApprovalUsed  Kind = "approval_used"
+	FactorAdded   Kind = "factor_added"
+	ProviderDown  Kind = "provider_down"
+	ProviderUp    Kind = "provider_up"
+	DrillBegun    Kind = "drill_begun"
+	FactorRenamed Kind = "factor_renamed"
+	FactorRemoved Kind = "factor_removed"
+	FactorsReset  Kind = "factors_reset"
+	DeviceTrusted Kind = "device_trusted"
+	AnswersKept   Kind = Kind(flows.DeedAnswered)
+	ConsentGiven  Kind = Kind(flows.DeedConsented)
+	// DeviceForgotten is the end of a device's trust by its person's wish.
+	DeviceForgotten Kind = "device_forgotten"
+	DataExported    Kind = "data_exported"
+	AccountErased   Kind = "account_erased"
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.
@@ -62,6 +74,9 @@ type Event struct {
 	IP     string   `json:"ip,omitempty"`
 	AMR    []string `json:"amr,omitempty"`
 	ACR    string   `json:"acr,omitempty"`
+	// Approval names what was approved; Show is what the person read of it.
+	Approval string      `json:"approval,omitempty"`
+	Show     []flows.Row `json:"show,omitempty"`
 	// Fallback are the providers that were down, of a login that a fallback stood in for.
 	Fallback []string `json:"fallback,omitempty"`
 	// Drill is the id of the drill it belongs to.

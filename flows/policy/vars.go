@@ -62,7 +62,7 @@ var (
 		},
 		"risk": {
 			"score":   {cel.IntType, risk(func(s int, _ []string) any { return types.Int(s) }), hasRisk},
-			"level":   {cel.StringType, risk(func(s int, _ []string) any { return types.String(level(s)) }), hasRisk},
+			"level":   {cel.StringType, risk(func(s int, _ []string) any { return types.String(flows.RiskLevel(s)) }), hasRisk},
 			"reasons": {strs, risk(func(_ int, why []string) any { return why }), hasRisk},
 		},
 		"device": {
@@ -134,33 +134,21 @@ func asked(get func(*flows.Request) string) field {
 
 func hasRisk(v *view) bool { return v.f.Readings != nil }
 
-// risk sums what the signals contributed, at most 100; unknown counts as the
-// risk step that made the reading weighted it.
+// risk is what the signals contributed, and why.
 func risk(of func(score int, reasons []string) any) func(*view) (any, error) {
 	return func(v *view) (any, error) {
 		if !hasRisk(v) {
 			return nil, errNoRisk
 		}
-		score, reasons := 0, []string{}
+		reasons := []string{}
 		for _, r := range v.f.Readings {
-			score += max(r.Score, 0)
 			if r.Reason != "" {
 				reasons = append(reasons, string(r.Reason))
 			}
 		}
 		slices.Sort(reasons)
-		return of(min(score, 100), slices.Compact(reasons)), nil
+		return of(flows.RiskScore(v.f.Readings), slices.Compact(reasons)), nil
 	}
-}
-
-func level(score int) string {
-	switch {
-	case score < 30:
-		return "low"
-	case score < 70:
-		return "medium"
-	}
-	return "high"
 }
 
 // provider teaches CEL our objects, so that an unknown field is a load error

@@ -68,7 +68,7 @@ func (c catalogue) jsonWidget(w flows.Widget) jsonWidget {
 		}
 		return j
 	case flows.Check:
-		return jsonWidget{Type: "check", Name: w.Name, Label: w.Label, Value: "1", Checked: w.Checked, Optional: w.Optional, Text: c.label(w.Label)}
+		return jsonWidget{Type: "check", Name: w.Name, Label: w.Label, Value: "1", Checked: w.Checked, Optional: w.Optional, Text: c.counted(w.Label, w.Count)}
 	case flows.Choice:
 		return jsonWidget{Type: "choice", Name: w.Name, Value: w.Value, Label: w.Label, Detail: w.Detail, Text: c.label(w.Label)}
 	case flows.QR:

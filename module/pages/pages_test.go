@@ -59,7 +59,7 @@ func TestNewRefusesWhatItCannotShow(t *testing.T) {
 		{"colour", Options{Accent: "red"}, "accent 'red' is no colour"},
 		{"colour with more", Options{Accent: "#fff;}</style>"}, "is no colour"},
 		{"no directory", Options{Templates: "nowhere"}, "page templates: open nowhere"},
-		{"unknown template", tmpl("chooser.html", ""), "no page is called 'chooser.html'; there are: ask.html, "},
+		{"unknown template", tmpl("chooser.html", ""), "no page is called 'chooser.html'; there are: account.html, ask.html, "},
 		{"syntax", tmpl("ask.html", `{{define "main"}}{{if}}{{end}}`), "page template: "},
 		{"unknown field", tmpl("message.html", `{{define "main"}}{{.Nothing}}{{end}}`), "can't evaluate field Nothing"},
 		{"unsafe place", tmpl("message.html", `{{define "main"}}<a href={{if .Text}}"{{end}}x>{{end}}`), "drawing page"},

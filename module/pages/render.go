@@ -38,6 +38,8 @@ func file(k Kind) string {
 		return "keep.html"
 	case KindResume:
 		return "resume.html"
+	case KindAccount:
+		return "account.html"
 	}
 	return "message.html"
 }
@@ -140,6 +142,8 @@ type Data struct {
 	Submit, SubmitLabel      string
 	Or, OtherWays            string
 	NoScript, ContinueButton string
+	// Me is the account page.
+	Me *Account
 }
 
 func (s *Set) render(lang, nonce string, v *View) ([]byte, error) {
@@ -194,6 +198,9 @@ func (s *Set) data(c catalogue, v *View) *Data {
 	}
 	if v.Kind == KindArrived {
 		d.Submit, d.SubmitLabel = "continue", c.label("continue")
+	}
+	if v.Kind == KindAccount {
+		d.Me = c.account(v.Account)
 	}
 	if v.Kind == KindAsk && v.Page != nil {
 		c.widgets(d, v.Page)

@@ -48,6 +48,10 @@ const (
 	// KindSomebodyElse says that such a login is another person's than User, who is
 	// signed in; Link signs out.
 	KindSomebodyElse Kind = "somebody_else"
+	// KindAccount is what is kept of User, in Account: forms that post Token to Action.
+	KindAccount Kind = "account"
+	// KindApproved says that a request was approved and the window can be closed.
+	KindApproved Kind = "approved"
 	// KindLoginRequired is for a frame without a session: Link opens the login in
 	// the whole window. The only page that may be framed: it shows nothing of
 	// anybody and its link does no more than any link on any site could do.
@@ -60,6 +64,8 @@ type View struct {
 	Kind Kind
 	// Page is what a waiting step asks (KindAsk).
 	Page *flows.Page
+	// Account is what KindAccount shows.
+	Account *Account
 	// Action is the form's address: a path here, or an http(s) URL for KindPost.
 	Action string
 	// Token, Step and Serial travel as hidden fields of the same names.
@@ -134,6 +140,12 @@ func samples() []View {
 		Page: page, Action: "/.identity/flow", Token: "token", Step: 1, Serial: 2,
 		Fields: []flows.FormField{{Name: "SAMLRequest", Value: "value"}},
 		Reason: flows.ReasonInternal, Text: "text", ID: "id", Link: "/", RetryAfter: 5, User: "maria", Key: "key", Back: "/back?x=1", Kept: "/kept",
+		Account: &Account{Done: "factor_remove", Sections: []Section{
+			{Name: "factors", Buttons: []Button{{"factor_add", "totp", "set_up_totp"}}, Items: []Item{
+				{Title: "totp", Label: "here", Lines: []Line{{Label: "since", Value: "now"}, {Label: "used", Words: "never"}}, Buttons: []Button{{"factor_remove", "id", "remove"}}},
+			}},
+			{Name: "devices", None: "devices_none"},
+		}},
 		Cause: "host_outside", Values: map[string]string{"host": "a.example", "domain": "b.example", "name": "paul", "provider": "Corp"},
 	}
 	var all []View
@@ -148,5 +160,5 @@ func samples() []View {
 var kinds = []Kind{
 	KindAsk, KindError, KindDenied, KindSignedOut, KindStale, KindConfirmLogout,
 	KindStartAgain, KindLongAddress, KindKeep, KindResume, KindPost, KindLoginRequired,
-	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain,
+	KindArrived, KindSomebodyElse, KindSignedIn, KindSendAgain, KindAccount, KindApproved,
 }

@@ -111,7 +111,7 @@ func (c catalogue) input(w flows.Widget) Input {
 	case flows.Select:
 		return Input{Type: "select", Name: w.Name, Label: c.label(w.Label), Options: c.options(w), Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
 	case flows.Check:
-		return Input{Type: "check", Name: w.Name, Label: c.label(w.Label), Checked: w.Checked, Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
+		return Input{Type: "check", Name: w.Name, Label: c.counted(w.Label, w.Count), Checked: w.Checked, Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
 	case flows.Choice:
 		return Input{Type: "choice", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail}
 	case flows.QR:
@@ -157,6 +157,14 @@ func fieldKind(s string) string {
 		return s
 	}
 	return "text"
+}
+
+// counted is a label with a number in it.
+func (c catalogue) counted(code string, n int) string {
+	if n == 0 {
+		return c.label(code)
+	}
+	return seconds(c, "label."+code, n)
 }
 
 func (c catalogue) optional(is bool) string {

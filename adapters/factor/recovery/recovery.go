@@ -66,8 +66,8 @@ func (s *sheet) index(code string) int {
 // Spare: it stands in for others only.
 func (*Recovery) Spare() {}
 
-// Labels are its buttons; it is never chosen to be set up.
-func (*Recovery) Labels() (use, setUp string) { return "use_recovery", "" }
+// Labels are its buttons; who has codes is handed out new ones.
+func (*Recovery) Labels() (use, setUp string) { return "use_recovery", "set_up_recovery" }
 
 // Begin has nothing to send.
 func (*Recovery) Begin(context.Context, *flows.Challenge) error { return nil }

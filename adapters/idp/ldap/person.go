@@ -25,7 +25,7 @@ var attributeName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 // attributes are what is asked for: all that is usual, and what is only told when
 // it is named.
 func (p *Provider) attributes() []string {
-	out := []string{"*", "memberOf", "objectGUID", "entryUUID", "nsAccountLock", "pwdAccountLockedTime"}
+	out := []string{"*", "memberOf", "objectGUID", "entryUUID", "nsAccountLock", "pwdAccountLockedTime", "pwdChangedTime"}
 	add := func(name string) {
 		if name != "" && !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, name) }) {
 			out = append(out, name)
@@ -66,10 +66,20 @@ func (p *Provider) proof(ctx context.Context, e *ldap3.Entry) (flows.Proof, erro
 	}
 	return flows.Proof{
 		User:     u,
-		Evidence: []flows.Evidence{{Method: "password", AMR: []string{"pwd"}, At: now}},
+		Evidence: []flows.Evidence{{Method: "password", AMR: []string{"pwd"}, At: now, Credential: changed(e)}},
 		Issuer:   p.issuer,
 		NotAfter: until,
 	}, nil
+}
+
+// changed says when the password was set, in the words of whichever directory this
+// is: Active Directory, OpenLDAP's password policy, FreeIPA, Samba, shadow.
+func changed(e *ldap3.Entry) string {
+	var out []string
+	for _, name := range []string{"pwdLastSet", "pwdChangedTime", "krbLastPwdChange", "sambaPwdLastSet", "shadowLastChange"} {
+		out = append(out, ldapconn.Values(e, name)...)
+	}
+	return strings.Join(out, " ")
 }
 
 // person reads who somebody is. A missing name stays empty: the engine refuses it,

@@ -4,6 +4,8 @@ package local
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -67,6 +69,8 @@ type User struct {
 type account struct {
 	user *User
 	hash hash
+	// changed is another text when the hash is another.
+	changed string
 }
 
 // CaddyModule returns the Caddy module information.
@@ -101,7 +105,8 @@ func (p *Provider) Provision(caddy.Context) error {
 		if err != nil {
 			return fmt.Errorf("user '%s': %w", u.Name, err)
 		}
-		p.accounts[u.Name] = account{u, h}
+		sum := sha256.Sum256([]byte(text))
+		p.accounts[u.Name] = account{u, h, base64.RawURLEncoding.EncodeToString(sum[:12])}
 		hashes = append(hashes, h)
 	}
 	if len(hashes) > 0 {
@@ -147,7 +152,7 @@ func (p *Provider) VerifyPassword(ctx context.Context, name, password string) (f
 	}
 	return flows.Proof{
 		User:     a.user.person(),
-		Evidence: []flows.Evidence{{Method: "password", AMR: []string{"pwd"}, At: p.now()}},
+		Evidence: []flows.Evidence{{Method: "password", AMR: []string{"pwd"}, At: p.now(), Credential: a.changed}},
 		Issuer:   issuer,
 	}, nil
 }

@@ -69,7 +69,7 @@ func (c counted) matches(password string) bool { c.n.Add(1); return c.hash.match
 func count(p *Provider) (own, dummy *atomic.Int64) {
 	own, dummy = new(atomic.Int64), new(atomic.Int64)
 	for name, a := range p.accounts {
-		p.accounts[name] = account{a.user, counted{a.hash, own}}
+		p.accounts[name] = account{a.user, counted{a.hash, own}, a.changed}
 	}
 	p.dummy = counted{p.dummy, dummy}
 	return own, dummy

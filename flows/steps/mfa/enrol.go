@@ -11,7 +11,7 @@ import (
 
 // enter is for who has enrolled none of the factors.
 func (m *MFA) enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
-	vouched := vouched(x.Evidence)
+	vouched := m.vouched(x) || len(m.implied(x)) > 0
 	switch {
 	case x.User.Transient && m.Enroll != enrollAllow:
 		return m.notEnrolled(fmt.Errorf("%s is somebody for this login only: no factor can be kept for them", x.User.Key)), nil
@@ -37,14 +37,17 @@ func (m *MFA) notEnrolled(err error) flows.Outcome {
 }
 
 // vouched reports whether more than a password says who this is: a provider that
-// asked for a second factor itself. Never in a fallback login: whoever brings the
-// provider down could then enrol with a stolen password (I07).
-func vouched(evidence []flows.Evidence) bool {
-	if flows.FellBack(evidence) {
-		return false
-	}
-	return slices.ContainsFunc(evidence, func(e flows.Evidence) bool {
-		return e.Kind == flows.Direct && e.Provider != "" && slices.Contains(e.AMR, "mfa")
+// asked for a second factor itself, or a code that reached them. Never in a fallback
+// login: whoever brings the provider down could then enrol with a stolen password (I07).
+func (m *MFA) vouched(x *flows.Execution) bool {
+	return !flows.FellBack(x.Evidence) && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
+		switch {
+		case e.Kind != flows.Direct:
+			return false
+		case e.Provider == "":
+			return m.proofs[e.Method] != nil && x.Honours(&e)
+		}
+		return slices.Contains(e.AMR, "mfa")
 	})
 }
 
@@ -65,6 +68,9 @@ func (m *MFA) beginEnrol(ctx context.Context, x *flows.Execution, kind string) (
 	if !ok {
 		return m.notEnrolled(fmt.Errorf("factor %s cannot be set up here", kind)), nil
 	}
+	if _, spare := e.(flows.Spare); !spare && !m.vouched(x) {
+		return m.beginProof(ctx, x, kind, "")
+	}
 	k := kept{Factor: kind, Enrolling: true}
 	c := m.of(x, k, nil)
 	if err := e.BeginEnrol(ctx, c); err != nil {
@@ -81,7 +87,7 @@ func (m *MFA) enrolPage(x *flows.Execution, k kept, problem flows.Reason) flows.
 		p = m.factors[k.Factor].(flows.Enroller).DrawEnrol(m.of(x, k, nil))
 	}
 	p.Problem = problem
-	if _, spare := m.factors[k.Factor].(flows.Spare); spare {
+	if _, spare := m.factors[k.Factor].(flows.Spare); spare || m.Enroll == enrollAdd {
 		return p
 	}
 	for _, kind := range m.enrollers() {
@@ -102,7 +108,7 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	switch {
 	case in.Value("later") != "" && m.Enroll == enrollAllow && !spare:
 		return flows.Continue(), nil
-	case !spare && slices.Contains(m.enrollers(), kind) && kind != k.Factor:
+	case !spare && m.Enroll != enrollAdd && slices.Contains(m.enrollers(), kind) && kind != k.Factor:
 		return m.beginEnrol(ctx, x, kind)
 	case k.Factor == "":
 		return flows.Ask(m.enrolPage(x, k, "")), m.keep(x, k)
@@ -117,7 +123,13 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 		return nil, err
 	}
 	r.Factor = k.Factor
-	if err := x.Env.Enrolments.Add(ctx, x.User, r); err != nil {
+	// What has been vouched for is the first one (I07): if another run set one up
+	// meanwhile, that one is asked for.
+	r.First = !spare && m.Enroll != enrollAdd
+	switch err := x.Env.Enrolments.Add(ctx, x.User, r); {
+	case errors.Is(err, flows.ErrExists):
+		return m.Enter(ctx, x)
+	case err != nil:
 		return nil, err
 	}
 	if spare {
@@ -127,10 +139,15 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	return m.offerSpare(ctx, x)
 }
 
-// offerSpare hands out what stands in for a lost factor, to who has one now.
+// offerSpare hands out what stands in for a lost factor, to who has one now and no
+// such thing yet.
 func (m *MFA) offerSpare(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	own, err := m.enrolled(ctx, x)
+	if err != nil {
+		return nil, err
+	}
 	for _, kind := range m.Factors {
-		if _, spare := m.factors[kind].(flows.Spare); spare {
+		if _, spare := m.factors[kind].(flows.Spare); spare && !has(own, kind) {
 			return m.beginEnrol(ctx, x, kind)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -25,12 +26,21 @@ type MFA struct {
 	Factors []string `json:"factors"`
 	// What happens to who has enrolled none of them: require (default) has them enrol one
 	// now, if more than a password vouches for them, and refuses them otherwise; allow
-	// offers it to the same people and lets everybody go on; deny refuses.
+	// offers it to the same people and lets everybody go on; deny refuses. More than a
+	// password is a provider that asked for a second factor itself, or a code of the
+	// factor email or sms, which need not be named here. add is for the gateway's own
+	// account page: whoever has some sets up one more.
 	Enroll string `json:"enroll,omitempty"`
+	// How long a person may have this browser trusted for, by a box on the factor's page:
+	// in whole hours, at most 365 days. Default: there is no box.
+	Remember caddy.Duration `json:"remember,omitempty"`
 	// The file and line it was written at.
 	Source string `json:"source,omitempty"`
 
 	factors map[string]flows.Factor
+	// proofs are the factors that may prove more than a password before a first one is
+	// set up, by kind: codes to an address that somebody vouches for (I07).
+	proofs map[string]flows.Implied
 }
 
 // The values of Enroll.
@@ -38,7 +48,11 @@ const (
 	enrollRequire = "require"
 	enrollAllow   = "allow"
 	enrollDeny    = "deny"
+	enrollAdd     = "add"
 )
+
+// proving are the kinds of proofs, the better one first.
+var proving = []string{"email", "sms"}
 
 // CaddyModule returns the Caddy module information.
 func (MFA) CaddyModule() caddy.ModuleInfo {
@@ -63,8 +77,11 @@ func (m *MFA) Validate() error {
 			return fmt.Errorf("mfa names factor '%s' twice", kind)
 		}
 	}
+	if err := validRemember(time.Duration(m.Remember)); err != nil {
+		return err
+	}
 	switch m.Enroll {
-	case "", enrollRequire, enrollAllow, enrollDeny:
+	case "", enrollRequire, enrollAllow, enrollDeny, enrollAdd:
 		return nil
 	}
 	return fmt.Errorf("mfa: enroll is require, allow or deny, not '%s'", m.Enroll)
@@ -84,6 +101,14 @@ func (m *MFA) Bind(r flows.Registry) error {
 		}
 		m.factors[kind] = f
 	}
+	m.proofs = map[string]flows.Implied{}
+	for _, kind := range proving {
+		if f, err := r.Factor(kind); err == nil { // else there is none
+			if i, ok := f.(flows.Implied); ok {
+				m.proofs[kind] = i
+			}
+		}
+	}
 	if alone {
 		return m.at(fmt.Errorf("mfa %s only stands in for other factors; name one of those, too", strings.Join(m.Factors, " ")))
 	}
@@ -99,6 +124,9 @@ func (m *MFA) at(err error) error {
 
 // Enter is satisfied, asks for a factor, or has one enrolled.
 func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	if m.Enroll == enrollAdd {
+		return m.add(ctx, x)
+	}
 	if m.satisfied(x) {
 		return flows.Continue(), nil
 	}
@@ -112,6 +140,12 @@ func (m *MFA) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, err
 	if len(own) == 0 {
 		return m.enter(ctx, x)
 	}
+	switch ok, err := m.trusted(ctx, x); {
+	case err != nil:
+		return nil, err
+	case ok:
+		return flows.Continue(), nil
+	}
 	return m.challenge(ctx, x, own, own[0].Factor)
 }
 
@@ -123,20 +157,28 @@ func (m *MFA) satisfied(x *flows.Execution) bool {
 	})
 }
 
-// enrolled are the person's records of the factors of this step: the one used last
-// first, and what only stands in for another behind all others.
+// enrolled are the person's records of the factors of this step, the one used last
+// first, then those that need no enrolment. What only stands in for others is behind
+// them: a code off a list that was used once, or handed out just now, is not what a
+// person wants to be asked for.
 func (m *MFA) enrolled(ctx context.Context, x *flows.Execution) ([]flows.Record, error) {
 	all, err := x.Env.Enrolments.List(ctx, x.User.Key)
 	if err != nil {
 		return nil, fmt.Errorf("reading the factors of %s: %w", x.User.Key, err)
 	}
 	own := slices.DeleteFunc(all, func(r flows.Record) bool { return m.factors[r.Factor] == nil })
-	slices.SortStableFunc(own, func(x, y flows.Record) int { return m.rank(x) - m.rank(y) })
+	for _, kind := range m.Factors {
+		if f, ok := m.factors[kind].(flows.Implied); ok {
+			own = append(own, f.Imply(x.User)...)
+		}
+	}
+	slices.SortStableFunc(own, func(a, b flows.Record) int { return m.spare(a.Factor) - m.spare(b.Factor) })
 	return own, nil
 }
 
-func (m *MFA) rank(r flows.Record) int {
-	if _, spare := m.factors[r.Factor].(flows.Spare); spare {
+// spare is 1 for a kind that only stands in for others.
+func (m *MFA) spare(kind string) int {
+	if _, spare := m.factors[kind].(flows.Spare); spare {
 		return 1
 	}
 	return 0
@@ -149,8 +191,11 @@ func (m *MFA) Resume(ctx context.Context, x *flows.Execution, in flows.Input) (f
 	if err != nil {
 		return nil, err
 	}
-	if k.Enrolling {
+	switch {
+	case k.Enrolling:
 		return m.resumeEnrol(ctx, x, k, in)
+	case k.For != "":
+		return m.resumeProof(ctx, x, k, in)
 	}
 	own, err := m.enrolled(ctx, x)
 	if err != nil {
@@ -159,6 +204,7 @@ func (m *MFA) Resume(ctx context.Context, x *flows.Execution, in flows.Input) (f
 	if len(own) == 0 { // removed meanwhile: what is asked is not what was shown
 		return m.enter(ctx, x)
 	}
+	k.Remember = in.Value("remember") != ""
 	if other := in.Value("factor"); other != "" {
 		if has(own, other) {
 			return m.challenge(ctx, x, own, other)
@@ -177,8 +223,11 @@ func (m *MFA) Show(ctx context.Context, x *flows.Execution) (flows.Page, error) 
 	if err != nil {
 		return flows.Page{}, err
 	}
-	if k.Enrolling {
+	switch {
+	case k.Enrolling:
 		return m.enrolPage(x, k, ""), nil
+	case k.For != "":
+		return m.proofPage(x, k, m.implied(x), ""), nil
 	}
 	own, err := m.enrolled(ctx, x)
 	if err != nil {

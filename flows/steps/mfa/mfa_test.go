@@ -195,7 +195,15 @@ func TestCaddyfileErrors(t *testing.T) {
 		"mfa a {\nenroll\n}":                    "enroll is require, allow or deny",
 		"mfa a {\nenroll deny\nenroll allow\n}": "enroll is there twice",
 		"mfa a {\nenroll deny now\n}":           "'now' is too much",
-		"mfa a {\nremember 30d\n}":              "no option 'remember'",
+		"mfa a {\nforget 30d\n}":                "no option 'forget'",
+		"mfa a {\nremember\n}":                  "remember wants a time",
+		"mfa a {\nremember long\n}":             "not 'long'",
+		"mfa a {\nremember 0\n}":                "not '0'",
+		"mfa a {\nremember -1h\n}":              "from 1h to 365d",
+		"mfa a {\nremember 366d\n}":             "from 1h to 365d",
+		"mfa a {\nremember 90m\n}":              "whole hours",
+		"mfa a {\nremember 1d\nremember 2d\n}":  "remember is there twice",
+		"mfa a {\nremember 1d 2d\n}":            "'2d' is too much",
 	} {
 		if err := new(MFA).UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: want an error about %q, got %v", text, want, err)
