@@ -146,9 +146,9 @@ func MakeUserKey(realm, subject string) (UserKey, error) {
 	return UserKey(realm + ":" + subject), nil
 }
 
-// AsVouched is the user as providers told of them, without what steps of a flow gave
+// Underived is the user as providers told of them, without what steps of a flow gave
 // since: those run again.
-func (u *User) AsVouched() *User {
+func (u *User) Underived() *User {
 	v := *u
 	v.Attributes = maps.Clone(u.Attributes)
 	for _, d := range u.Derived {

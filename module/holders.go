@@ -58,7 +58,7 @@ func (h holders) keep(ctx context.Context, handle string, u *flows.User, vouched
 				return flows.Keep(), nil
 			}
 		}
-		b, err := json.Marshal(holding{User: u.AsVouched(), Vouched: vouched})
+		b, err := json.Marshal(holding{User: u.Underived(), Vouched: vouched})
 		return flows.Set(b, recordsFor), err
 	})
 }

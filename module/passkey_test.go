@@ -63,7 +63,7 @@ func TestM07ALoginByPasskeyRefuses(t *testing.T) {
 	a := passkeyOwner(t, g, op, g.local("/a"))
 	b := newBrowser(t)
 	p := g.open(b, g.local("/a"))
-	for what, f := range map[string]bentKey{
+	for what, f := range map[string]bend{
 		"nobody verified":   func(b *webauthntest.Answer) { b.Flags &^= webauthntest.Verified },
 		"nobody named":      func(b *webauthntest.Answer) { b.Handle = nil },
 		"nobody we know":    func(b *webauthntest.Answer) { b.Handle = []byte("somebody else") },

@@ -50,10 +50,10 @@ func (g *gateway) holds(b *browser.Browser) bool {
 	return slices.ContainsFunc(b.Jar.Cookies(g.local("/")), func(c *http.Cookie) bool { return c.Name == fmt.Sprintf("sallyport-%d", g.port) })
 }
 
-type bentKey = func(*webauthntest.Answer)
+type bend = func(*webauthntest.Answer)
 
 // makes sets up a key on a page that asks for one.
-func makes(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, name string, bends ...bentKey) *browser.Page {
+func makes(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, name string, bends ...bend) *browser.Page {
 	t.Helper()
 	made, err := a.Create(wants(t, p), originOf(t, p), bends...)
 	if err != nil {
@@ -63,7 +63,7 @@ func makes(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, name st
 }
 
 // uses answers a page with a key.
-func uses(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, bends ...bentKey) *browser.Page {
+func uses(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, bends ...bend) *browser.Page {
 	t.Helper()
 	used, err := a.Get(wants(t, p), originOf(t, p), bends...)
 	if err != nil {

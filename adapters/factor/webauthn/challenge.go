@@ -46,13 +46,15 @@ func kept(c *flows.Challenge) (s state, err error) {
 	return s, nil
 }
 
-// refused is what a person sees of an answer that is not good, whatever is wrong with it.
+// refused is what a person sees of an answer that is not good, whatever is wrong with
+// it; what that is, is for the log.
 func refused(err error) error {
+	detail := err.Error()
 	var e *protocol.Error
 	if errors.As(err, &e) {
-		err = fmt.Errorf("%w: %s", err, e.DevInfo)
+		detail += ": " + e.DevInfo
 	}
-	return flows.Refuse(flows.ReasonKeyRefused, fmt.Errorf("%w: %w", flows.ErrCredentials, err))
+	return flows.Refuse(flows.ReasonKeyRefused, &flows.CredentialsError{Detail: detail})
 }
 
 // Begin asks for one of the person's keys; without a person, for any that knows who

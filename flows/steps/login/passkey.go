@@ -136,6 +136,7 @@ func (l *Login) passkey(ctx context.Context, x *flows.Execution, k kept, in flow
 	u, vouched, amr, err := l.holder(ctx, x, k, in, handle)
 	switch {
 	case errors.Is(err, flows.ErrCredentials), errors.Is(err, flows.ErrReplayed), errors.Is(err, flows.ErrNotFound):
+		errors.As(err, &x.Env.Cause)
 		return l.wait(ctx, x, k, l.current(x, k, flows.ReasonKeyRefused, 0))
 	case err != nil:
 		return l.ending(err)

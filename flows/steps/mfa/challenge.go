@@ -137,6 +137,7 @@ func (m *MFA) judge(ctx context.Context, x *flows.Execution, f flows.Factor, k *
 	}
 	switch {
 	case errors.Is(err, flows.ErrCredentials), errors.Is(err, flows.ErrReplayed), errors.Is(err, flows.ErrNotFound):
+		errors.As(err, &x.Env.Cause)
 		return judged{problem: wrong(err)}, nil
 	case err != nil, v.Again:
 		return judged{}, err
