@@ -147,6 +147,8 @@ func suitesOf(dir string) []string {
 	switch path.Dir(dir) {
 	case "adapters/directory":
 		return []string{"TestDirectory"}
+	case "adapters/factor":
+		return []string{"TestFactor", "TestImplied"}
 	case "adapters/messenger":
 		return []string{"TestMessenger"}
 	case "adapters/store":

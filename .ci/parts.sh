@@ -6,7 +6,7 @@
 set -euo pipefail
 
 # npm package → version
-declare -A modules=([oidc-provider]=9.13.3 [axe-core]=4.14.1)
+declare -A modules=([oidc-provider]=9.13.3 [smtp-server]=3.21.6 [axe-core]=4.14.1)
 cache=${SALLYPORT_PARTS:-${XDG_CACHE_HOME:-$HOME/.cache}/sallyport-parts}
 missing=()
 

@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // factor parses what can be asked for in addition to a login. Syntax:
@@ -15,6 +17,7 @@ import (
 //	    …             # the words of the kind
 //	}
 func (id *identity) factor(d *caddyfile.Dispenser) error {
+	at := here(d)
 	kind, err := one(d, "the kind of a factor")
 	if err != nil {
 		return err
@@ -28,6 +31,9 @@ func (id *identity) factor(d *caddyfile.Dispenser) error {
 	unm, err := caddyfile.UnmarshalModule(d, "identity.factors."+kind)
 	if err != nil {
 		return err
+	}
+	if n, ok := unm.(flows.Namer); ok {
+		id.later(at, func(b *binder) error { return n.Names(b) })
 	}
 	if id.FactorsRaw == nil {
 		id.FactorsRaw = caddy.ModuleMap{}

@@ -37,6 +37,8 @@ func stand(name string) string {
 		return "ldap://127.0.0.1:9"
 	case name == "LDAP_URL_REPLICA":
 		return "ldap://127.0.0.1:8"
+	case name == "SMS_URL":
+		return "http://127.0.0.1:9/sms"
 	case name == "SIGNOFF":
 		return "http://127.0.0.1:9/bye"
 	case name == "APP" || name == "API" || name == "PORTAL" || name == "PHP":
@@ -65,8 +67,8 @@ func TestExamplesLoad(t *testing.T) {
 			ca, _, _ := parts.Certificate(t)
 			for _, m := range placeholder.FindAllSubmatch(text, -1) {
 				t.Setenv(string(m[1]), stand(string(m[1])))
-				if string(m[1]) == "LDAP_CA" {
-					t.Setenv("LDAP_CA", ca)
+				if strings.HasSuffix(string(m[1]), "_CA") {
+					t.Setenv(string(m[1]), ca)
 				}
 			}
 			raw, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": file})

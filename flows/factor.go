@@ -14,7 +14,8 @@ type Factor interface {
 	// Labels are the codes of the buttons that choose it for a proof, and for setting it up.
 	Labels() (use, setUp string)
 	// Begin starts a challenge and may send something, once: it sets c.State. Showing
-	// the page again does not call it (I28). ErrUnavailable: nothing could be sent.
+	// the page again does not call it (I28). That something could not be sent is no
+	// error: Draw says so, beside the ways of the page's others.
 	Begin(ctx context.Context, c *Challenge) error
 	// Draw is the page of a challenge; it changes and sends nothing.
 	Draw(c *Challenge) Page
@@ -65,6 +66,24 @@ type Holders interface {
 	// Holder answers whose a handle is, as a provider last vouched for them. ErrNotFound:
 	// nobody's.
 	Holder(ctx context.Context, handle string) (*User, error)
+}
+
+// Implied is a Factor that needs no enrolment where somebody vouches for the person's
+// address.
+type Implied interface {
+	Factor
+	// Imply answers the records that a person has without having set anything up. They
+	// are kept nowhere: their proofs have no Use.
+	Imply(u *User) []Record
+}
+
+// Sender is a Factor that sends something. Asking for it anew is no try at a proof,
+// and is not counted as one.
+type Sender interface {
+	Factor
+	// Resend takes the wish to have it sent again; false: in is none. What came of it
+	// is on the page.
+	Resend(ctx context.Context, c *Challenge, in Input) (bool, error)
 }
 
 // Challenge is one try of one person at one factor.

@@ -48,6 +48,7 @@ const (
 	ReasonWrongCode        Reason = "wrong_code"
 	ReasonKeyRefused       Reason = "key_refused"
 	ReasonKeyCloned        Reason = "key_cloned"
+	ReasonMessageNotSent   Reason = "message_not_sent"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonInvalidField     Reason = "invalid_field"

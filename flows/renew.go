@@ -13,6 +13,9 @@ type Derived struct {
 	Name string `json:"name"`
 	// CEL is what it is worked out by; empty: the value stays.
 	CEL string `json:"cel,omitempty"`
+	// Directory is the one that it was looked up in, and that vouches for it; empty:
+	// nobody does.
+	Directory string `json:"directory,omitempty"`
 	// Source is the file and line of the step.
 	Source string `json:"source,omitempty"`
 }

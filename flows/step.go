@@ -53,8 +53,8 @@ type Named interface {
 // Reacher names what a guest's meaning depends on, for the digest: "provider:corp", "flow:x", "policy:y" (I28).
 type Reacher interface{ Reaches() []string }
 
-// Namer is a provider that names other guests. It is asked by Bind and, before it is
-// provisioned, when a Caddyfile is adapted: a name that nobody has is an error with
+// Namer is a provider or a factor that names other guests. It is asked by Bind and,
+// before it is provisioned, when a Caddyfile is adapted: a name that nobody has is an error with
 // the file and line it was written at.
 type Namer interface{ Names(Registry) error }
 

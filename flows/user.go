@@ -80,6 +80,31 @@ func (u *User) Lookup(path string) any {
 	return walk(u.Attributes, path)
 }
 
+// Vouched is Lookup for what somebody vouches for: the provider, or the directory
+// it was looked up in. It is nothing where a step gave the attribute, since then a
+// person may have typed it, and nothing where the provider's own standard claim has
+// that value and does not say that it verified it (OpenID Connect Core §5.1; I06).
+func (u *User) Vouched(path string) any {
+	v := u.Lookup(path)
+	if v == nil {
+		return nil
+	}
+	for _, d := range u.Derived {
+		if d.Directory == "" && (d.Name == path || strings.HasPrefix(path, d.Name+".")) {
+			return nil
+		}
+	}
+	for _, claim := range []string{"email", "phone_number"} {
+		if s, ok := v.(string); ok && s == u.Claims[claim] && s != u.Email && !isTrue(u.Claims[claim+"_verified"]) {
+			return nil
+		}
+	}
+	return v
+}
+
+// isTrue: some providers send booleans as text.
+func isTrue(v any) bool { return v == true || v == "true" }
+
 // walk follows a dotted path through nested maps. Names may hold dots
 // themselves (https://example.com/roles): the longest that exists wins.
 func walk(m map[string]any, path string) any {

@@ -31,7 +31,11 @@ func (a *answer) Ask(p flows.Page) error {
 	if err := v.savePending(a.id, a.x); err != nil {
 		return v.failed(a.x, err)
 	}
-	switch p.Problem {
+	problem := p.Problem
+	if !a.posted && (problem == flows.ReasonTooManyTries || problem == flows.ReasonMessageNotSent) {
+		problem = "" // of something that was to be sent: its page says so again
+	}
+	switch problem {
 	case "":
 		if a.ours() && v.r.Method == http.MethodGet {
 			return v.ask(http.StatusOK, a.id, a.x, p)

@@ -14,6 +14,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/saml"
 
 	// Rooms: factors.
+	_ "github.com/sallyport-gateway/sallyport/adapters/factor/code"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/recovery"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/totp"
 	_ "github.com/sallyport-gateway/sallyport/adapters/factor/webauthn"

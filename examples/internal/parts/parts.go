@@ -39,6 +39,7 @@ var needs = map[string]need{
 	"node":          {"apt-get install nodejs", []string{"node"}},
 	"axe-core":      {"make parts (npm install axe-core@" + axeVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/axe-core/axe.min.js")}},
 	"oidc-provider": {"make parts (npm install oidc-provider@" + oidcProviderVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/oidc-provider/package.json")}},
+	"smtp-server":   {"make parts (npm install smtp-server@" + smtpServerVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/smtp-server/package.json")}},
 }
 
 // axeVersion is what .ci/parts.sh installs.

@@ -149,7 +149,7 @@ func (l *Lookup) give(x *flows.Execution, found flows.Attributes) flows.Outcome 
 		v := found.At(a.From)
 		_, has := x.User.Attribute(a.Attribute)
 		if v != nil && (l.Overwrite || !has) {
-			x.SetDerived(flows.Derived{Name: a.Attribute, Source: l.Source}, v)
+			x.SetDerived(flows.Derived{Name: a.Attribute, Directory: l.Directory, Source: l.Source}, v)
 		}
 	}
 	return flows.Continue()

@@ -14,9 +14,11 @@ import (
 // store: an older copy would give back tries and codes (I08).
 type kept struct {
 	// Factor is the kind that is asked for or set up; empty: one is being chosen.
-	Factor    string          `json:"factor,omitempty"`
-	Enrolling bool            `json:"enrolling,omitempty"`
-	State     json.RawMessage `json:"state,omitempty"`
+	Factor    string `json:"factor,omitempty"`
+	Enrolling bool   `json:"enrolling,omitempty"`
+	// For is the kind that is set up once Factor is proved.
+	For   string          `json:"for,omitempty"`
+	State json.RawMessage `json:"state,omitempty"`
 	// Remember is the box, as it was ticked last.
 	Remember bool `json:"remember,omitempty"`
 }
@@ -64,7 +66,9 @@ func (m *MFA) ask(x *flows.Execution, k kept, own []flows.Record, problem flows.
 // page is that of the factor, with the others the person could use.
 func (m *MFA) page(x *flows.Execution, k kept, own []flows.Record, problem flows.Reason) flows.Page {
 	p := m.factors[k.Factor].Draw(m.of(x, k, own))
-	p.Problem = problem
+	if problem != "" {
+		p.Problem = problem
+	}
 	if len(x.Show) > 0 {
 		p.Widgets = append([]flows.Widget{flows.Table{Label: "approving", Rows: x.Show}}, p.Widgets...)
 	}
@@ -80,41 +84,64 @@ func (m *MFA) page(x *flows.Execution, k kept, own []flows.Record, problem flows
 	return p
 }
 
-// verify counts the try, has the factor judge it and notes its use, in this
-// order: a guess is never free, and one proof is worth one sign-in (I08, I09).
+// verify judges an answer; what is right counts as a proof.
 func (m *MFA) verify(ctx context.Context, x *flows.Execution, k kept, own []flows.Record, in flows.Input) (flows.Outcome, error) {
-	wait, err := x.Env.Enrolments.Reserve(ctx, x.User.Key, k.Factor)
+	v, err := m.judge(ctx, x, m.factors[k.Factor], &k, own, in)
 	if err != nil {
 		return nil, err
 	}
-	if wait > 0 {
-		p := m.page(x, k, own, flows.ReasonTooManyTries)
-		p.Wait = int((wait + time.Second - 1) / time.Second)
+	if !v.right {
+		p := m.page(x, k, own, v.problem)
+		p.Wait = max(p.Wait, v.wait)
 		return flows.Ask(p), m.keep(x, k)
 	}
-	c := m.of(x, k, own)
-	v, err := m.factors[k.Factor].Verify(ctx, c, in)
+	if err := m.remember(ctx, x, k); err != nil {
+		return nil, err
+	}
+	m.prove(x, k.Factor, v.amr, flows.Direct)
+	x.Evidence[len(x.Evidence)-1].Record = v.record
+	return flows.Continue(), nil
+}
+
+// judged is what came of an answer.
+type judged struct {
+	right   bool
+	record  string
+	amr     []string
+	problem flows.Reason
+	wait    int
+}
+
+// judge counts the try, has the factor judge it and notes its use, in this
+// order: a guess is never free, and one proof is worth one sign-in (I08, I09). The
+// wish to have something sent again is no guess.
+func (m *MFA) judge(ctx context.Context, x *flows.Execution, f flows.Factor, k *kept, own []flows.Record, in flows.Input) (judged, error) {
+	c := m.of(x, *k, own)
+	if s, ok := f.(flows.Sender); ok {
+		if again, err := s.Resend(ctx, c, in); again || err != nil {
+			k.State = c.State
+			return judged{}, err
+		}
+	}
+	wait, err := x.Env.Enrolments.Reserve(ctx, x.User.Key, k.Factor)
+	if err != nil {
+		return judged{}, err
+	}
+	if wait > 0 {
+		return judged{problem: flows.ReasonTooManyTries, wait: int((wait + time.Second - 1) / time.Second)}, nil
+	}
+	v, err := f.Verify(ctx, c, in)
 	k.State = c.State
 	if err == nil && !v.Again && v.Use != nil {
 		err = x.Env.Enrolments.Use(ctx, x.User.Key, v.Record, v.Use)
 	}
 	switch {
 	case errors.Is(err, flows.ErrCredentials), errors.Is(err, flows.ErrReplayed), errors.Is(err, flows.ErrNotFound):
-		return m.ask(x, k, own, wrong(err)), m.keep(x, k)
-	case err != nil:
-		return nil, err
-	case v.Again:
-		return m.ask(x, k, own, ""), m.keep(x, k)
+		return judged{problem: wrong(err)}, nil
+	case err != nil, v.Again:
+		return judged{}, err
 	}
-	if err := x.Env.Enrolments.Proved(ctx, x.User.Key, k.Factor); err != nil {
-		return nil, err
-	}
-	if err := m.remember(ctx, x, k); err != nil {
-		return nil, err
-	}
-	m.prove(x, k.Factor, v.AMR, flows.Direct)
-	x.Evidence[len(x.Evidence)-1].Record = v.Record
-	return flows.Continue(), nil
+	return judged{right: true, record: v.Record, amr: v.AMR}, x.Env.Enrolments.Proved(ctx, x.User.Key, k.Factor)
 }
 
 // wrong is the factor's own word for a wrong answer, where it has one.

@@ -11,7 +11,7 @@ import (
 
 // enter is for who has enrolled none of the factors.
 func (m *MFA) enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
-	vouched := vouched(x.Evidence)
+	vouched := m.vouched(x) || len(m.implied(x)) > 0
 	switch {
 	case x.User.Transient && m.Enroll != enrollAllow:
 		return m.notEnrolled(fmt.Errorf("%s is somebody for this login only: no factor can be kept for them", x.User.Key)), nil
@@ -37,14 +37,17 @@ func (m *MFA) notEnrolled(err error) flows.Outcome {
 }
 
 // vouched reports whether more than a password says who this is: a provider that
-// asked for a second factor itself. Never in a fallback login: whoever brings the
-// provider down could then enrol with a stolen password (I07).
-func vouched(evidence []flows.Evidence) bool {
-	if flows.FellBack(evidence) {
-		return false
-	}
-	return slices.ContainsFunc(evidence, func(e flows.Evidence) bool {
-		return e.Kind == flows.Direct && e.Provider != "" && slices.Contains(e.AMR, "mfa")
+// asked for a second factor itself, or a code that reached them. Never in a fallback
+// login: whoever brings the provider down could then enrol with a stolen password (I07).
+func (m *MFA) vouched(x *flows.Execution) bool {
+	return !flows.FellBack(x.Evidence) && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
+		switch {
+		case e.Kind != flows.Direct:
+			return false
+		case e.Provider == "":
+			return m.proofs[e.Method] != nil && x.Honours(&e)
+		}
+		return slices.Contains(e.AMR, "mfa")
 	})
 }
 
@@ -64,6 +67,9 @@ func (m *MFA) beginEnrol(ctx context.Context, x *flows.Execution, kind string) (
 	e, ok := m.factors[kind].(flows.Enroller)
 	if !ok {
 		return m.notEnrolled(fmt.Errorf("factor %s cannot be set up here", kind)), nil
+	}
+	if _, spare := e.(flows.Spare); !spare && !m.vouched(x) && !m.adds(x) {
+		return m.beginProof(ctx, x, kind, "")
 	}
 	k := kept{Factor: kind, Enrolling: true}
 	c := m.of(x, k, nil)
@@ -119,7 +125,7 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	r.Factor = k.Factor
 	// What has been vouched for is the first one (I07): if another run set one up
 	// meanwhile, that one is asked for.
-	r.First = !spare && m.Enroll != enrollAdd
+	r.First = !spare && !m.adds(x)
 	switch err := x.Env.Enrolments.Add(ctx, x.User, r); {
 	case errors.Is(err, flows.ErrExists):
 		return m.Enter(ctx, x)

@@ -26,8 +26,10 @@ type MFA struct {
 	Factors []string `json:"factors"`
 	// What happens to who has enrolled none of them: require (default) has them enrol one
 	// now, if more than a password vouches for them, and refuses them otherwise; allow
-	// offers it to the same people and lets everybody go on; deny refuses. add is for the
-	// gateway's own account page: whoever has some sets up one more.
+	// offers it to the same people and lets everybody go on; deny refuses. More than a
+	// password is a provider that asked for a second factor itself, or a code of the
+	// factor email or sms, which need not be named here. add is for the gateway's own
+	// account page: the factor that was chosen there is set up.
 	Enroll string `json:"enroll,omitempty"`
 	// How long a person may have this browser trusted for, by a box on the factor's page:
 	// in whole hours, at most 365 days. Default: there is no box.
@@ -36,6 +38,9 @@ type MFA struct {
 	Source string `json:"source,omitempty"`
 
 	factors map[string]flows.Factor
+	// proofs are the factors that may prove more than a password before a first one is
+	// set up, by kind: codes to an address that somebody vouches for (I07).
+	proofs map[string]flows.Implied
 }
 
 // The values of Enroll.
@@ -45,6 +50,9 @@ const (
 	enrollDeny    = "deny"
 	enrollAdd     = "add"
 )
+
+// proving are the kinds of proofs, the better one first.
+var proving = []string{"email", "sms"}
 
 // CaddyModule returns the Caddy module information.
 func (MFA) CaddyModule() caddy.ModuleInfo {
@@ -92,6 +100,14 @@ func (m *MFA) Bind(r flows.Registry) error {
 			alone = false
 		}
 		m.factors[kind] = f
+	}
+	m.proofs = map[string]flows.Implied{}
+	for _, kind := range proving {
+		if f, err := r.Factor(kind); err == nil { // else there is none
+			if i, ok := f.(flows.Implied); ok {
+				m.proofs[kind] = i
+			}
+		}
 	}
 	if alone {
 		return m.at(fmt.Errorf("mfa %s only stands in for other factors; name one of those, too", strings.Join(m.Factors, " ")))
@@ -142,14 +158,20 @@ func (m *MFA) satisfied(x *flows.Execution) bool {
 }
 
 // enrolled are the person's records of the factors of this step, the one used last
-// first. What only stands in for others is behind them: a code off a list that was
-// used once, or handed out just now, is not what a person wants to be asked for.
+// first, then those that need no enrolment. What only stands in for others is behind
+// them: a code off a list that was used once, or handed out just now, is not what a
+// person wants to be asked for.
 func (m *MFA) enrolled(ctx context.Context, x *flows.Execution) ([]flows.Record, error) {
 	all, err := x.Env.Enrolments.List(ctx, x.User.Key)
 	if err != nil {
 		return nil, fmt.Errorf("reading the factors of %s: %w", x.User.Key, err)
 	}
 	own := slices.DeleteFunc(all, func(r flows.Record) bool { return m.factors[r.Factor] == nil })
+	for _, kind := range m.Factors {
+		if f, ok := m.factors[kind].(flows.Implied); ok {
+			own = append(own, f.Imply(x.User)...)
+		}
+	}
 	slices.SortStableFunc(own, func(a, b flows.Record) int { return m.spare(a.Factor) - m.spare(b.Factor) })
 	return own, nil
 }
@@ -169,8 +191,11 @@ func (m *MFA) Resume(ctx context.Context, x *flows.Execution, in flows.Input) (f
 	if err != nil {
 		return nil, err
 	}
-	if k.Enrolling {
+	switch {
+	case k.Enrolling:
 		return m.resumeEnrol(ctx, x, k, in)
+	case k.For != "":
+		return m.resumeProof(ctx, x, k, in)
 	}
 	own, err := m.enrolled(ctx, x)
 	if err != nil {
@@ -198,8 +223,11 @@ func (m *MFA) Show(ctx context.Context, x *flows.Execution) (flows.Page, error) 
 	if err != nil {
 		return flows.Page{}, err
 	}
-	if k.Enrolling {
+	switch {
+	case k.Enrolling:
 		return m.enrolPage(x, k, ""), nil
+	case k.For != "":
+		return m.proofPage(x, k, m.implied(x), ""), nil
 	}
 	own, err := m.enrolled(ctx, x)
 	if err != nil {
