@@ -18,6 +18,7 @@ const stepNamespace = "identity.steps"
 // flow parses a named list of steps. Syntax:
 //
 //	flow <name> {
+//	    on <event…>
 //	    <step> …
 //	    when <condition> { <steps…> }
 //	    else_when <condition> { <steps…> }
@@ -38,7 +39,10 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 		return d.Errf("flow '%s' is defined twice; the first is at %s", name, f.Source)
 	}
 	f, at := &module.Flow{Source: source(d)}, here(d)
-	lines := readBlock(d).lines
+	lines, err := startedBy(f, readBlock(d).lines)
+	if err != nil {
+		return err
+	}
 	if len(lines) == 0 {
 		return at.Errf("flow %s has no steps", name)
 	}
@@ -57,13 +61,47 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 			return nil // judged where it is used: it may count on a login of that flow
 		}
 		compile := flows.Compile
-		if !flows.SignsIn(steps.steps) { // over a session: a protect that names it is told
+		switch {
+		case len(f.On) > 0:
+			if err := flows.Unattended(steps.steps); err != nil {
+				return err
+			}
+			compile = flows.CompileOver
+		case !flows.SignsIn(steps.steps): // over a session: a protect that names it is told
 			compile = flows.CompileOver
 		}
 		_, err := compile(name, "", steps.steps)
 		return err
 	}})
 	return nil
+}
+
+// startedBy takes the lines `on <event…>` out of a flow: they are no steps.
+func startedBy(f *module.Flow, lines []caddyfile.Segment) (steps []caddyfile.Segment, err error) {
+	for _, line := range lines {
+		d := dispense(line)
+		if d.Val() != "on" {
+			steps = append(steps, line)
+			continue
+		}
+		names, err := some(d, "event")
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range names {
+			switch {
+			case !slices.Contains(module.Events, n):
+				return nil, d.Errf("no event is called '%s'%s; there are: %s", n, didYouMean(n, module.Events), strings.Join(module.Events, ", "))
+			case slices.Contains(f.On, n):
+				return nil, d.Errf("on %s is there twice", n)
+			}
+			f.On = append(f.On, n)
+		}
+		if err := finish(d, "on"); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
 }
 
 // whenStep is the JSON of a `when` with the `else_when` and `else` that follow it.
@@ -162,7 +200,7 @@ type nesting interface {
 func readStep(d *caddyfile.Dispenser, raw *[]json.RawMessage, p *parsed) error {
 	name, at := d.Val(), here(d)
 	if have := guests(stepNamespace); !slices.Contains(have, name) {
-		have = append(have, "else_when", "else")
+		have = append(have, "else_when", "else", "on")
 		slices.Sort(have)
 		return d.Errf("no step is called '%s'%s; there are: %s", name, didYouMean(name, have), strings.Join(have, ", "))
 	}

@@ -20,6 +20,8 @@ import (
 type known struct {
 	providers, policies, flows, dialects, directories, messengers []string
 	factors                                                       map[string]flows.Factor
+	// over are flows that sign nobody in: they run over a session.
+	over []string
 	env                                                           *policy.Env
 }
 
@@ -28,10 +30,15 @@ func knownFrom(c *module.Config) (*known, error) {
 	k := &known{
 		providers:   slices.Clone(c.ProviderOrder),
 		policies:    slices.Sorted(maps.Keys(c.Policies)),
-		flows:       slices.Sorted(maps.Keys(c.Flows)),
+		flows:       slices.DeleteFunc(slices.Sorted(maps.Keys(c.Flows)), func(name string) bool { return len(c.Flows[name].On) > 0 }),
 		dialects:    slices.Sorted(maps.Keys(c.Dialects)),
 		directories: slices.Sorted(maps.Keys(c.DirectoriesRaw)),
 		messengers:  slices.Sorted(maps.Keys(c.MessengersRaw)),
+	}
+	for _, name := range k.flows {
+		if !signsIn(c.Flows, name, nil) {
+			k.over = append(k.over, name)
+		}
 	}
 	for kind := range c.FactorsRaw {
 		if mod, err := caddy.GetModule("identity.factors." + kind); err == nil {
@@ -67,21 +74,63 @@ func (k *known) condition(ref flows.ConditionRef) (flows.Condition, error) {
 // the one called default. None at all means that the app logs in with its
 // visible providers.
 func (k *known) flow(named string) (string, error) {
+	signing := slices.DeleteFunc(slices.Clone(k.flows), func(n string) bool { return slices.Contains(k.over, n) })
 	switch {
 	case named != "" && !slices.Contains(k.flows, named):
 		return "", nobody("flow", named, k.flows)
+	case slices.Contains(k.over, named):
+		return "", fmt.Errorf("flow %s signs nobody in: it has no login; a step_up or another flow may name it", named)
 	case named != "":
 		return named, nil
 	case len(k.flows) == 0 && len(k.providers) == 0:
 		return "", fmt.Errorf("protect has nobody to ask: the identity block has neither a provider nor a flow")
 	case len(k.flows) == 0:
 		return "", nil
-	case len(k.flows) == 1:
-		return k.flows[0], nil
-	case slices.Contains(k.flows, "default"):
+	case len(signing) == 0:
+		return "", fmt.Errorf("protect needs a flow that signs somebody in; none of these has a login: %s", strings.Join(k.flows, ", "))
+	case len(signing) == 1:
+		return signing[0], nil
+	case slices.Contains(signing, "default"):
 		return "default", nil
 	}
-	return "", fmt.Errorf("protect names no flow, and there are several, none called 'default': %s", strings.Join(k.flows, ", "))
+	return "", fmt.Errorf("protect names no flow, and there are several, none called 'default': %s", strings.Join(signing, ", "))
+}
+
+// signsIn is flows.SignsIn for a flow as it stands in the JSON.
+func signsIn(all map[string]*module.Flow, name string, path []string) bool {
+	f := all[name]
+	if f == nil || slices.Contains(path, name) {
+		return false
+	}
+	path = append(slices.Clone(path), name)
+	return slices.ContainsFunc(f.StepsRaw, func(raw json.RawMessage) bool {
+		var v any
+		return json.Unmarshal(raw, &v) == nil && stepSignsIn(all, v, path)
+	})
+}
+
+// stepSignsIn looks at a step and at every step inside it, wherever its guest keeps those.
+func stepSignsIn(all map[string]*module.Flow, v any, path []string) bool {
+	switch v := v.(type) {
+	case []any:
+		return slices.ContainsFunc(v, func(e any) bool { return stepSignsIn(all, e, path) })
+	case map[string]any:
+		kind, _ := v["step"].(string)
+		if m, err := caddy.GetModule(stepNamespace + "." + kind); kind != "" && err == nil {
+			if p, ok := m.New().(flows.Producer); ok && slices.Contains(p.Produces(), "user") {
+				return true
+			}
+			if other, ok := v["flow"].(string); ok && signsIn(all, other, path) {
+				return true
+			}
+		}
+		for _, e := range v {
+			if stepSignsIn(all, e, path) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // stateKey is where one adaptation keeps what the global block defined.

@@ -25,6 +25,8 @@ var walks = map[string]func(*testing.T){
 	"from-oauth2-proxy":     fromOAuth2Proxy,
 	"from-mod-auth-openidc": fromModAuthOpenIDC,
 	"assertion":             TestAssertionExample,
+	"contractor":            TestContractorExample,
+	"bank":                  TestBankKeepsALetter,
 	"workforce":             TestWorkforceExample,
 }
 

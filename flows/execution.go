@@ -63,6 +63,8 @@ type Execution struct {
 	Language string `json:"language,omitempty"`
 	// Hop is set on the portal, in a run for an application's host.
 	Hop *Hop `json:"hop,omitempty"`
+	// Event is what started the run, where it was no request.
+	Event *Event `json:"event,omitempty"`
 	// Session is the public id of the session this run stands on; empty without one.
 	Session string `json:"session,omitempty"`
 	// Stored marks the stub that a browser carries of a run that is kept in the store.
@@ -100,6 +102,20 @@ type Hop struct {
 	Nonce   string `json:"nonce"`
 	// Saved is the key under which the browser keeps the return address there.
 	Saved string `json:"saved,omitempty"`
+}
+
+// Event is something that happened to a person and started a flow.
+type Event struct {
+	// ID finds it in the trail; Kind is that of the trail's entry.
+	ID   string    `json:"id"`
+	Kind string    `json:"kind"`
+	Time time.Time `json:"time"`
+	// Reason is why a session ended or a login was refused.
+	Reason Reason `json:"reason,omitempty"`
+	// Factor, Item and Session are those of the trail's entry.
+	Factor  string `json:"factor,omitempty"`
+	Item    string `json:"item,omitempty"`
+	Session string `json:"session,omitempty"`
 }
 
 // Wait names the step an Execution waits at and the serial its page carries.

@@ -37,3 +37,11 @@ type Message struct {
 	// Rows are what the message is about: the payee and amount of a transfer.
 	Rows []Row
 }
+
+// Poster is a Messenger that has what it is given sent beside the run: it waits for
+// nothing, tries again for a while, and drops what comes when too many wait. The
+// hall's are.
+type Poster interface {
+	Messenger
+	Post(ctx context.Context, m Message)
+}

@@ -32,6 +32,8 @@ type Field struct {
 	Optional bool `json:"optional,omitempty"`
 	// Max is the most characters; 0: no limit but the page's.
 	Max int `json:"max,omitempty"`
+	// Problem is the note code, or the words, of what is wrong with Value.
+	Problem string `json:"problem,omitempty"`
 	// Autocomplete is the HTML autofill token, as "username".
 	Autocomplete string `json:"autocomplete,omitempty"`
 	Autofocus    bool   `json:"autofocus,omitempty"`
@@ -91,8 +93,10 @@ type Select struct {
 	Value   string  `json:"value,omitempty"`
 	Options []Entry `json:"options"`
 	// Optional: none may be chosen.
-	Optional  bool `json:"optional,omitempty"`
-	Autofocus bool `json:"autofocus,omitempty"`
+	Optional bool `json:"optional,omitempty"`
+	// Problem is that of a Field.
+	Problem   string `json:"problem,omitempty"`
+	Autofocus bool   `json:"autofocus,omitempty"`
 }
 
 // Entry is one line of a Select.
@@ -109,8 +113,10 @@ type Check struct {
 	Count   int  `json:"count,omitempty"`
 	Checked bool `json:"checked,omitempty"`
 	// Optional boxes may stay empty.
-	Optional  bool `json:"optional,omitempty"`
-	Autofocus bool `json:"autofocus,omitempty"`
+	Optional bool `json:"optional,omitempty"`
+	// Problem is that of a Field.
+	Problem   string `json:"problem,omitempty"`
+	Autofocus bool   `json:"autofocus,omitempty"`
 }
 
 // Heading begins a section of a long page. Text is not translated.

@@ -53,6 +53,8 @@ const (
 	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonInvalidField     Reason = "invalid_field"
 	ReasonConsentDeclined  Reason = "consent_declined"
+	ReasonServiceDown      Reason = "service_unavailable"
+	ReasonUnsent           Reason = "message_unsent"
 	ReasonStepUpRequired   Reason = "step_up_required"
 	ReasonRequestChanged   Reason = "request_changed"
 	ReasonUnstableBody     Reason = "once_needs_stable_body"

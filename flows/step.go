@@ -36,6 +36,10 @@ type Container interface {
 // in its block never runs (I22).
 type Terminator interface{ Terminates() bool }
 
+// Outward is a Step that talks to others and may change something there: who only
+// wants to know what a flow would do must not run it (I26).
+type Outward interface{ Outward() }
+
 // Producer is a Step that surely sets names for those behind it: "user",
 // "user.department", "risk" (I22).
 type Producer interface{ Produces() []string }

@@ -48,6 +48,7 @@ type state struct {
 	// anyFactor is the flow of a step_up that names none; nil: no factor could be asked for.
 	anyFactor *flows.Program
 	factors   map[string]flows.Factor
+	events    events
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
@@ -184,6 +185,7 @@ func (a *App) provisionAudit(ctx caddy.Context) error {
 		a.log.Error("audit entry not written", zap.Error(err))
 	}, sinks...)
 	a.trail.Observe(a.count, a.shared.metrics.dropped.Inc)
+	a.trail.Follow(a.started)
 	return nil
 }
 

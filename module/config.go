@@ -61,6 +61,8 @@ func (p *Policy) UnmarshalJSON(b []byte) error {
 
 // Flow is a list of steps.
 type Flow struct {
+	// The events that start it, kinds of the trail; default: it is started by requests.
+	On       []string          `json:"on,omitempty"`
 	StepsRaw []json.RawMessage `json:"steps,omitempty" caddy:"namespace=identity.steps inline_key=step"`
 	// Source is the file and line it was written at.
 	Source string `json:"source,omitempty"`

@@ -70,8 +70,20 @@ func SetNoticePauses(pauses ...time.Duration) (back func()) {
 	return func() { noticePauses = was }
 }
 
+// SetEventPauses shortens the time between tries of flows that events started.
+func SetEventPauses(pauses ...time.Duration) (back func()) {
+	was := eventPauses
+	eventPauses = pauses
+	return func() { eventPauses = was }
+}
+
 // HeldBytes is how much is kept of requests that wait for a login.
 func (a *App) HeldBytes() int64 { return a.shared.held.Bytes() }
 
 // LoseHeld is what a restart does to it.
 func (a *App) LoseHeld() { a.shared.held = session.NewHeld(Now) }
+
+// NewID and NewPendingID name runs, tokens and events.
+func NewID() string { return newID() }
+
+func NewPendingID(now time.Time) string { return newPendingID(now) }

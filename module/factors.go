@@ -136,7 +136,7 @@ func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) erro
 		return flows.Refuse(flows.ReasonCrossSite, errors.New("a factor that a script sets up"))
 	}
 	ev := e.v.event(audit.FactorAdded)
-	ev.User, ev.Name, ev.Provider, ev.Factor = u.Key, u.Name, u.Provider, r.Factor
+	ev.User, ev.Name, ev.Provider, ev.Factor, ev.Person = u.Key, u.Name, u.Provider, r.Factor, u
 	if _, err := e.v.app.trail.Before(ctx, ev); err != nil {
 		return err
 	}

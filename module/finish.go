@@ -140,7 +140,7 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	}
 	e := v.event(kind)
 	e.User, e.Name, e.Provider, e.Flow, e.Path = x.User.Key, x.User.Name, x.User.Provider, x.Flow, x.Request.Path
-	e.Session = session
+	e.Session, e.Person = session, x.User
 	if x.StepUp != nil && !x.Since.IsZero() {
 		e.Kind, e.Approval, e.Show = audit.SteppedUp, x.StepUp.Approval, x.Show
 	}
@@ -219,7 +219,7 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 	e := v.event(audit.LoginDenied)
 	e.Flow, e.Step, e.Provider, e.Reason, e.Text, e.Rule = x.Flow, v.app.stepLabel(x), x.Env.Asked, reason, text, source
 	if x.User != nil {
-		e.User, e.Name, e.Provider = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider)
+		e.User, e.Name, e.Provider, e.Person = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider), x.User
 	}
 	if err != nil {
 		e.Detail = err.Error()

@@ -182,14 +182,11 @@ func (v *visit) holds(id string) (key []byte, page string, ok bool) {
 // openHeld reads what this browser sent, and uses nothing up.
 func (v *visit) openHeld(id string) (*heldRequest, error) {
 	key, _, ok := v.holds(id)
-	if !ok {
-		return nil, errHeldGone
-	}
 	sealed, used := v.app.shared.held.Get(id)
 	switch {
-	case used:
+	case used: // its cookie is gone, too
 		return nil, errHeldUsed
-	case sealed == nil:
+	case !ok || sealed == nil:
 		return nil, errHeldGone
 	}
 	aead, err := heldCipher(key)

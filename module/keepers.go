@@ -42,7 +42,7 @@ func (v *visit) deed(ctx context.Context, x *flows.Execution, d flows.Deed) erro
 	e := v.event(audit.Kind(d.Kind))
 	e.Flow, e.Item, e.Rule = x.Flow, d.Item, d.Source
 	if x.User != nil {
-		e.User, e.Name, e.Provider = x.User.Key, x.User.Name, x.User.Provider
+		e.User, e.Name, e.Provider, e.Person = x.User.Key, x.User.Name, x.User.Provider, x.User
 	}
 	_, err := v.app.trail.Before(ctx, e)
 	return err

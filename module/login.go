@@ -272,7 +272,7 @@ func (v *visit) flow() error {
 		}
 	}
 	if key := v.r.URL.Query().Get("resume"); validKey(key) && v.r.Method == http.MethodGet {
-		if _, _, ok := v.holds(key); ok {
+		if v.waits(key) {
 			return v.sendAgain(key)
 		}
 		v.show(http.StatusOK, pages.View{Kind: pages.KindResume, Key: key, Link: v.returnTo(v.r.URL.Query().Get("return_to"))})

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -126,47 +125,6 @@ func TestM01ATOTPStepIsUsedOnce(t *testing.T) {
 	refused("the code of the step before", try(before))
 	clock.Advance(30 * time.Second)
 	landed(t, try(code(t, secret, clock)), "/a", "idp:u-alice")
-}
-
-func TestM02GuessesInParallelSharedByAllSessions(t *testing.T) {
-	clock, op := newClock(t), newOP(t)
-	g := start(t, asked(t, "idp", op)+factorFlow, factorSite)
-	secret, _, _ := g.enrolled(t, op, clock, newBrowser(t))
-	clock.Advance(time.Minute)
-	const sessions, each = 20, 10
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	judged := 0
-	for range sessions {
-		p := g.open(newBrowser(t), g.url("/a"))
-		wg.Go(func() {
-			for range each {
-				q, err := p.Fill("code", "000000")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				mu.Lock()
-				if q.Status == http.StatusUnauthorized {
-					judged++
-				} else if q.Status != http.StatusTooManyRequests {
-					t.Errorf("want 401 or 429, got %d at %s", q.Status, q.URL)
-				}
-				mu.Unlock()
-				p = q
-			}
-		})
-	}
-	wg.Wait()
-	if judged > flows.LimitFactor.Free+1 {
-		t.Fatalf("%d of %d guesses were judged; at most %d may be", judged, sessions*each, flows.LimitFactor.Free+1)
-	}
-	p := fill(t, g.open(newBrowser(t), g.url("/a")), "code", code(t, secret, clock))
-	if p.Status != http.StatusTooManyRequests || p.Header.Get("Retry-After") == "" {
-		t.Fatalf("right behind the guesses even the right code waits: got %d", p.Status)
-	}
-	clock.Advance(16 * time.Minute)
-	landed(t, fill(t, g.open(newBrowser(t), g.url("/a")), "code", code(t, secret, clock)), "/a", "idp:u-alice")
 }
 
 func TestM06RecoveryCodesAreGoodOnce(t *testing.T) {

@@ -35,6 +35,7 @@ type notices struct {
 // mail is one notice.
 type mail struct {
 	flows.Message
+	by    *worded
 	ctx   context.Context
 	user  flows.UserKey
 	until time.Time
@@ -78,7 +79,7 @@ func (a *App) tell(ctx context.Context, u *flows.User, language, kind string, va
 	if by == nil {
 		return
 	}
-	n := &mail{ctx: context.WithoutCancel(ctx), user: u.Key, until: time.Now().Add(noticeFor)}
+	n := &mail{by: by, ctx: context.WithoutCancel(ctx), user: u.Key, until: time.Now().Add(noticeFor)}
 	n.ID, n.Kind, n.To, n.Language = newID(), kind, u.Email, language
 	n.Values = map[string]string{"time": Now().UTC().Format("2006-01-02 15:04 UTC")}
 	for name, v := range values {
@@ -88,10 +89,24 @@ func (a *App) tell(ctx context.Context, u *flows.User, language, kind string, va
 		a.untold(n, "no_address", errors.New("no vouched address is known"))
 		return
 	}
+	a.queue(n)
+}
+
+func (a *App) queue(n *mail) {
 	if !a.notices.add(n, func() { a.aside("telling people", a.tellWaiting) }) {
 		a.untold(n, "unsent", errors.New("too many are on their way"))
 	}
 }
+
+// Post has a message sent beside the run, as notices are.
+func (w *worded) Post(ctx context.Context, m flows.Message) {
+	if m.ID == "" {
+		m.ID = newID()
+	}
+	w.a.queue(&mail{Message: m, by: w, ctx: context.WithoutCancel(ctx), until: time.Now().Add(noticeFor)})
+}
+
+var _ flows.Poster = (*worded)(nil)
 
 // add queues a notice; false means that there are too many.
 func (q *notices) add(n *mail, work func()) bool {
@@ -139,17 +154,17 @@ func (a *App) send(n *mail) error {
 		case <-ctx.Done():
 			return err
 		}
-		if err = a.try(ctx, n.Message); !errors.Is(err, flows.ErrUnavailable) {
+		if err = a.try(ctx, n); !errors.Is(err, flows.ErrUnavailable) {
 			return err
 		}
 	}
 	return err
 }
 
-func (a *App) try(ctx context.Context, m flows.Message) error {
+func (a *App) try(ctx context.Context, n *mail) error {
 	ctx, cancel := context.WithTimeout(ctx, noticeTimeout)
 	defer cancel()
-	return a.notices.by.Send(ctx, m)
+	return n.by.Send(ctx, n.Message)
 }
 
 func (a *App) untold(n *mail, outcome string, err error) {
@@ -157,6 +172,6 @@ func (a *App) untold(n *mail, outcome string, err error) {
 	if a.pages.Words(&n.Message) {
 		kind = n.Kind
 	}
-	a.shared.metrics.messages.WithLabelValues(a.notices.by.name, kind, outcome).Inc()
-	a.log.Warn("a person was not told of what was done to their account", zap.String("kind", n.Kind), zap.String("user", string(n.user)), zap.Error(err))
+	a.shared.metrics.messages.WithLabelValues(n.by.name, kind, outcome).Inc()
+	a.log.Warn("a person was not told", zap.String("kind", n.Kind), zap.String("user", string(n.user)), zap.Error(err))
 }

@@ -18,7 +18,7 @@ type probe struct{ found *Protect }
 // gateOf finds the protect that judges a path on this site. With one flow
 // there is nothing to ask.
 func (v *visit) gateOf(path string) (*Protect, error) {
-	if !v.p.Base && !v.p.Off && len(v.app.programs) == 1 {
+	if !v.p.Base && !v.p.Off && len(v.app.loginFlows()) == 1 {
 		return v.p, nil
 	}
 	if pr := v.askRoutes(path); pr.found != nil {
@@ -26,7 +26,7 @@ func (v *visit) gateOf(path string) (*Protect, error) {
 	}
 	// An address that nothing protects: a login on purpose runs the only or the default flow.
 	name := ImplicitFlow
-	if names := orderOf(nil, v.app.programs); len(names) == 1 {
+	if names := v.app.loginFlows(); len(names) == 1 {
 		name = names[0]
 	}
 	prog, ok := v.app.programs[name]

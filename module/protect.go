@@ -138,18 +138,21 @@ func (p *Protect) provisionURL() error {
 
 func (p *Protect) provisionFlow() error {
 	if p.Flow == "" {
-		switch names := orderOf(nil, p.app.Flows); {
-		case len(names) == 1:
-			p.Flow = names[0]
-		case slices.Contains(names, ImplicitFlow):
+		switch signing := p.app.loginFlows(); {
+		case len(signing) == 1:
+			p.Flow = signing[0]
+		case slices.Contains(signing, ImplicitFlow):
 			p.Flow = ImplicitFlow
 		default:
-			return fmt.Errorf("no flow is named, and there are several, none called 'default': %s", strings.Join(names, ", "))
+			return fmt.Errorf("no flow is named, and there are several, none called 'default': %s", strings.Join(signing, ", "))
 		}
 	}
 	prog, ok := p.app.programs[p.Flow]
 	if ok && prog.Over {
 		return fmt.Errorf("flow %s signs nobody in: it has no login; a step_up or another flow may name it", p.Flow)
+	}
+	if f := p.app.Flows[p.Flow]; f != nil && len(f.On) > 0 {
+		return fmt.Errorf("flow %s is started by events, not by requests", p.Flow)
 	}
 	if !ok && p.app.Flows[p.Flow] != nil {
 		return fmt.Errorf("flow %s can only be used by other flows: it reads what no step of its own surely set", p.Flow)

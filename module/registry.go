@@ -26,7 +26,7 @@ func (a *App) provisionFlows(ctx caddy.Context) error {
 	if a.Flows == nil {
 		a.Flows = map[string]*Flow{}
 	}
-	if len(a.Flows) == 0 {
+	if len(a.requested()) == 0 && a.Flows[ImplicitFlow] == nil {
 		a.Flows[ImplicitFlow] = &Flow{StepsRaw: []json.RawMessage{json.RawMessage(`{"step":"login"}`)}}
 	}
 	for _, name := range orderOf(nil, a.Flows) {
@@ -88,6 +88,12 @@ func (a *App) bind() error {
 		usedFlows(a.steps[name], used)
 	}
 	for _, name := range names {
+		if f := a.Flows[name]; f != nil && len(f.On) > 0 {
+			if err := a.bindEvents(name, f); err != nil {
+				return err
+			}
+			continue
+		}
 		compile := flows.Compile
 		if !flows.SignsIn(a.steps[name]) {
 			compile = flows.CompileOver

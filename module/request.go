@@ -264,6 +264,7 @@ func (v *visit) event(kind audit.Kind) audit.Event {
 	}
 	if s := v.session; s != nil {
 		e.User, e.Name, e.Provider, e.Session = s.User.Key, s.User.Name, s.User.Provider, s.ID()
+		e.Person = s.User
 	}
 	return e
 }

@@ -32,6 +32,14 @@ type replay struct {
 // whose place the gateway puts the request.
 const heldField = "identity_held"
 
+// waits reports that a login ends with a kept request, or did once, and not with an
+// address that the browser keeps.
+func (v *visit) waits(id string) bool {
+	_, _, ok := v.holds(id)
+	_, used := v.app.shared.held.Get(id)
+	return ok || used
+}
+
 // sendAgain is where a login ends that a kept request waited for: a page that posts
 // the marker to the request's own address.
 func (v *visit) sendAgain(id string) error {
@@ -82,8 +90,12 @@ func (v *visit) notResent(id string, err error) error {
 	e := v.event(audit.Denied)
 	e.Reason, e.Detail = reason, err.Error()
 	v.app.trail.Note(e)
-	_, page, _ := v.holds(id)
-	v.show(status, pages.View{Kind: pages.KindError, Reason: reason, ID: e.ID, Link: page, LinkLabel: "back_to_form"})
+	view := pages.View{Kind: pages.KindError, Reason: reason, ID: e.ID, Link: "/", LinkLabel: "continue"}
+	if reason != ReasonAlreadySent { // who may have paid is not led to the form once more
+		_, view.Link, _ = v.holds(id)
+		view.LinkLabel = "back_to_form"
+	}
+	v.show(status, view)
 	return nil
 }
 

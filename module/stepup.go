@@ -64,6 +64,11 @@ func (a *App) run(flow string) (*flows.Program, bool) {
 	return p, ok
 }
 
+// loginFlows are the flows that may sign somebody in, by name.
+func (a *App) loginFlows() []string {
+	return slices.DeleteFunc(orderOf(nil, a.programs), func(n string) bool { return a.programs[n].Over })
+}
+
 // factorsOf are the kinds of factor that a flow may ask for.
 func (a *App) factorsOf(flow string) []string {
 	var kinds []string

@@ -33,10 +33,10 @@ func wants(t testing.TB, p *browser.Page) json.RawMessage {
 	return json.RawMessage(html.UnescapeString(m[1]))
 }
 
-type bent = func(*webauthntest.Answer)
+type bentKey = func(*webauthntest.Answer)
 
 // makes sets up a key on a page that asks for one.
-func (g *gateway) makes(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, name string, bends ...bent) *browser.Page {
+func (g *gateway) makes(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, name string, bends ...bentKey) *browser.Page {
 	t.Helper()
 	made, err := a.Create(wants(t, p), g.local(""), bends...)
 	if err != nil {
@@ -46,7 +46,7 @@ func (g *gateway) makes(t *testing.T, p *browser.Page, a *webauthntest.Authentic
 }
 
 // uses answers a page with a key.
-func (g *gateway) uses(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, bends ...bent) *browser.Page {
+func (g *gateway) uses(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, bends ...bentKey) *browser.Page {
 	t.Helper()
 	used, err := a.Get(wants(t, p), g.local(""), bends...)
 	if err != nil {

@@ -37,6 +37,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
 
 	// Rooms: steps.
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/call"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/choose"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/consent"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/deny"
@@ -44,6 +45,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/login"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/lookup"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/mfa"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/notify"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"

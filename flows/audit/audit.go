@@ -83,6 +83,9 @@ type Event struct {
 	Drill string `json:"drill,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
+	// Person is who it is about as the flow knows them, where that is at hand; it is
+	// not written.
+	Person *flows.User `json:"-"`
 }
 
 // Sink is a guest `identity.audit.*`. Write returns once the entry is as
@@ -111,6 +114,7 @@ type Trail struct {
 	failed  atomic.Int64
 	onError func(error)
 	observe func(Event)
+	follow  func(Event)
 	onDrop  func()
 
 	mu     sync.Mutex // never held across a wait
@@ -139,6 +143,17 @@ func NewTrail(onError func(error), sinks ...Sink) *Trail {
 // used, and neither may wait.
 func (t *Trail) Observe(noted func(Event), dropped func()) { t.observe, t.onDrop = noted, dropped }
 
+// Follow has fn hear of every event that took effect as far as the trail is
+// concerned: written, or noted. It is called once, before the trail is used, and fn
+// may not wait.
+func (t *Trail) Follow(fn func(Event)) { t.follow = fn }
+
+func (t *Trail) followed(e Event) {
+	if t.follow != nil {
+		t.follow(e)
+	}
+}
+
 // Before writes an event and returns the receipt that grants need. Every sink
 // must have taken it (I25).
 func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
@@ -153,6 +168,7 @@ func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
 	if err := t.write(ctx, e); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrDown, err)
 	}
+	t.followed(e)
 	return Receipt{e.ID}, nil
 }
 
@@ -163,6 +179,7 @@ func (t *Trail) Note(e Event) {
 	if t.observe != nil {
 		t.observe(e)
 	}
+	t.followed(e)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {

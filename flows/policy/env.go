@@ -149,16 +149,27 @@ func (e *Env) compile(text, source string, truth bool, need func(string) error) 
 	u := &unit{source: source, loops: names.loops}
 	// Before the check, which rewrites the tree.
 	u.reads, u.whenTrue, u.whenFalse = e.readsOf(ast.NativeRep().Expr())
-	checked, iss := e.cel.Check(ast)
-	if err := iss.Err(); err != nil {
+	checked, err := e.check(ast)
+	if err != nil {
 		return nil, err
 	}
 	if t := checked.OutputType(); truth && t.Kind() != types.BoolKind && t.Kind() != types.DynKind {
 		return nil, fmt.Errorf("a condition must be true or false, this is %s:\n%s", t, text)
 	}
-	var err error
 	u.prog, err = e.plan(checked.NativeRep(), u.loops)
 	return u, err
+}
+
+// check type-checks. The library's measure of regular expressions (v0.32.0) panics at
+// a counted repetition, at a literal here and at any other when it is evaluated.
+func (e *Env) check(ast *cel.Ast) (checked *cel.Ast, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("a regular expression cannot be measured: write repetitions out, [0-9][0-9] and not [0-9]{2}")
+		}
+	}()
+	checked, iss := e.cel.Check(ast)
+	return checked, iss.Err()
 }
 
 func (e *Env) plan(a *celast.AST, loops bool) (cel.Program, error) {

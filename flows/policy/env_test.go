@@ -207,6 +207,7 @@ func TestB21WhatDoesNotExistIsRefusedAtLoad(t *testing.T) {
 		{`user.name.replace("a", request.query.b) == ""`, "what replace inserts must be written out"},
 		{`user.groups.join(request.path) == ""`, "what join inserts must be written out"},
 		{`request.path.matches("(")`, "error parsing regexp"},
+		{`request.path.matches("[0-9]{2}")`, "write repetitions out"},
 		{`identity.user{}.name == ""`, "cannot make a identity.user"},
 	} {
 		_, err := e.Condition(flows.ConditionRef{CEL: tc.cel, Source: "Caddyfile:9"})

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -36,22 +37,44 @@ func gallery() map[string]View {
 		"enrol":    ask(flows.Page{Kind: "totp_enrol", Submit: "continue", Widgets: []flows.Widget{flows.Note{Code: "totp_scan"}, offer, digits, flows.Choice{Name: "later", Value: "1", Label: "not_now"}}}),
 		"codes":    ask(flows.Page{Kind: "recovery_enrol", Submit: "codes_saved", Widgets: []flows.Widget{flows.Note{Code: "recovery_save"}, flows.Codes{Codes: slices.Repeat([]string{"WXYZ-MNOP-QRST-2345"}, 10), Label: "recovery_codes"}, flows.Download{Label: "save_codes", Name: "recovery-codes.txt", Type: "text/plain"}}}),
 		"recovery": ask(flows.Page{Kind: "recovery", Submit: "continue", Widgets: []flows.Widget{flows.Note{Code: "recovery_enter"}, flows.Code{Name: "code", Label: "recovery_code", Autofocus: true}}}),
-		"form": ask(flows.Page{Kind: "password", Submit: "continue", Problem: flows.ReasonInvalidAnswer, Widgets: []flows.Widget{
+		"form": ask(flows.Page{Kind: "form", Submit: "continue", Problem: "invalid_field", Widgets: []flows.Widget{
 			flows.Note{Text: "We need a few things about you before you can go on."},
 			flows.Field{Name: "mail", Label: "email", Type: "email", Value: "maria.gonzalez-fernandez@subsidiary.contoso.example", Max: 254, Autocomplete: "email"},
-			flows.Field{Name: "tel", Label: "Telephone", Type: "tel", Autocomplete: "tel", Autofocus: true},
+			flows.Field{Name: "tel", Label: "Telephone", Type: "tel", Autocomplete: "tel", Problem: "field_tel", Autofocus: true},
 			flows.Field{Name: "from", Label: "First day", Type: "date"},
 			flows.Field{Name: "desk", Label: "Desk", Type: "number", Optional: true},
 			flows.Select{Name: "place", Label: "Donaudampfschifffahrtsgesellschaft", Options: []flows.Entry{{Value: "1", Label: "Rechtsschutzversicherungsgesellschaften, Niederlassung Nordrhein-Westfalen"}, {Value: "2", Label: "Berlin"}}},
 			flows.Select{Name: "team", Label: "Team", Optional: true, Options: []flows.Entry{{Value: "1", Label: "Red"}}},
 			flows.Check{Name: "news", Label: "Tell me by e-mail when something about my account changes, however small it is", Optional: true, Checked: true},
-			flows.Check{Name: "age", Label: "I am of age"},
+			flows.Check{Name: "age", Label: "I am of age", Problem: "field_required"},
 		}}),
-		"consent": ask(flows.Page{Kind: "password", Submit: "continue", Widgets: []flows.Widget{
+		"terms": ask(flows.Page{Kind: "consent", Submit: "continue", Widgets: []flows.Widget{
 			flows.Terms{Title: "Rules for contractors", Version: "2026-11", Text: strings.Repeat("What you see here belongs to the company. Do not copy it, and do not show it to anybody who has no business with it.\n\n", 12), URL: "https://terms.example/contractors"},
 			flows.Check{Name: "agreed", Label: "I have read this and agree"},
 			flows.Choice{Name: "decline", Value: "1", Label: "sign_out"},
 			flows.Choice{Name: "later", Value: "1", Label: "not_now"},
+		}}),
+		"consent": ask(flows.Page{Kind: "consent", Widgets: []flows.Widget{
+			flows.Terms{Title: "Rules for contractors", Version: "2026-11", Text: "Be kind."},
+			flows.Choice{Name: "answer", Value: "agree", Label: "agree"},
+			flows.Choice{Name: "answer", Value: "decline", Label: "decline"},
+		}}),
+		"option": ask(flows.Page{Kind: "option", Widgets: []flows.Widget{
+			flows.Note{Code: "option"}, flows.Choice{Name: "option", Value: "1", Label: "As an employee"}, flows.Choice{Name: "option", Value: "2", Label: "For a customer", Detail: "You will be asked for whom."},
+		}}),
+		"key": ask(flows.Page{Kind: "webauthn", Widgets: []flows.Widget{
+			flows.Note{Code: "webauthn_use"},
+			flows.Credential{Name: "credential", Label: "use_key", Options: json.RawMessage(`{"challenge":"AAAA"}`)},
+			flows.Choice{Name: "factor", Value: "recovery", Label: "use_recovery"},
+			flows.Choice{Name: "factor", Value: "totp", Label: "use_totp"},
+		}}),
+		"key_new": ask(flows.Page{Kind: "webauthn_enrol", Widgets: []flows.Widget{
+			flows.Note{Code: "webauthn_create"},
+			flows.Field{Name: "name", Label: "key_name", Optional: true, Max: 40, Autocomplete: "off"},
+			flows.Credential{Name: "credential", Label: "create_key", Create: true, Options: json.RawMessage(`{"challenge":"AAAA"}`)},
+		}}),
+		"approve": ask(flows.Page{Kind: "approve", Submit: "continue", Widgets: []flows.Widget{
+			flows.Table{Label: "approving", Rows: []flows.Row{{Name: "amount", Value: "950.00"}, {Name: "payee", Value: "ACME Building Supplies"}}},
 		}}),
 		"approval": ask(flows.Page{Kind: "totp", Submit: "continue", Widgets: []flows.Widget{
 			flows.Table{Label: "You are about to send this", Rows: []flows.Row{
@@ -76,6 +99,30 @@ func gallery() map[string]View {
 			flows.Heading{Text: "What we know of you"},
 			flows.Download{Label: "save_codes", Name: "me.json", Type: "application/json", Data: []byte("{}")},
 		}}),
+		"account": {
+			Kind: KindAccount, Action: "/.identity/account", Token: "token", User: "maria.gonzalez-fernandez@subsidiary.contoso.example", Link: "/.identity/logout",
+			Account: &Account{Done: "factor_name", Sections: []Section{
+				{Name: "factors", Items: []Item{
+					{Title: "My telephone, the one with the very long name", Label: "totp", Lines: []Line{{Label: "since", Value: "2026-01-26 08:05 UTC"}, {Label: "last_used", Value: "2026-11-26 08:05 UTC"}}, Buttons: []Button{{"factor_name", "a", "rename"}, {"factor_remove", "a", "remove"}}},
+					{Title: "recovery", Lines: []Line{{Label: "since", Value: "2026-01-26 08:05 UTC"}}, Buttons: []Button{{"factor_name", "b", "rename"}, {"factor_remove", "b", "remove"}}},
+				}, Buttons: []Button{{"factor_add", "totp", "set_up_totp"}, {"factor_add", "webauthn", "set_up_webauthn"}}},
+				{Name: "devices", None: "devices_none"},
+				{Name: "sessions", Items: []Item{
+					{Title: "Firefox, Linux", Label: "this_session", Lines: []Line{{Label: "address", Value: "2001:db8:85a3:8d3:1319:8a2e:370:7348"}, {Label: "at_applications", Value: "payroll.emea.subsidiary.contoso.example, wiki.emea.subsidiary.contoso.example"}}},
+					{Title: "Safari, iPhone", Lines: []Line{{Label: "address", Value: "203.0.113.9"}}, Buttons: []Button{{"session_end", "c", "session_end"}}},
+				}, Buttons: []Button{{"sessions_end", "", "sessions_end"}}},
+				{Name: "data", Buttons: []Button{{"download", "", "download"}, {"erase", "", "erase"}}},
+			}},
+		},
+		"erase":    ask(flows.Page{Kind: "erase_again", Submit: "erase", Widgets: []flows.Widget{flows.Note{Code: "erase_again"}, flows.Check{Name: "sure", Label: "erase_sure"}}}),
+		"data":     ask(flows.Page{Kind: "download", Submit: "done", Widgets: []flows.Widget{flows.Note{Code: "download"}, flows.Download{Label: "download_file", Name: "my-data.json", Type: "application/json", Data: []byte("{}")}}}),
+		"arrived":  {Kind: KindArrived, Action: "/.identity/flow", Link: "/", Values: map[string]string{"name": "maria.gonzalez-fernandez@subsidiary.contoso.example", "provider": "Company account"}},
+		"other":    {Kind: KindSomebodyElse, Link: "/.identity/logout", User: "maria", Values: map[string]string{"name": "paul", "provider": "Company account"}},
+		"in":       {Kind: KindSignedIn, Link: "/.identity/logout", User: "maria"},
+		"approved": {Kind: KindApproved, Link: "/"},
+		// These send themselves, and get no page for an answer: so they stay.
+		"post":   {Kind: KindPost, Action: "/nothing"},
+		"again":  {Kind: KindSendAgain, Action: "/nothing"},
 		"error":  {Kind: KindError, Reason: flows.ReasonProviderDown, ID: "MFRGGZDFMZTWQ2LKNNWG23TPOA", Link: "/", RetryAfter: 5},
 		"denied": {Kind: KindDenied, Reason: flows.ReasonNotAllowed, Text: "Administrators only. Ask the help desk, extension 4711.", ID: "MFRGGZDFMZTWQ2LKNNWG23TPOA", Link: "/", User: "maria.gonzalez-fernandez@subsidiary.contoso.example"},
 		"out":    {Kind: KindSignedOut, Link: "/"},
@@ -97,10 +144,28 @@ func gallerySite(t *testing.T, s *Set) string {
 	pages := gallery()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Accept-Language", r.URL.Query().Get("lang"))
-		s.Write(w, r, http.StatusOK, pages[strings.TrimPrefix(r.URL.Path, "/")])
+		v, ok := pages[strings.TrimPrefix(r.URL.Path, "/")]
+		if !ok {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		s.Write(w, r, http.StatusOK, v)
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
+}
+
+func TestTheGalleryHasEveryKind(t *testing.T) {
+	t.Parallel()
+	hangs := map[Kind]bool{}
+	for _, v := range gallery() {
+		hangs[v.kind()] = true
+	}
+	for _, k := range kinds {
+		if !hangs[k] {
+			t.Errorf("the gallery has no page of kind %s", k)
+		}
+	}
 }
 
 // windowSizes are what people look at pages with.

@@ -31,7 +31,7 @@ func everywhere(k Kind, s string) View {
 		Kind: k, Action: s, Token: s, Reason: flows.Reason(s), Text: s, ID: s, Link: s, LinkLabel: s, User: s, Key: s, Back: s, Kept: s, Framer: s,
 		Fields: []flows.FormField{{Name: s, Value: s}}, FormAction: []string{s, "https://idp.example/" + s},
 		Page: &flows.Page{Kind: s, Problem: flows.Reason(s), Submit: s, Wait: 1, Widgets: []flows.Widget{
-			flows.Field{Name: s, Label: s, Value: s, Type: s, Max: -1, Optional: true, Autocomplete: s, Autofocus: true},
+			flows.Field{Name: s, Label: s, Value: s, Type: s, Max: -1, Optional: true, Problem: s, Autocomplete: s, Autofocus: true},
 			flows.Secret{Name: s, Label: s, Autocomplete: s},
 			flows.Choice{Name: s, Value: s, Label: s, Detail: s},
 			flows.Note{Code: s, Text: s},
@@ -41,7 +41,7 @@ func everywhere(k Kind, s string) View {
 			flows.QR{Manual: s, Label: s},
 			flows.Codes{Codes: []string{s}, Label: s},
 			flows.Select{Name: s, Label: s, Value: s, Options: []flows.Entry{{Value: s, Label: s}}},
-			flows.Check{Name: s, Label: s},
+			flows.Check{Name: s, Label: s, Problem: s},
 			flows.Heading{Text: s},
 			flows.Heading{Label: s},
 			flows.Table{Label: s, Rows: []flows.Row{{Name: s, Value: s}}},

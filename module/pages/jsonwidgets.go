@@ -20,6 +20,9 @@ type jsonWidget struct {
 	// Input is what a field holds: text, email, tel, number, date or url; Max its most characters.
 	Input string `json:"input,omitempty"`
 	Max   int    `json:"max,omitempty"`
+	// Problem is what is wrong with it, ProblemText the same translated.
+	Problem     string `json:"problem,omitempty"`
+	ProblemText string `json:"problem_text,omitempty"`
 	// Optional may stay empty; Checked is ticked.
 	Optional bool         `json:"optional,omitempty"`
 	Checked  bool         `json:"checked,omitempty"`
@@ -56,19 +59,19 @@ type jsonRow struct {
 func (c catalogue) jsonWidget(w flows.Widget) jsonWidget {
 	switch w := w.(type) {
 	case flows.Field:
-		return jsonWidget{Type: "field", Name: w.Name, Label: w.Label, Value: w.Value, Input: fieldKind(w.Type), Max: w.Max, Optional: w.Optional, Autocomplete: w.Autocomplete, Text: c.label(w.Label)}
+		return jsonWidget{Type: "field", Name: w.Name, Label: w.Label, Value: w.Value, Input: fieldKind(w.Type), Max: w.Max, Problem: w.Problem, ProblemText: c.wrong(w.Problem), Optional: w.Optional, Autocomplete: w.Autocomplete, Text: c.label(w.Label)}
 	case flows.Secret:
 		return jsonWidget{Type: "secret", Name: w.Name, Label: w.Label, Autocomplete: w.Autocomplete, Text: c.label(w.Label)}
 	case flows.Code:
 		return jsonWidget{Type: "code", Name: w.Name, Label: w.Label, Digits: w.Digits, Autocomplete: autofill(w), Text: c.label(w.Label)}
 	case flows.Select:
-		j := jsonWidget{Type: "select", Name: w.Name, Label: w.Label, Value: w.Value, Optional: w.Optional, Text: c.label(w.Label)}
+		j := jsonWidget{Type: "select", Name: w.Name, Label: w.Label, Value: w.Value, Problem: w.Problem, ProblemText: c.wrong(w.Problem), Optional: w.Optional, Text: c.label(w.Label)}
 		for _, e := range w.Options {
 			j.Options = append(j.Options, jsonOption{Value: e.Value, Label: e.Label, Text: c.label(e.Label)})
 		}
 		return j
 	case flows.Check:
-		return jsonWidget{Type: "check", Name: w.Name, Label: w.Label, Value: "1", Checked: w.Checked, Optional: w.Optional, Text: c.counted(w.Label, w.Count)}
+		return jsonWidget{Type: "check", Name: w.Name, Label: w.Label, Value: "1", Checked: w.Checked, Problem: w.Problem, ProblemText: c.wrong(w.Problem), Optional: w.Optional, Text: c.counted(w.Label, w.Count)}
 	case flows.Choice:
 		return jsonWidget{Type: "choice", Name: w.Name, Value: w.Value, Label: w.Label, Detail: w.Detail, Text: c.label(w.Label)}
 	case flows.QR:

@@ -26,7 +26,7 @@ func TestKeyboardReachesEveryWidget(t *testing.T) {
 
 	run(t, ctx, "the form", chromedp.Navigate(site+"/form"), chromedp.WaitReady("h1"))
 	asks("the field at fault has the focus", focus, "tel")
-	asks("the title", "document.title", "Error: Sign in")
+	asks("the title", "document.title", "Error: A few details")
 	keys("a telephone number", "4711"+kb.Tab)
 	asks("the date", focus, "from")
 	keys("through the parts of the date", "11"+"26"+"2026"+kb.Tab)
@@ -51,7 +51,7 @@ func TestKeyboardReachesEveryWidget(t *testing.T) {
 	asks("the answer", `[...new FormData(document.forms[0])].filter(([k]) => !["token", "step", "serial", "kept", "mail"].includes(k)).join(" ")`,
 		"tel,4711 from,2026-11-26 desk,2 place,2 team, age,1")
 
-	run(t, ctx, "the terms", chromedp.Navigate(site+"/consent"), chromedp.WaitReady("h1"))
+	run(t, ctx, "the terms", chromedp.Navigate(site+"/terms"), chromedp.WaitReady("h1"))
 	keys("into the terms", kb.Tab)
 	asks("the terms", focus, "terms")
 	keys("to their end", strings.Repeat(kb.ArrowDown, 3)+kb.End)

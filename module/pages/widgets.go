@@ -18,8 +18,10 @@ type Input struct {
 	Autofocus, Checked                                 bool
 	// Optional is the word for it; empty: it must be filled in.
 	Optional string
-	// Described: the problem above is about it, too. Invalid: it is what to mend.
-	Described, Invalid bool
+	// Problem is what is wrong with it, DescribedBy the id of the words about that: its
+	// own, or those above the form. Invalid: it is what to mend.
+	Problem, DescribedBy string
+	Invalid              bool
 	// Kind is the HTML type of a field, Max its most characters; 0: any.
 	Kind string
 	Max  int
@@ -58,6 +60,10 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 	if p.Submit != "" {
 		d.Submit, d.SubmitLabel = p.Submit, c.label(p.Submit)
 	}
+	named := false
+	for _, w := range p.Widgets {
+		named = named || c.input(w).Problem != ""
+	}
 	under := "heading"
 	for i, w := range p.Widgets {
 		in := c.input(w)
@@ -77,10 +83,20 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 			d.Inputs = append(d.Inputs, in)
 		default:
 			d.Files = d.Files || in.Type == "download"
-			in.Described = d.Trouble != ""
-			in.Invalid = in.Autofocus && d.Problem != "" && d.Wait == ""
+			d.blame(&in, named)
 			d.Inputs = append(d.Inputs, in)
 		}
+	}
+}
+
+// blame ties what is wrong to the field that it is about. Where no field is named,
+// it may be any of the page, and the one with the focus is what to mend.
+func (d *Data) blame(in *Input, named bool) {
+	switch {
+	case in.Problem != "":
+		in.DescribedBy, in.Invalid = in.ID+"-problem", true
+	case d.Trouble != "" && !named:
+		in.DescribedBy, in.Invalid = "problem", in.Autofocus && d.Problem != "" && d.Wait == ""
 	}
 }
 
@@ -103,15 +119,15 @@ func (d *Data) choice(in Input, under string) {
 func (c catalogue) input(w flows.Widget) Input {
 	switch w := w.(type) {
 	case flows.Field:
-		return Input{Type: "field", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Kind: fieldKind(w.Type), Max: w.Max, Optional: c.optional(w.Optional), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus}
+		return Input{Type: "field", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Kind: fieldKind(w.Type), Max: w.Max, Optional: c.optional(w.Optional), Problem: c.wrong(w.Problem), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus}
 	case flows.Secret:
 		return Input{Type: "secret", Name: w.Name, Label: c.label(w.Label), Autocomplete: w.Autocomplete, Autofocus: w.Autofocus}
 	case flows.Code:
 		return Input{Type: "code", Name: w.Name, Label: c.label(w.Label), Digits: w.Digits, Autocomplete: autofill(w), Autofocus: w.Autofocus}
 	case flows.Select:
-		return Input{Type: "select", Name: w.Name, Label: c.label(w.Label), Options: c.options(w), Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
+		return Input{Type: "select", Name: w.Name, Label: c.label(w.Label), Options: c.options(w), Optional: c.optional(w.Optional), Problem: c.wrong(w.Problem), Autofocus: w.Autofocus}
 	case flows.Check:
-		return Input{Type: "check", Name: w.Name, Label: c.counted(w.Label, w.Count), Checked: w.Checked, Optional: c.optional(w.Optional), Autofocus: w.Autofocus}
+		return Input{Type: "check", Name: w.Name, Label: c.counted(w.Label, w.Count), Checked: w.Checked, Optional: c.optional(w.Optional), Problem: c.wrong(w.Problem), Autofocus: w.Autofocus}
 	case flows.Choice:
 		return Input{Type: "choice", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail}
 	case flows.QR:
@@ -172,6 +188,14 @@ func (c catalogue) optional(is bool) string {
 		return c["label.optional"]
 	}
 	return ""
+}
+
+// wrong is what is wrong with a field.
+func (c catalogue) wrong(code string) string {
+	if t := c["note."+code]; t != "" {
+		return t
+	}
+	return code
 }
 
 // options are the lines of a select, before them one for none: where none may be

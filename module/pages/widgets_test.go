@@ -205,6 +205,29 @@ func TestTheTitleSaysThatSomethingIsWrong(t *testing.T) {
 	}
 }
 
+// What is wrong with a field is read out with it, and with no other.
+func TestAProblemBelongsToItsField(t *testing.T) {
+	t.Parallel()
+	v := ask(
+		flows.Field{Name: "x", Label: "x"}, flows.Field{Name: "y", Label: "y", Problem: "Like <AB12>."},
+		flows.Select{Name: "s", Label: "s", Problem: "totp_scan"}, flows.Check{Name: "c", Label: "c", Problem: "Needed."},
+	)
+	v.Page.Problem = flows.ReasonInvalidAnswer
+	for name, want := range map[string]string{
+		"x": "", "y": "Like <AB12>.", "s": "Scan this with an authenticator app, then type the six digits it shows.", "c": "Needed.",
+	} {
+		n := node(t, v, named(name))
+		id := attr(n, "aria-describedby")
+		got := ""
+		if id != "" {
+			got = textOf(node(t, v, func(n *html.Node) bool { return attr(n, "id") == id }))
+		}
+		if got != want || has(n, "aria-invalid") != (want != "") {
+			t.Errorf("%s: %q (%s), invalid %v; want %q", name, got, id, has(n, "aria-invalid"), want)
+		}
+	}
+}
+
 func TestTermsAreReadByKeyboard(t *testing.T) {
 	t.Parallel()
 	text := "\r\n first\r\nline \n\n\n \n<b>second</b>\n"

@@ -191,13 +191,10 @@ func (d *Field) known(u *flows.User) string {
 	return ""
 }
 
-// widgets are the field and, above it, what is wrong with its answer.
-func (d *Field) widgets(value, problem string) (all []flows.Widget) {
-	switch {
-	case problem == "field_pattern" && d.Hint != "":
-		all = append(all, flows.Note{Text: d.Hint})
-	case problem != "":
-		all = append(all, flows.Note{Code: problem})
+// widget is the field, with what is wrong with its answer. The first that is wrong has the focus.
+func (d *Field) widget(value, problem string, first bool) flows.Widget {
+	if problem == "field_pattern" && d.Hint != "" {
+		problem = d.Hint
 	}
 	label := d.Label
 	if label == "" {
@@ -205,17 +202,17 @@ func (d *Field) widgets(value, problem string) (all []flows.Widget) {
 	}
 	switch d.Type {
 	case "select":
-		w := flows.Select{Name: d.Attribute, Label: label, Value: value, Optional: d.Optional}
+		w := flows.Select{Name: d.Attribute, Label: label, Value: value, Optional: d.Optional, Problem: problem, Autofocus: first}
 		for _, o := range d.Options {
 			w.Options = append(w.Options, flows.Entry{Value: o, Label: o})
 		}
-		return append(all, w)
+		return w
 	case "check":
-		return append(all, flows.Check{Name: d.Attribute, Label: label, Checked: value == "1", Optional: d.Optional})
+		return flows.Check{Name: d.Attribute, Label: label, Checked: value == "1", Optional: d.Optional, Problem: problem, Autofocus: first}
 	}
-	w := flows.Field{Name: d.Attribute, Label: label, Value: value, Type: d.Type, Optional: d.Optional, Max: d.max()}
+	w := flows.Field{Name: d.Attribute, Label: label, Value: value, Type: d.Type, Optional: d.Optional, Max: d.max(), Problem: problem, Autofocus: first}
 	if d.Type == "email" || d.Type == "tel" || d.Type == "url" {
 		w.Autocomplete = d.Type
 	}
-	return append(all, w)
+	return w
 }

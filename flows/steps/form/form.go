@@ -183,12 +183,16 @@ func (f *Form) page(x *flows.Execution, k kept, typed, problems map[string]strin
 	if len(problems) > 0 {
 		p.Problem = flows.ReasonInvalidField
 	}
+	first := true // the focus is on the first that is wrong, else on the first
 	for _, d := range f.asked(k) {
 		value, again := typed[d.Attribute]
 		if !again {
 			value = d.known(x.User)
 		}
-		p.Widgets = append(p.Widgets, d.widgets(value, problems[d.Attribute])...)
+		problem := problems[d.Attribute]
+		here := first && (problem != "" || len(problems) == 0)
+		first = first && !here
+		p.Widgets = append(p.Widgets, d.widget(value, problem, here))
 	}
 	return p
 }

@@ -71,13 +71,21 @@ func (r *rig) resume(x *flows.Execution, pairs ...string) (flowstest.Seen, error
 }
 
 func asks(p flows.Page) (names []string) {
+	wrong := func(problem string) {
+		if problem != "" {
+			names = append(names, problem)
+		}
+	}
 	for _, w := range p.Widgets {
 		switch w := w.(type) {
 		case flows.Field:
+			wrong(w.Problem)
 			names = append(names, w.Name+"="+w.Value)
 		case flows.Select:
+			wrong(w.Problem)
 			names = append(names, w.Name+"="+w.Value)
 		case flows.Check:
+			wrong(w.Problem)
 			names = append(names, fmt.Sprint(w.Name, "=", w.Checked))
 		case flows.Note:
 			names = append(names, w.Code+w.Text)

@@ -54,7 +54,7 @@ type Lookup struct {
 	Source string `json:"source,omitempty"`
 
 	directory flows.Directory
-	value     template
+	value     flows.Template
 	known     *flows.FindCache
 	now       func() time.Time
 }
@@ -91,7 +91,7 @@ func (l *Lookup) Validate() error {
 			return fmt.Errorf("lookup %s: %s is deny or continue, not '%s'", l.Directory, w.name, w.is)
 		}
 	}
-	if _, err := parseTemplate(l.Value); err != nil {
+	if _, err := l.parse(); err != nil {
 		return fmt.Errorf("lookup %s: %w", l.Directory, err)
 	}
 	for i, a := range l.Attributes {
@@ -109,9 +109,17 @@ func (l *Lookup) Validate() error {
 	return nil
 }
 
+func (l *Lookup) parse() (flows.Template, error) {
+	t, err := flows.ParseTemplate(l.Value)
+	if err == nil && len(t.Reads()) == 0 {
+		err = fmt.Errorf("'%s' names nothing of the user, so everybody would be the same; write {user.<attribute>}", l.Value)
+	}
+	return t, err
+}
+
 // Bind finds the directory.
 func (l *Lookup) Bind(r flows.Registry) (err error) {
-	if l.value, err = parseTemplate(l.Value); err != nil {
+	if l.value, err = l.parse(); err != nil {
 		return err
 	}
 	l.now, l.known = r.Now, flows.NewFindCache(time.Duration(l.Cache))
@@ -124,7 +132,11 @@ func (l *Lookup) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, 
 	if x.User == nil {
 		return l.refuse(flows.ReasonConditionError, errors.New("there is no user yet")), nil
 	}
-	found, err := l.find(ctx, l.value.of(x.User))
+	value, whole := l.value.Of(x.User, nil)
+	if !whole {
+		value = "" // what is missing, or a list, finds nobody
+	}
+	found, err := l.find(ctx, value)
 	switch {
 	case errors.Is(err, flows.ErrAmbiguous), errors.Is(err, flows.ErrNotFound) && l.Missing != goOn:
 		return l.refuse(flows.ReasonNotInDirectory, fmt.Errorf("directory %s: %s: %w", l.Directory, l.By, err)), nil
@@ -201,7 +213,7 @@ func (l *Lookup) MayProduce() []string {
 
 // Conditions are what it reads, and the user it belongs to.
 func (l *Lookup) Conditions() []flows.Named {
-	return []flows.Named{reads{append([]string{"user.key"}, l.value.reads()...), l.Source}}
+	return []flows.Named{reads{append([]string{"user.key"}, l.value.Reads()...), l.Source}}
 }
 
 // Reaches is the directory: another meaning of it restarts runs (I28).

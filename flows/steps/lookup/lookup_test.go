@@ -241,22 +241,3 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 		})
 	}
 }
-
-func FuzzTemplate(f *testing.F) {
-	for _, s := range []string{"{user.email}", "x{user.a.b}y", "{user.}", "{user.a", "}{", "{user.{user.a}}"} {
-		f.Add(s, "value")
-	}
-	f.Fuzz(func(t *testing.T, text, value string) {
-		p, err := parseTemplate(text)
-		if err != nil {
-			return
-		}
-		u := &flows.User{Attributes: map[string]any{}}
-		for _, path := range p.paths {
-			u.Attributes[path] = value
-		}
-		if got := p.of(u); value == "" && got != "" {
-			t.Errorf("%q without a value is %q", text, got)
-		}
-	})
-}
