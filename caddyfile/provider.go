@@ -36,6 +36,9 @@ func (id *identity) provider(d *caddyfile.Dispenser) error {
 	if !flows.ValidName(name) {
 		return badName(d, "provider", name)
 	}
+	if name == flows.Passkey {
+		return d.Errf("no provider can be called '%s': login means the passkeys of factor webauthn by it", name)
+	}
 	if _, twice := id.ProvidersRaw[name]; twice {
 		return d.Errf("provider '%s' is defined twice", name)
 	}
@@ -140,6 +143,9 @@ var providerWords = map[string]word[*flows.ProviderOptions]{
 		for _, a := range args {
 			if !flows.ValidName(a) {
 				return badName(d, "provider", a)
+			}
+			if a == flows.Passkey {
+				return d.Errf("no provider was ever called '%s'", a)
 			}
 		}
 		o.Formerly = append(o.Formerly, args...)

@@ -156,9 +156,11 @@ type Env struct {
 	// Cause is what a directory told of refused credentials, for counters and the log:
 	// steps set it.
 	Cause *CredentialsError
-	// Enrolments are the factors of people, Devices the browsers that they trust.
+	// Enrolments are the factors of people, Devices the browsers that they trust, Holders
+	// whose their passkeys are.
 	Enrolments Enrolments
 	Devices    Devices
+	Holders    Holders
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback
@@ -276,6 +278,23 @@ func (x *Execution) Adopt(p Proof, provider, realm string) error {
 	}
 	x.Grants = append(slices.Clip(x.Grants), Granted(p, provider, x.Env.Now))
 	x.Marks = append(x.Marks, p.Once...)
+	x.Inherited = false
+	return nil
+}
+
+// Admit takes over somebody whose passkey said who they are: the user is one that a
+// provider vouched for before. The evidence is that of no provider, so that it
+// satisfies no login which asks for one (I01), and nothing of it can be ended there.
+// One Execution, one person (I02).
+func (x *Execution) Admit(u *User, e Evidence) error {
+	if x.User != nil && x.User.Key != u.Key {
+		return Refuse(ReasonUserMismatch, fmt.Errorf("this run belongs to %s, the passkey to %s", x.User.Key, u.Key))
+	}
+	if x.User == nil { // else more is known already than before
+		x.User = u
+	}
+	e.User, e.Provider = u.Key, Passkey
+	x.Evidence = append(slices.Clip(x.Evidence), e)
 	x.Inherited = false
 	return nil
 }

@@ -53,8 +53,6 @@ const Passkey = "passkey"
 // begins without a User, Holder finds them, and Verify gets them and their Records.
 type Passkeys interface {
 	Factor
-	// Kind is that of its records.
-	Kind() string
 	// Holder is the handle (Record.Handle) that an answer names; nothing of it is verified.
 	// False: there is no answer of a key at all.
 	Holder(in Input) (handle string, there bool)
@@ -63,9 +61,9 @@ type Passkeys interface {
 // Holders finds people by what their passkeys know of them. The hall lends it to an
 // advance.
 type Holders interface {
-	// Holder answers whose a handle is, as a provider last vouched for them. ErrNotFound:
-	// nobody's.
-	Holder(ctx context.Context, handle string) (*User, error)
+	// Holder answers whose a handle is, and how and when a provider last vouched for
+	// them. ErrNotFound: nobody's.
+	Holder(ctx context.Context, handle string) (u *User, vouched time.Time, err error)
 }
 
 // Implied is a Factor that needs no enrolment where somebody vouches for the person's

@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"crypto/x509"
 	"net/url"
 	"slices"
 	"time"
@@ -20,6 +21,11 @@ type Request struct {
 	Peer string `json:"peer,omitempty"`
 	// Header is not serialised with an Execution.
 	Header map[string][]string `json:"-"`
+	// Captured are the headers that a RequestVerifier reads, in every spelling they came in,
+	// as they were before the hall stripped them.
+	Captured map[string][]string `json:"-"`
+	// Certificate is the client's, if the server verified it.
+	Certificate *x509.Certificate `json:"-"`
 	// Body reads the whole body, up to a cap of the hall's, and leaves it to be
 	// read again; too long is an error. Nil where there is none to be read.
 	Body func() ([]byte, error) `json:"-"`

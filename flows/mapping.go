@@ -46,7 +46,7 @@ func (m *Mapping) Validate() error {
 			return fmt.Errorf("attribute %s: '%s' is no attribute; a text with placeholders is a line `header %s …` of protect", a.Header, a.Attribute, a.Header)
 		}
 		for _, b := range m.Attributes[:i] {
-			if alias(a.Header) == alias(b.Header) {
+			if Alias(a.Header) == Alias(b.Header) {
 				return fmt.Errorf("attribute %s is written twice; many applications cannot tell %s from it", a.Header, b.Header)
 			}
 		}
@@ -177,8 +177,8 @@ func token(s string) bool {
 	return s != ""
 }
 
-// alias makes one spelling of all that an application may read as one name.
-func alias(name string) string {
+// Alias makes one spelling of all that an application may read as one name.
+func Alias(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'A' && r <= 'Z':

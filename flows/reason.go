@@ -49,6 +49,7 @@ const (
 	ReasonKeyRefused       Reason = "key_refused"
 	ReasonKeyCloned        Reason = "key_cloned"
 	ReasonMessageNotSent   Reason = "message_not_sent"
+	ReasonVouchExpired     Reason = "vouch_expired"
 	ReasonNotInDirectory   Reason = "not_in_directory"
 	ReasonDirectoryDown    Reason = "directory_unavailable"
 	ReasonInvalidField     Reason = "invalid_field"
@@ -61,6 +62,7 @@ const (
 	ReasonNotApprovable    Reason = "not_approvable"
 	ReasonUnclearFields    Reason = "unclear_fields"
 	ReasonApprovalGone     Reason = "approval_gone"
+	ReasonNotVouched       Reason = "not_vouched"
 	ReasonInternal         Reason = "internal"
 )
 

@@ -2,6 +2,7 @@ package flows
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -249,6 +250,29 @@ type Speller interface {
 	// the name. An error is one of VerifyPassword's, never ErrCredentials.
 	Account(ctx context.Context, name string) ([]string, error)
 }
+
+// Voucher is a provider that can be asked again for somebody it vouched for, without
+// them: who is gone there does not get in by a passkey any more.
+type Voucher interface {
+	// Vouch answers the person of a subject as they are now. ErrCredentials: there is no
+	// such account, or it is switched off.
+	Vouch(ctx context.Context, subject string) (User, error)
+}
+
+// RequestVerifier is a provider that finds in each request who it is from (a system in
+// front of us, I18). Nobody is asked: a login takes what it says, and a session that
+// rests on it is compared with every request.
+type RequestVerifier interface {
+	// Reads are the headers it reads. The hall captures them in all spellings, and then
+	// strips them.
+	Reads() []string
+	// VerifyRequest reads Peer, Certificate and Captured of a request. An error that wraps
+	// ErrNobody says that the request names nobody; any other that it could not be told.
+	VerifyRequest(ctx context.Context, r *Request) (Proof, error)
+}
+
+// ErrNobody says that a request does not tell who it is from.
+var ErrNobody = errors.New("the request names nobody")
 
 // Refresher renews a login from its tokens.
 type Refresher interface {

@@ -2,6 +2,7 @@ package flows
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"strings"
 )
@@ -143,4 +144,16 @@ func MakeUserKey(realm, subject string) (UserKey, error) {
 		return "", fmt.Errorf("realm %s: empty or malformed subject", realm)
 	}
 	return UserKey(realm + ":" + subject), nil
+}
+
+// AsVouched is the user as providers told of them, without what steps of a flow gave
+// since: those run again.
+func (u *User) AsVouched() *User {
+	v := *u
+	v.Attributes = maps.Clone(u.Attributes)
+	for _, d := range u.Derived {
+		delete(v.Attributes, d.Name)
+	}
+	v.Derived = nil
+	return &v
 }

@@ -27,6 +27,11 @@ func (a *answer) Continue() error { return errors.New("continue is the engine's"
 func (a *answer) Take(int) error  { return errors.New("take is the engine's") }
 
 func (a *answer) Ask(p flows.Page) error {
+	if a.v.stay != nil {
+		if done, err := a.v.withoutPage(false); done {
+			return err
+		}
+	}
 	v := a.v
 	if err := v.savePending(a.id, a.x); err != nil {
 		return v.failed(a.x, err)
@@ -107,6 +112,11 @@ func (a *answer) keeping(view pages.View) pages.View {
 }
 
 func (a *answer) Redirect(to string) error {
+	if a.v.stay != nil {
+		if done, err := a.v.withoutPage(false); done {
+			return err
+		}
+	}
 	if a.detour != nil && a.v.mayKeep(a.x) {
 		return a.aside()
 	}
@@ -123,6 +133,11 @@ func (a *answer) Redirect(to string) error {
 }
 
 func (a *answer) Post(to string, fields []flows.FormField) error {
+	if a.v.stay != nil {
+		if done, err := a.v.withoutPage(false); done {
+			return err
+		}
+	}
 	if a.detour != nil {
 		return a.aside()
 	}

@@ -49,6 +49,7 @@ type state struct {
 	anyFactor *flows.Program
 	factors   map[string]flows.Factor
 	events    events
+	passkeys  bool // a factor says who people are, too
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
@@ -80,6 +81,9 @@ type state struct {
 	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
 	leftCookies []string
 	callOuts    callOuts
+	// verifiers say of each request who it is from; captures are the headers they read.
+	verifiers []verifier
+	captures  *headers.Stripper
 	// checks are the providers that a fallback stands in for, by name.
 	checks   map[string]*check
 	stripper func() *headers.Stripper
@@ -106,7 +110,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
+		a.provisionProviders, a.provisionVerifiers, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
 	} {
 		if err := f(ctx); err != nil {
 			return err
@@ -221,6 +225,9 @@ func (a *App) provisionProviders(ctx caddy.Context) error {
 		if !flows.ValidName(name) {
 			return fmt.Errorf("provider %q: a name must match [a-z0-9_-]+", name)
 		}
+		if name == flows.Passkey {
+			return fmt.Errorf("no provider can be called '%s': login means the passkeys of factor webauthn by it", name)
+		}
 		a.raw["provider:"+name] = string(raw)
 	}
 	mods, err := ctx.LoadModule(a, "ProvidersRaw")
@@ -241,7 +248,7 @@ func (a *App) provisionProviders(ctx caddy.Context) error {
 			return fmt.Errorf("provider %s: realm %q must match [a-z0-9_-]+", name, r)
 		}
 		for _, n := range g.Options().Formerly {
-			if _, taken := byName[n]; taken || !flows.ValidName(n) {
+			if _, taken := byName[n]; taken || !flows.ValidName(n) || n == flows.Passkey {
 				return fmt.Errorf("provider %s: formerly %s: that is another provider's name, or none", name, n)
 			}
 		}
@@ -311,6 +318,9 @@ func (a *App) provisionPolicies(caddy.Context) error {
 
 // Start begins the background work. Everything a request needs is ready before.
 func (a *App) Start() error {
+	if err := a.checkArrives(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.stop = cancel
 	go a.sweep(ctx)

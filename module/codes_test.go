@@ -42,7 +42,7 @@ func TestB26CodeByMailWalk(t *testing.T) {
 	if m.To != "alice@example.test" || len(code) != 6 || !strings.HasPrefix(m.Text, code+" is your code for 127.0.0.1") || strings.Contains(m.Subject, code) {
 		t.Fatalf("the letter: %+v", m)
 	}
-	p = fill(t, p, "code", bent(code))
+	p = fill(t, p, "code", bentCode(code))
 	if p.Status != http.StatusUnauthorized {
 		t.Fatalf("a wrong code: %d", p.Status)
 	}
@@ -56,8 +56,8 @@ func TestB26CodeByMailWalk(t *testing.T) {
 	}
 }
 
-// bent is another code.
-func bent(code string) string {
+// bentCode is another code.
+func bentCode(code string) string {
 	if code[0] == '0' {
 		return "1" + code[1:]
 	}
@@ -161,7 +161,7 @@ func TestM02GuessesOfCodesInParallel(t *testing.T) {
 		}
 		wg.Go(func() {
 			for range each {
-				q, err := p.Fill("code", bent(code))
+				q, err := p.Fill("code", bentCode(code))
 				if err != nil {
 					t.Error(err)
 					return
@@ -224,7 +224,7 @@ func TestI07ACodeIsProofBeyondThePassword(t *testing.T) {
 				t.Fatalf("want a proof first, got %d\n%s", p.Status, p.Text())
 			}
 			c := got("code", 1)[0].Secret["code"]
-			if p = fill(t, p, "code", bent(c)); p.Status != http.StatusUnauthorized || manualKey.MatchString(p.Body) {
+			if p = fill(t, p, "code", bentCode(c)); p.Status != http.StatusUnauthorized || manualKey.MatchString(p.Body) {
 				t.Fatalf("a wrong code: %d\n%s", p.Status, p.Text())
 			}
 			p = fill(t, p, "code", c)

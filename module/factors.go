@@ -34,6 +34,9 @@ func (a *App) provisionFactors(ctx caddy.Context) error {
 		if !ok {
 			return fmt.Errorf("factor %s: %T is no factor", kind, m)
 		}
+		if _, ok := m.(flows.Passkeys); ok {
+			a.passkeys = true
+		}
 		a.factors[kind] = f
 	}
 	return nil
@@ -67,7 +70,10 @@ const maxRecords = 32
 
 // enrolments are the factors of people, one entry of the store a person, and
 // beside each the tries at it. A visit lends them to a run.
-type enrolments struct{ v *visit }
+type enrolments struct {
+	v *visit
+	x *flows.Execution
+}
 
 func (a *App) factorVault() *vault {
 	return &vault{space: "hall/factors", store: a.store, keys: &a.keys}
@@ -139,6 +145,11 @@ func (e enrolments) Add(ctx context.Context, u *flows.User, r flows.Record) erro
 	ev.User, ev.Name, ev.Provider, ev.Factor, ev.Person = u.Key, u.Name, u.Provider, r.Factor, u
 	if _, err := e.v.app.trail.Before(ctx, ev); err != nil {
 		return err
+	}
+	if r.Handle != "" {
+		if err := (holders{e.v.app}).keep(ctx, r.Handle, u, vouchedAt(e.x.Evidence)); err != nil {
+			return err
+		}
 	}
 	r.ID, r.Created, r.Used = rand.Text()[:16], Now().Truncate(time.Second), Now().Truncate(time.Second)
 	err := e.v.app.changeFactors(ctx, u.Key, func(list []flows.Record) ([]flows.Record, error) { return e.added(u, list, r) })

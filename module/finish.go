@@ -72,6 +72,9 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 			return v.failed(x, err)
 		}
 	}
+	if err := v.refreshHolder(ctx, x); err != nil {
+		return v.failed(x, err)
+	}
 	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
 	if err != nil {
 		return v.failed(x, err)
@@ -146,6 +149,9 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	}
 	if n := len(x.Evidence); n > 0 {
 		e.AMR, e.ACR = x.Evidence[n-1].AMR, x.Evidence[n-1].ACR
+		if x.Evidence[n-1].Provider == flows.Passkey {
+			e.Factor = x.Evidence[n-1].Method
+		}
 	}
 	if x.Drill != nil {
 		e.Drill = x.Drill.ID
@@ -160,6 +166,9 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 func (v *visit) land(x *flows.Execution) error {
 	if done, err := v.landStepUp(x); done {
 		return err
+	}
+	if v.stay != nil {
+		return v.stay()
 	}
 	if x.Hop != nil {
 		return v.handOver(x.Flow, x.Hop, x.ReturnTo, x.Attempt)

@@ -151,18 +151,29 @@ func (g *gateway) caddyfile(global, site string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(head+site, "{APP}", g.app.addr), "{PORT}", strconv.Itoa(g.port))
 }
 
-// trusted takes a trusted_proxies line out of the global lines, for `servers`.
+// trusted takes the lines for `servers` out of the global lines.
 func trusted(global string) string {
+	var lines strings.Builder
 	for l := range strings.Lines(global) {
-		if strings.HasPrefix(l, "trusted_proxies") {
-			return strings.TrimSpace(l) + "\n"
+		if ofServers(l) {
+			lines.WriteString(strings.TrimSpace(l) + "\n")
 		}
 	}
-	return ""
+	return lines.String()
 }
 
 func untrusted(global string) string {
-	return strings.Replace(global, strings.TrimSpace(trusted(global)), "", 1)
+	var lines strings.Builder
+	for l := range strings.Lines(global) {
+		if !ofServers(l) {
+			lines.WriteString(l)
+		}
+	}
+	return lines.String()
+}
+
+func ofServers(line string) bool {
+	return strings.HasPrefix(line, "trusted_proxies") || strings.HasPrefix(line, "expected_underscore_headers")
 }
 
 func (g *gateway) load(global, site string) error {

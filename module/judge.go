@@ -132,6 +132,9 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 		v.p.plan.Nobody().Inject(v.r.Header)
 		return v.pass(next, v.r)
 	case policy.Login:
+		if v.vouched() {
+			return v.enter(next, anew)
+		}
 		return v.loginRequired(anew)
 	case policy.Prove:
 		return v.prove(d, next)
@@ -338,13 +341,26 @@ func (v *visit) loginRequired(anew bool) error {
 	case v.session == nil && v.asksLogout() != nil: // nobody signs in to sign out (B14)
 		return v.nobodyToSignOut()
 	}
-	if v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r) {
-		return v.unauthorized()
-	}
-	if v.r.Method != http.MethodGet && v.r.Method != http.MethodHead {
-		return v.sendLater(anew)
+	if v.stay == nil { // else the flow may need no page
+		if done, err := v.withoutPage(anew); done {
+			return err
+		}
 	}
 	return v.startLogin(login{flow: v.p.program, returnTo: v.wanted(), anew: anew})
+}
+
+// withoutPage answers a request that a page would be no answer to.
+func (v *visit) withoutPage(anew bool) (bool, error) {
+	switch {
+	case v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r):
+		return true, v.unauthorized()
+	case v.r.Method != http.MethodGet && v.r.Method != http.MethodHead:
+		if v.stay != nil { // the login was begun already
+			return true, v.signInThenSend(nil)
+		}
+		return true, v.sendLater(anew)
+	}
+	return false, nil
 }
 
 // refuse answers a denial as a page or JSON, with an id that finds the event.

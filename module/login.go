@@ -109,7 +109,7 @@ func (v *visit) login() error {
 // store: until somebody is known the run travels sealed in a cookie.
 func (v *visit) startLogin(l login) error {
 	now := Now()
-	if l.attempt == 0 {
+	if l.attempt == 0 && v.stay == nil {
 		l.attempt = v.recentLogins(now)
 	}
 	if l.attempt >= maxAttempts {
@@ -232,7 +232,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 // lend gives a run what it needs of this request.
 func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
-		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v}, Devices: devices{v},
+		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v, x}, Devices: devices{v}, Holders: holders{v.app},
 		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
 		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x),
 		Handle: func(provider string, serial int) (string, error) {

@@ -93,7 +93,12 @@ func (v *visit) unenrolled(flow string) (bool, error) {
 	if len(kinds) == 0 {
 		return false, nil
 	}
-	own, err := enrolments{v}.List(v.r.Context(), v.session.User.Key)
+	own, err := enrolments{v: v}.List(v.r.Context(), v.session.User.Key)
+	for _, kind := range kinds {
+		if f, ok := v.app.factors[kind].(flows.Implied); ok {
+			own = append(own, f.Imply(v.session.User)...)
+		}
+	}
 	return !slices.ContainsFunc(own, func(r flows.Record) bool { return slices.Contains(kinds, r.Factor) }), err
 }
 

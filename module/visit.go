@@ -53,7 +53,12 @@ type visit struct {
 	// request clears and the collector frees.
 	known *known
 	body  *bodyRead
-	other *otherReadings
+	// captured is what providers read of the request, as it came. stay goes on with the
+	// request when it is signed in, which is tried once: entered.
+	captured map[string][]string
+	stay     func() error
+	entered  bool
+	other    *otherReadings
 	// replay is what was swapped in, of a request that was kept; nil for others.
 	replay *replay
 
@@ -81,6 +86,7 @@ func (v *visit) facts() *flows.Facts {
 	q, f := &v.known.request, &v.known.facts // field by field: a whole one would be made and then copied
 	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
 	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, r.Header, v
+	q.Captured, q.Certificate = v.captured, certificate(r)
 	if v.p.gate != nil && v.p.readsBody {
 		q.Body = v.readBody
 	}
@@ -235,10 +241,16 @@ func (v *visit) base(asked original) (bool, error) {
 			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
 		}
 	}
+	if v.app.captures != nil {
+		v.capture()
+	}
 	met := v.app.stripper().Clean(r)
 	headers.CleanUpgrade(r.Header, met.Upgrade)
 	v.cookies = met.Cookie
 	v.app.ownCookies().Clean(r.Header, v.cookies, v.tryCookie, v.rest[:]...)
+	if v.session != nil && len(v.app.verifiers) > 0 {
+		v.compare()
+	}
 	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
 		return true, v.portal()
 	}

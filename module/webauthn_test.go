@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,12 +35,27 @@ func wants(t testing.TB, p *browser.Page) json.RawMessage {
 	return json.RawMessage(html.UnescapeString(m[1]))
 }
 
+// originOf is where the browser is.
+func originOf(t testing.TB, p *browser.Page) string {
+	t.Helper()
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// holds reports whether the browser holds a session cookie of that host.
+func (g *gateway) holds(b *browser.Browser) bool {
+	return slices.ContainsFunc(b.Jar.Cookies(g.local("/")), func(c *http.Cookie) bool { return c.Name == fmt.Sprintf("sallyport-%d", g.port) })
+}
+
 type bentKey = func(*webauthntest.Answer)
 
 // makes sets up a key on a page that asks for one.
-func (g *gateway) makes(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, name string, bends ...bentKey) *browser.Page {
+func makes(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, name string, bends ...bentKey) *browser.Page {
 	t.Helper()
-	made, err := a.Create(wants(t, p), g.local(""), bends...)
+	made, err := a.Create(wants(t, p), originOf(t, p), bends...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +63,9 @@ func (g *gateway) makes(t *testing.T, p *browser.Page, a *webauthntest.Authentic
 }
 
 // uses answers a page with a key.
-func (g *gateway) uses(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, bends ...bentKey) *browser.Page {
+func uses(t *testing.T, p *browser.Page, a *webauthntest.Authenticator, bends ...bentKey) *browser.Page {
 	t.Helper()
-	used, err := a.Get(wants(t, p), g.local(""), bends...)
+	used, err := a.Get(wants(t, p), originOf(t, p), bends...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +80,12 @@ func TestAKeyAsSecondFactor(t *testing.T) {
 	p := g.open(newBrowser(t), g.local("/a"))
 	p = fill(t, p, "factor", "webauthn")
 	a := new(webauthntest.Authenticator)
-	if q := g.makes(t, p, a, "", func(b *webauthntest.Answer) { b.Origin = g.url("") }); q.Status != http.StatusUnauthorized || !q.Has("That key was not accepted") {
+	if q := makes(t, p, a, "", func(b *webauthntest.Answer) { b.Origin = g.url("") }); q.Status != http.StatusUnauthorized || !q.Has("That key was not accepted") {
 		t.Fatalf("a key of another origin: %d\n%s", q.Status, q.Text())
 	} else {
 		p = q
 	}
-	landed(t, g.makes(t, p, a, "my key"), "/a", "idp:u-alice")
+	landed(t, makes(t, p, a, "my key"), "/a", "idp:u-alice")
 	if e := g.events("factor_added", 1); e[0]["factor"] != "webauthn" || e[0]["user"] != "idp:u-alice" {
 		t.Fatalf("the trail says %v", e)
 	}
@@ -77,15 +94,15 @@ func TestAKeyAsSecondFactor(t *testing.T) {
 	mfaUser(op)
 	b := newBrowser(t)
 	p = g.open(b, g.local("/a?q=1"))
-	p = g.uses(t, p, a, func(b *webauthntest.Answer) { b.Signed = func(s []byte) []byte { s[9] ^= 1; return s } })
-	if p.Status != http.StatusUnauthorized || !p.Has("That key was not accepted") || g.hasTicket(b) {
+	p = uses(t, p, a, func(b *webauthntest.Answer) { b.Signed = func(s []byte) []byte { s[9] ^= 1; return s } })
+	if p.Status != http.StatusUnauthorized || !p.Has("That key was not accepted") || g.holds(b) {
 		t.Fatalf("a wrong signature: %d\n%s", p.Status, p.Text())
 	}
-	landed(t, g.uses(t, p, a), "/a?q=1", "idp:u-alice")
+	landed(t, uses(t, p, a), "/a?q=1", "idp:u-alice")
 	want(t, g.open(b, g.local("/strong/x")), http.StatusOK)
 
 	clock.Advance(time.Minute)
-	p = g.uses(t, g.open(newBrowser(t), g.local("/a")), a, func(b *webauthntest.Answer) { b.Count = 1 })
+	p = uses(t, g.open(newBrowser(t), g.local("/a")), a, func(b *webauthntest.Answer) { b.Count = 1 })
 	if p.Status != http.StatusForbidden || !p.Has("it counted backwards") {
 		t.Fatalf("a counter that goes back: %d\n%s", p.Status, p.Text())
 	}
@@ -101,7 +118,7 @@ func TestI28AnAnswerOfAKeyBelongsToItsRun(t *testing.T) {
 	g := start(t, asked(t, "idp", op)+strings.Replace(keyFlow, "mfa webauthn totp", "mfa webauthn", 1), factorSite)
 	mfaUser(op, "pwd", "mfa")
 	a := &webauthntest.Authenticator{Syncs: true, Verifies: true}
-	landed(t, g.makes(t, g.open(newBrowser(t), g.local("/a")), a, ""), "/a", "idp:u-alice")
+	landed(t, makes(t, g.open(newBrowser(t), g.local("/a")), a, ""), "/a", "idp:u-alice")
 	clock.Advance(time.Minute)
 	mfaUser(op)
 	one, other := g.open(newBrowser(t), g.local("/a")), g.open(newBrowser(t), g.local("/a"))
@@ -121,7 +138,7 @@ func TestAKeyIsOfNoUseOnAnAddress(t *testing.T) {
 	g := start(t, asked(t, "idp", op)+keyFlow, factorSite)
 	mfaUser(op, "pwd", "mfa")
 	a := new(webauthntest.Authenticator)
-	landed(t, g.makes(t, fill(t, g.open(newBrowser(t), g.local("/a")), "factor", "webauthn"), a, ""), "/a", "idp:u-alice")
+	landed(t, makes(t, fill(t, g.open(newBrowser(t), g.local("/a")), "factor", "webauthn"), a, ""), "/a", "idp:u-alice")
 	clock.Advance(time.Minute)
 	p := g.open(newBrowser(t), g.url("/a"))
 	if p.Status != http.StatusOK || !p.Has("belong to another address") || p.Has("data-options") {

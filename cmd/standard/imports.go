@@ -8,6 +8,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/module"
 
 	// Rooms: identity providers.
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/header"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/ldap"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/local"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"

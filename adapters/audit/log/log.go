@@ -101,6 +101,14 @@ func fields(e audit.Event) []zap.Field {
 		all = append(all, zap.Strings("amr", amr))
 	}
 	add("acr", e.ACR)
+	add("approval", e.Approval)
+	if len(e.Show) > 0 {
+		shown := make([]string, len(e.Show))
+		for i, r := range e.Show {
+			shown[i] = audit.Clean(r.Name + "=" + r.Value)
+		}
+		all = append(all, zap.Strings("show", shown))
+	}
 	add("detail", e.Detail)
 	return all
 }

@@ -59,21 +59,18 @@ func refused(err error) error {
 // it belongs to, and verifies them.
 func (w *WebAuthn) Begin(_ context.Context, c *flows.Challenge) error {
 	rp, err := w.party(c.Origin)
-	if c.User == nil {
-		if err != nil {
-			return err
-		}
-		a, session, err := rp.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
-		if err != nil {
-			return fmt.Errorf("webauthn: %w", err)
-		}
-		return keep(c, session, a.Response)
-	}
 	if errors.Is(err, errNoDomain) {
 		return c.Keep(state{})
 	}
 	if err != nil {
 		return err
+	}
+	if c.User == nil {
+		a, session, err := rp.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+		if err != nil {
+			return fmt.Errorf("webauthn: %w", err)
+		}
+		return keep(c, session, a.Response)
 	}
 	p, err := personOf(c, rp.Config.RPID)
 	switch {

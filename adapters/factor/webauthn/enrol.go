@@ -26,6 +26,12 @@ const (
 
 // BeginEnrol asks for a new key, of an authenticator that has none for this person.
 func (w *WebAuthn) BeginEnrol(_ context.Context, c *flows.Challenge) error {
+	return w.beginEnrol(c, nil)
+}
+
+// beginEnrol asks under a handle that was tried already: an authenticator replaces
+// what it made for it.
+func (w *WebAuthn) beginEnrol(c *flows.Challenge, handle []byte) error {
 	rp, err := w.party(c.Origin)
 	if err != nil {
 		return err
@@ -33,6 +39,9 @@ func (w *WebAuthn) BeginEnrol(_ context.Context, c *flows.Challenge) error {
 	p, err := personOf(c, rp.Config.RPID)
 	if err != nil {
 		return err
+	}
+	if len(p.handle) == 0 {
+		p.handle = handle
 	}
 	if len(p.handle) == 0 {
 		p.handle = make([]byte, handleSize)
@@ -61,7 +70,7 @@ func (w *WebAuthn) DrawEnrol(c *flows.Challenge) flows.Page {
 }
 
 // Enrol takes the key over if it was made for this challenge, here and for this person.
-func (w *WebAuthn) Enrol(ctx context.Context, c *flows.Challenge, in flows.Input) (flows.Record, []string, error) {
+func (w *WebAuthn) Enrol(_ context.Context, c *flows.Challenge, in flows.Input) (flows.Record, []string, error) {
 	s, err := kept(c)
 	if err != nil {
 		return flows.Record{}, nil, err
@@ -74,7 +83,7 @@ func (w *WebAuthn) Enrol(ctx context.Context, c *flows.Challenge, in flows.Input
 	if err != nil {
 		return flows.Record{}, nil, err
 	}
-	if err := w.BeginEnrol(ctx, c); err != nil { // the challenge is spent
+	if err := w.beginEnrol(c, s.Session.UserID); err != nil { // the challenge is spent
 		return flows.Record{}, nil, err
 	}
 	p.handle = s.Session.UserID

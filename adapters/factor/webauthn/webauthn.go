@@ -70,9 +70,6 @@ func policy(s string) error {
 // Labels are its buttons.
 func (*WebAuthn) Labels() (use, setUp string) { return "use_webauthn", "set_up_webauthn" }
 
-// Kind is that of its records.
-func (*WebAuthn) Kind() string { return "webauthn" }
-
 func (w *WebAuthn) verification() protocol.UserVerificationRequirement {
 	if w.UserVerification == "" {
 		return protocol.VerificationPreferred

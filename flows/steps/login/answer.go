@@ -36,7 +36,7 @@ func (l *Login) returned(ctx context.Context, x *flows.Execution, k kept, c flow
 	}
 	proof, err := r.Finish(ctx, c, k.Private)
 	if err != nil {
-		return l.failed(x, p, err)
+		return l.failed(ctx, x, p, err)
 	}
 	return l.accept(ctx, x, p, proof)
 }
@@ -67,20 +67,20 @@ func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provi
 	x.Env.Asked = p.Name
 	v, ok := p.Guest.(flows.PasswordVerifier)
 	if !ok {
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	}
 	name, password := strings.TrimSpace(in.Value("username")), in.Value("password")
 	reserved, wait := l.budgets.Reserve(keys(x, p, name)...)
 	if wait > 0 {
-		return flows.Ask(l.passwordPage(x, p, clip(name), flows.ReasonTooManyTries, wait)), nil
+		return l.again(x, l.passwordPage(x, p, clip(name), flows.ReasonTooManyTries, wait))
 	}
 	if name == "" || password == "" || len(name) > maxName || len(password) > maxPassword {
-		return flows.Ask(l.passwordPage(x, p, clip(name), flows.ReasonBadCredentials, 0)), nil
+		return l.again(x, l.passwordPage(x, p, clip(name), flows.ReasonBadCredentials, 0))
 	}
 	spelled, wait, err := l.spellings(ctx, x, p, name)
 	if wait > 0 {
 		reserved.Succeeded() // nothing was checked
-		return flows.Ask(l.passwordPage(x, p, name, flows.ReasonTooManyTries, wait)), nil
+		return l.again(x, l.passwordPage(x, p, name, flows.ReasonTooManyTries, wait))
 	}
 	var proof flows.Proof
 	if err == nil {
@@ -89,14 +89,14 @@ func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provi
 	switch {
 	case errors.Is(err, flows.ErrCredentials):
 		errors.As(err, &x.Env.Cause)
-		return flows.Ask(l.passwordPage(x, p, name, flows.ReasonBadCredentials, 0)), nil
+		return l.again(x, l.passwordPage(x, p, name, flows.ReasonBadCredentials, 0))
 	case err != nil:
 		// Who hangs up before the answer keeps the count: it would be a free guess.
 		if ctx.Err() == nil && flows.ReasonOf(err) == flows.ReasonProviderDown {
 			reserved.Succeeded()
 			spelled.Succeeded()
 		}
-		return l.failed(x, p, err)
+		return l.failed(ctx, x, p, err)
 	}
 	reserved.Succeeded()
 	spelled.Succeeded()
@@ -127,16 +127,21 @@ func keysOf(x *flows.Execution, p *flows.Provider, name, device string) []flows.
 	if device != "" {
 		return []flows.BudgetKey{{Space: "login_user_device", ID: user + " " + device, Limits: flows.LimitUserNetwork}}
 	}
+	network := networkOf(x)
+	return []flows.BudgetKey{
+		{Space: "login_user_network", ID: user + " " + network.ID, Limits: flows.LimitUserNetwork},
+		network,
+		{Space: "login_user", ID: user, Limits: flows.LimitUserSoft},
+	}
+}
+
+// networkOf is the budget of everybody in one network.
+func networkOf(x *flows.Execution) flows.BudgetKey {
 	ip := x.Request.IP
 	if x.Env.Request != nil {
 		ip = x.Env.Request.IP
 	}
-	network := flows.Network(ip)
-	return []flows.BudgetKey{
-		{Space: "login_user_network", ID: user + " " + network, Limits: flows.LimitUserNetwork},
-		{Space: "login_network", ID: network, Limits: flows.LimitNetwork},
-		{Space: "login_user", ID: user, Limits: flows.LimitUserSoft},
-	}
+	return flows.BudgetKey{Space: "login_network", ID: flows.Network(ip), Limits: flows.LimitNetwork}
 }
 
 // spellings counts the try by what the provider knows the name to mean, beside
@@ -184,9 +189,9 @@ func (l *Login) accept(ctx context.Context, x *flows.Execution, p *flows.Provide
 
 // failed answers for a provider that gave an error. One that cannot be reached
 // leaves the choice of the others; an error that nobody else can help with is returned.
-func (l *Login) failed(x *flows.Execution, p *flows.Provider, err error) (flows.Outcome, error) {
-	if flows.ReasonOf(err) == flows.ReasonProviderDown && (!l.alone() || len(l.out(x)) > 0) {
-		return l.choose(x, "", flows.ReasonProviderDown)
+func (l *Login) failed(ctx context.Context, x *flows.Execution, p *flows.Provider, err error) (flows.Outcome, error) {
+	if flows.ReasonOf(err) == flows.ReasonProviderDown && (!l.alone() || l.keys != nil || len(l.out(x)) > 0) {
+		return l.choose(ctx, x, "", flows.ReasonProviderDown)
 	}
 	return l.ending(fmt.Errorf("provider %s: %w", p.Name, err))
 }

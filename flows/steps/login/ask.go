@@ -25,10 +25,7 @@ func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider
 	}
 	r, away := p.Guest.(flows.Redirector)
 	if !away {
-		if err := x.Keep(kept{Provider: p.Name}); err != nil {
-			return nil, err
-		}
-		return flows.Ask(l.passwordPage(x, p, hint, "", 0)), nil
+		return l.wait(ctx, x, kept{Provider: p.Name}, l.passwordPage(x, p, hint, "", 0))
 	}
 	if len(x.Show) > 0 && !k.Approve { // the provider cannot show what it is for
 		return flows.Ask(approvePage(x)), x.Keep(kept{Provider: p.Name, Approve: true})
@@ -43,7 +40,7 @@ func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider
 		Fresh: x.Fresh || !x.Since.IsZero(), Insist: !x.Since.IsZero(),
 	})
 	if err != nil {
-		return l.failed(x, p, err)
+		return l.failed(ctx, x, p, err)
 	}
 	if err := x.Keep(kept{Provider: p.Name, Private: private, Away: true}); err != nil {
 		return nil, err
@@ -52,11 +49,8 @@ func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider
 }
 
 // choose shows the providers, and a field for an address if that can pick one.
-func (l *Login) choose(x *flows.Execution, typed string, problem flows.Reason) (flows.Outcome, error) {
-	if err := x.Keep(kept{}); err != nil {
-		return nil, err
-	}
-	return flows.Ask(l.chooser(x, typed, problem)), nil
+func (l *Login) choose(ctx context.Context, x *flows.Execution, typed string, problem flows.Reason) (flows.Outcome, error) {
+	return l.wait(ctx, x, kept{}, l.chooser(x, typed, problem))
 }
 
 func (l *Login) chooser(x *flows.Execution, typed string, problem flows.Reason) flows.Page {
@@ -84,14 +78,14 @@ func (l *Login) discover(ctx context.Context, x *flows.Execution, in flows.Input
 	typed := clip(strings.TrimSpace(in.Value("email")))
 	domain, ok := flows.DomainOf(typed)
 	if p := l.domains[domain]; ok && p != nil && slices.Contains(l.out(x), p.Name) {
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	} else if ok && p != nil {
 		return l.start(ctx, x, p, typed)
 	}
 	if typed == "" {
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	}
-	return l.choose(x, typed, flows.ReasonInvalidAnswer)
+	return l.choose(ctx, x, typed, flows.ReasonInvalidAnswer)
 }
 
 // passwordPage asks for name and password. What was typed as the password is
@@ -99,7 +93,7 @@ func (l *Login) discover(ctx context.Context, x *flows.Execution, in flows.Input
 func (l *Login) passwordPage(x *flows.Execution, p *flows.Provider, name string, problem flows.Reason, wait time.Duration) flows.Page {
 	page := flows.Page{
 		Kind: "password", Submit: "sign_in", Problem: problem,
-		Wait: int((wait + time.Second - 1) / time.Second),
+		Wait: seconds(wait),
 		Widgets: []flows.Widget{
 			flows.Field{Name: "username", Label: "username", Value: name, Autocomplete: "username", Autofocus: name == ""},
 			flows.Secret{Name: "password", Label: "password", Autocomplete: "current-password", Autofocus: name != ""},
@@ -115,3 +109,6 @@ func (l *Login) passwordPage(x *flows.Execution, p *flows.Provider, name string,
 	page.Widgets = append(approving(x), page.Widgets...)
 	return page
 }
+
+// seconds are those that somebody has to wait, rounded up.
+func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -13,8 +14,9 @@ import (
 
 // UnmarshalCaddyfile sets up the step from Caddyfile tokens. Syntax:
 //
-//	login [<provider>...] {
+//	login [<provider>...] [passkey] {
 //	    discover <provider> <@domain>...
+//	    vouched  <duration>
 //	    fallback <provider>
 //	}
 func (l *Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -36,12 +38,16 @@ func (l *Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if err := l.unmarshalDiscover(d); err != nil {
 				return err
 			}
+		case "vouched":
+			if err := l.unmarshalVouched(d); err != nil {
+				return err
+			}
 		case "fallback":
 			if err := l.unmarshalFallback(d); err != nil {
 				return err
 			}
 		default:
-			return d.Errf("login has no option '%s'; there are: discover, fallback", d.Val())
+			return d.Errf("login has no option '%s'; there are: discover, fallback, vouched", d.Val())
 		}
 	}
 	return nil
@@ -87,5 +93,25 @@ func (l *Login) unmarshalDiscover(d *caddyfile.Dispenser) error {
 		}
 	}
 	l.Discover = append(l.Discover, Discover{Provider: name, Domains: domains})
+	return nil
+}
+
+func (l *Login) unmarshalVouched(d *caddyfile.Dispenser) error {
+	switch {
+	case l.Vouched != 0:
+		return d.Err("vouched is there twice")
+	case !slices.Contains(l.Providers, flows.Passkey):
+		return d.Errf("vouched is for a login with %s", flows.Passkey)
+	case !d.NextArg():
+		return d.Err("vouched wants a duration such as 30d")
+	}
+	t, err := caddy.ParseDuration(d.Val())
+	if err != nil || t <= 0 {
+		return d.Errf("vouched: '%s' is no duration such as 30d", d.Val())
+	}
+	l.Vouched = caddy.Duration(t)
+	if d.NextArg() {
+		return d.Errf("vouched takes one duration; '%s' is too much", d.Val())
+	}
 	return nil
 }

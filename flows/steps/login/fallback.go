@@ -20,7 +20,7 @@ func (l *Login) bindFallback(r flows.Registry) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("fallback: %w", err)
-	case !usable(p):
+	case !asksPeople(p):
 		return fmt.Errorf("fallback: provider %s (%s) cannot be used by login", p.Name, p.Type)
 	}
 	l.fallback = p
@@ -60,14 +60,14 @@ func (l *Login) may(x *flows.Execution, name string) *flows.Provider {
 	if l.fallback != nil && name == l.Fallback && len(l.out(x)) > 0 {
 		return l.fallback
 	}
-	return l.find(name)
+	return l.asks(name)
 }
 
 // standIn offers the fallback where there is nothing else to choose. A password
 // page says so itself; before the person is sent away, the chooser does.
 func (l *Login) standIn(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
 	if _, away := l.fallback.Guest.(flows.Redirector); away {
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	}
 	return l.start(ctx, x, l.fallback, "")
 }

@@ -3,6 +3,7 @@ package login
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,8 +22,13 @@ func init() {
 // Login asks one of its providers who the person is. It is satisfied by
 // evidence from one of them only, never by a user who is merely known (I01, I02).
 type Login struct {
-	// The providers to choose from; default: all that are not hidden.
+	// The providers to choose from; default: all that are not hidden. `passkey` among them
+	// lets people in by a passkey that they set up before (factor webauthn), if one of the
+	// others vouched for them then; alone: if any provider did.
 	Providers []string `json:"providers,omitempty"`
+	// How long a passkey is good after its owner last signed in by a provider; default: 30
+	// days. Providers that can be asked without the person (local) are asked each time instead.
+	Vouched caddy.Duration `json:"vouched,omitempty"`
 	// Which provider is for which e-mail domains: asked for on the chooser.
 	Discover []Discover `json:"discover,omitempty"`
 	// A provider, mostly a hidden one, that stands in while one of the others is down by
@@ -39,6 +45,9 @@ type Login struct {
 	watched  []*flows.Provider
 	issuers  flows.Vault
 	budgets  *flows.Budgets
+	// keys are the passkeys; nil without. vouchers are whose people may come in by one.
+	keys     flows.Passkeys
+	vouchers []*flows.Provider
 }
 
 // Discover sends people with an address in one of the domains to a provider.
@@ -93,7 +102,7 @@ func (l *Login) Bind(r flows.Registry) error {
 	}
 	l.domains = map[string]*flows.Provider{}
 	for _, d := range l.Discover {
-		p := l.find(d.Provider)
+		p := l.asks(d.Provider)
 		if p == nil {
 			return l.at(fmt.Errorf("discover: no provider of this login is called '%s'; there are: %s", d.Provider, l.names()))
 		}
@@ -110,8 +119,14 @@ func (l *Login) Bind(r flows.Registry) error {
 }
 
 func (l *Login) bindProviders(r flows.Registry) error {
-	l.own, l.shown = nil, nil
+	l.own, l.shown, l.keys = nil, nil, nil
 	for _, name := range l.Providers {
+		if name == flows.Passkey {
+			if err := l.bindKeys(r); err != nil {
+				return err
+			}
+			continue
+		}
 		p, err := r.Provider(name)
 		if err != nil {
 			return err
@@ -124,20 +139,34 @@ func (l *Login) bindProviders(r flows.Registry) error {
 	if len(l.Providers) == 0 {
 		l.own = slices.DeleteFunc(slices.Clone(r.Providers()), func(p *flows.Provider) bool { return !usable(p) || p.Name == l.Fallback })
 	}
-	l.shown = slices.DeleteFunc(slices.Clone(l.own), func(p *flows.Provider) bool { return p.Guest.Options().Hidden })
+	asking := slices.DeleteFunc(slices.Clone(l.own), func(p *flows.Provider) bool { return !asksPeople(p) })
+	l.shown = slices.DeleteFunc(slices.Clone(asking), func(p *flows.Provider) bool { return p.Guest.Options().Hidden })
 	if len(l.shown) == 0 && len(l.Providers) > 0 {
-		l.shown = l.own // all were named in spite of being hidden
+		l.shown = asking // all were named in spite of being hidden
 	}
-	if len(l.shown) == 0 {
+	if l.vouchers = l.own; len(l.own) == 0 {
+		l.vouchers = r.Providers()
+	}
+	if len(l.shown) == 0 && l.keys == nil && len(asking) == len(l.own) {
 		return errors.New("login has no provider to ask: none is configured, or all are hidden and none is named")
 	}
 	return nil
 }
 
 func usable(p *flows.Provider) bool {
+	_, reads := p.Guest.(flows.RequestVerifier)
+	return reads || asksPeople(p)
+}
+
+func asksPeople(p *flows.Provider) bool {
 	_, leaves := p.Guest.(flows.Redirector)
-	_, stays := p.Guest.(flows.PasswordVerifier)
-	return leaves || stays
+	return leaves || stays(p)
+}
+
+// stays reports that the provider asks on a page of ours.
+func stays(p *flows.Provider) bool {
+	_, ok := p.Guest.(flows.PasswordVerifier)
+	return ok
 }
 
 // at says where the step was written.
@@ -160,7 +189,7 @@ func (l *Login) Reaches() []string {
 	if l.Fallback != "" {
 		out = append(out, "provider:"+l.Fallback)
 	}
-	return out
+	return append(out, l.reachesKeys()...)
 }
 
 // SourceLine is where the step was written.
@@ -176,6 +205,9 @@ type kept struct {
 	Away    bool   `json:"away,omitempty"`
 	// Approve is set while the person reads what the login is for, before they leave.
 	Approve bool `json:"approve,omitempty"`
+	// Key is the challenge of the passkey that the page offers. An older one is spent: its
+	// run ends once, and the record knows what it answered last (I09).
+	Key json.RawMessage `json:"key,omitempty"`
 }
 
 // Enter takes what one of its own providers began by itself. It is satisfied by
@@ -191,20 +223,26 @@ func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, e
 	if l.satisfied(x) {
 		return flows.Continue(), nil
 	}
+	if p, proof, err := l.vouched(ctx, x); p != nil || err != nil {
+		return l.taken(ctx, x, p, proof, err)
+	}
+	if len(l.shown) == 0 && l.keys == nil {
+		return l.ending(flows.Refuse(flows.ReasonNotVouched, fmt.Errorf("the request names nobody, and %s can ask nobody", l.names())))
+	}
 	down := l.out(x)
-	p := l.find(x.Provider)
-	if p == nil && l.alone() {
+	p := l.asks(x.Provider)
+	if p == nil && l.alone() && (l.keys == nil || stays(l.shown[0])) {
 		p = l.shown[0]
 	}
 	switch {
 	case p == nil:
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	case !slices.Contains(down, p.Name):
 		return l.start(ctx, x, p, "")
 	case l.alone():
 		return l.standIn(ctx, x)
 	}
-	return l.choose(x, "", "")
+	return l.choose(ctx, x, "", "")
 }
 
 // Resume takes a provider's callback or a page's values. Refusals that end the
@@ -218,11 +256,16 @@ func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) 
 	if in.Callback != nil {
 		return l.returned(ctx, x, k, *in.Callback)
 	}
+	if l.keys != nil {
+		if handle, there := l.keys.Holder(in); there {
+			return l.passkey(ctx, x, k, in, handle)
+		}
+	}
 	if name := in.Value("provider"); name != "" {
 		if p := l.may(x, name); p != nil {
 			return l.start(ctx, x, p, "")
 		}
-		return l.choose(x, "", "")
+		return l.choose(ctx, x, "", "")
 	}
 	p := l.may(x, k.Provider)
 	switch {
@@ -251,8 +294,13 @@ func (l *Login) alone() bool {
 
 func (l *Login) satisfied(x *flows.Execution) bool {
 	return x.User != nil && slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
-		return e.User == x.User.Key && (x.Since.IsZero() || x.Honours(&e)) &&
-			(l.stoodIn(&e) || slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) }))
+		switch {
+		case e.User != x.User.Key || !x.Since.IsZero() && !x.Honours(&e):
+			return false
+		case e.Provider == flows.Passkey: // also of people that other logins let in
+			return l.keys != nil && l.voucher(x.User) != nil
+		}
+		return l.stoodIn(&e) || slices.ContainsFunc(l.own, func(p *flows.Provider) bool { return p.Called(e.Provider) })
 	})
 }
 
@@ -268,6 +316,9 @@ func (l *Login) find(name string) *flows.Provider {
 
 func (l *Login) names() string {
 	var names []string
+	if len(l.own) == 0 {
+		return "none"
+	}
 	for _, p := range l.own {
 		names = append(names, p.Name)
 	}

@@ -825,7 +825,7 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 		{"discover without a list", "login {\ndiscover entra @contoso.com\n}", ""},
 		{"bad name", "login Entra", "'Entra' is no name of a provider"},
 		{"twice", "login a a", "provider 'a' is there twice"},
-		{"unknown", "login a {\nprefer a\n}", "login has no option 'prefer'; there are: discover, fallback"},
+		{"unknown", "login a {\nprefer a\n}", "login has no option 'prefer'; there are: discover, fallback, vouched"},
 		{"fallback", "login a {\nfallback b\n}", ""},
 		{"fallback twice", "login a {\nfallback b\nfallback c\n}", "fallback is there twice"},
 		{"fallback nobody", "login a {\nfallback\n}", "fallback takes one provider"},

@@ -18,10 +18,7 @@ func (l *Login) Show(_ context.Context, x *flows.Execution) (flows.Page, error) 
 	if k.Approve {
 		return approvePage(x), nil
 	}
-	if p := l.may(x, k.Provider); p != nil {
-		return l.passwordPage(x, p, "", "", 0), nil
-	}
-	return l.chooser(x, "", ""), nil
+	return l.offer(x, k, l.current(x, k, "", 0)), nil
 }
 
 // approvePage shows what a login is for that is bound to one request.

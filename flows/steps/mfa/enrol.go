@@ -63,13 +63,18 @@ func (m *MFA) enrollers() (kinds []string) {
 	return kinds
 }
 
+// beginEnrol has a factor set up, by who is known beyond a password.
 func (m *MFA) beginEnrol(ctx context.Context, x *flows.Execution, kind string) (flows.Outcome, error) {
+	if _, spare := m.factors[kind].(flows.Spare); !spare && !m.vouched(x) && !m.adds(x) {
+		return m.beginProof(ctx, x, kind, "")
+	}
+	return m.setUp(ctx, x, kind)
+}
+
+func (m *MFA) setUp(ctx context.Context, x *flows.Execution, kind string) (flows.Outcome, error) {
 	e, ok := m.factors[kind].(flows.Enroller)
 	if !ok {
 		return m.notEnrolled(fmt.Errorf("factor %s cannot be set up here", kind)), nil
-	}
-	if _, spare := e.(flows.Spare); !spare && !m.vouched(x) && !m.adds(x) {
-		return m.beginProof(ctx, x, kind, "")
 	}
 	k := kept{Factor: kind, Enrolling: true}
 	c := m.of(x, k, nil)

@@ -81,5 +81,5 @@ func (m *MFA) resumeProof(ctx context.Context, x *flows.Execution, k kept, in fl
 		return flows.Ask(p), m.keep(x, k)
 	}
 	m.prove(x, k.Factor, v.amr, flows.Direct)
-	return m.beginEnrol(ctx, x, k.For)
+	return m.setUp(ctx, x, k.For)
 }

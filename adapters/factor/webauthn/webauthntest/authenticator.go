@@ -3,6 +3,7 @@
 package webauthntest
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -132,6 +133,8 @@ func (a *Authenticator) Create(raw []byte, origin string, bend ...func(*Answer))
 	if err != nil {
 		return "", err
 	}
+	// It keeps one for each person of a domain (CTAP 2.1 §6.1.2).
+	a.keys = slices.DeleteFunc(a.keys, func(o *key) bool { return o.rpID == k.rpID && bytes.Equal(o.handle, k.handle) })
 	a.keys = append(a.keys, k)
 	return b.send(map[string]any{"clientDataJSON": encode(b.client()), "attestationObject": encode(object), "transports": []string{"internal"}})
 }

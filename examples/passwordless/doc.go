@@ -1,0 +1,2 @@
+// Package passwordless is an example: people sign in with a passkey.
+package passwordless

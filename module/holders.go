@@ -1,0 +1,98 @@
+package module
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows"
+)
+
+// holders are the people that passkeys know: one entry of the store for the handle
+// that all keys of a person share. A passkey says who it is and nothing more, so the
+// entry keeps what a provider last said of them: their name, groups, attributes.
+type holders struct{ a *App }
+
+// holding is what is kept under a handle.
+type holding struct {
+	User *flows.User `json:"user"`
+	// Vouched is when a provider said so.
+	Vouched time.Time `json:"vouched"`
+}
+
+func (h holders) vault() *vault {
+	return &vault{space: "hall/holders", store: h.a.store, keys: &h.a.keys}
+}
+
+// Holder finds the person of a handle.
+func (h holders) Holder(ctx context.Context, handle string) (*flows.User, time.Time, error) {
+	if handle == "" {
+		return nil, time.Time{}, flows.ErrNotFound
+	}
+	b, err := h.vault().Get(ctx, handle)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var is holding
+	switch err := json.Unmarshal(b, &is); {
+	case err != nil:
+		return nil, time.Time{}, fmt.Errorf("reading the holder of a passkey: %w", err)
+	case is.User == nil:
+		return nil, time.Time{}, flows.ErrNotFound
+	}
+	return is.User, is.Vouched, nil
+}
+
+// keep notes what a provider said of somebody, unless it is known newer already: their
+// second key says nothing new.
+func (h holders) keep(ctx context.Context, handle string, u *flows.User, vouched time.Time) error {
+	return h.vault().Update(ctx, handle, func(old []byte) (flows.Change, error) {
+		var is holding
+		if old != nil {
+			if err := json.Unmarshal(old, &is); err != nil {
+				return flows.Keep(), fmt.Errorf("reading the holder of a passkey: %w", err)
+			}
+			if is.Vouched.After(vouched) {
+				return flows.Keep(), nil
+			}
+		}
+		b, err := json.Marshal(holding{User: u.AsVouched(), Vouched: vouched})
+		return flows.Set(b, recordsFor), err
+	})
+}
+
+// refreshHolder brings what is kept of somebody's passkeys up to what a provider said in
+// this run. The run of a login by passkey says nothing: it would be its own witness.
+func (v *visit) refreshHolder(ctx context.Context, x *flows.Execution) error {
+	lowered := slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return e.Kind == flows.Fallback })
+	if !v.app.passkeys || len(x.Grants) == 0 || x.User.Transient || lowered {
+		return nil
+	}
+	own, err := enrolments{v, x}.List(ctx, x.User.Key)
+	if err != nil {
+		return err
+	}
+	done := map[string]bool{"": true}
+	for _, r := range own {
+		if done[r.Handle] {
+			continue
+		}
+		done[r.Handle] = true
+		if err := (holders{v.app}).keep(ctx, r.Handle, x.User, Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vouchedAt is when a provider last said who this is; zero: it never did.
+func vouchedAt(evidence []flows.Evidence) (at time.Time) {
+	for _, e := range evidence {
+		if e.Kind != flows.Fallback && e.Provider != "" && e.Provider != flows.Passkey && e.At.After(at) {
+			at = e.At
+		}
+	}
+	return at
+}
