@@ -333,7 +333,7 @@ func TestI07AccountTheFirstFactor(t *testing.T) {
 	b := newBrowser(t)
 	landed(t, g.open(b, g.url("/a")), "/a", "idp:u-alice")
 	h := &holder{g: g, op: op, clock: clock, b: b}
-	if got := targets(h.account(t, b), "factor_add"); !slices.Equal(got, []string{""}) {
+	if got := targets(h.account(t, b), "factor_add"); !slices.Equal(got, []string{"totp"}) {
 		t.Fatalf("what can be set up: %q", got)
 	}
 	// The provider's word in the session is of before; what it says now is a password alone.

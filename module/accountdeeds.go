@@ -41,8 +41,7 @@ func (v *visit) findNothing(_ context.Context, target string) (string, error) {
 	return "", nil
 }
 
-// findKind finds what can be set up: for who has no factor, any that the page offers
-// then (I07), for others the one they chose.
+// findKind finds what can be set up.
 func (v *visit) findKind(ctx context.Context, target string) (string, error) {
 	own, err := v.app.usableFactors(ctx, v.session.User.Key)
 	if err != nil {
@@ -54,8 +53,8 @@ func (v *visit) findKind(ctx context.Context, target string) (string, error) {
 	return "", nil
 }
 
-// kindsToAdd are the kinds that a person can set up; "" is the first one, whichever
-// that will be.
+// kindsToAdd are the kinds that a person can set up; what only stands in for others
+// only where there are others.
 func (a *App) kindsToAdd(enrolled bool) (kinds []string) {
 	for _, kind := range orderOf(nil, a.factors) {
 		f := a.factors[kind]
@@ -63,9 +62,6 @@ func (a *App) kindsToAdd(enrolled bool) (kinds []string) {
 		if _, spare := f.(flows.Spare); enrols && (enrolled || !spare) {
 			kinds = append(kinds, kind)
 		}
-	}
-	if !enrolled && len(kinds) > 0 {
-		return []string{""}
 	}
 	return kinds
 }
@@ -114,9 +110,9 @@ func (v *visit) nameFactor(ctx context.Context, x *flows.Execution) error {
 	})
 }
 
-// removeFactor removes one, if what proved the removal is still there: of two that
-// remove each other one stays, and the last goes by its own proof, or one that stands
-// in for it. What only stands in goes with the last.
+// removeFactor removes one. The last goes by its own proof, or one that stands in for
+// it, and with it what only stands in. Of two that remove each other one stays: what
+// proved the removal must still be there.
 func (v *visit) removeFactor(ctx context.Context, x *flows.Execution) error {
 	own, err := v.app.recordsOf(ctx, x.User.Key)
 	if err != nil {
@@ -132,15 +128,16 @@ func (v *visit) removeFactor(ctx context.Context, x *flows.Execution) error {
 		return err
 	}
 	err = v.app.changeFactors(ctx, x.User.Key, func(list []flows.Record) ([]flows.Record, error) {
-		if !provedByOne(x, list) {
-			return nil, flows.Refuse(flows.ReasonStaleLogin, fmt.Errorf("what proved the removal of a factor of %s was removed itself", x.User.Key))
-		}
-		n := len(list)
+		n, own := len(list), provedByOne(x, list)
 		list = slices.DeleteFunc(list, func(r flows.Record) bool { return r.ID == x.Action.Target })
 		if len(list) == n {
 			return nil, flows.ErrNotFound
 		}
-		return v.app.withoutIdleSpares(list), nil
+		list = v.app.withoutIdleSpares(list)
+		if !own && (len(list) == 0 || !v.app.provedByImplied(x)) {
+			return nil, flows.Refuse(flows.ReasonAssuranceNotMet, fmt.Errorf("the removal of a factor of %s was not proved by one that is still there", x.User.Key))
+		}
+		return list, nil
 	})
 	if err != nil {
 		return err
@@ -154,6 +151,14 @@ func (v *visit) removeFactor(ctx context.Context, x *flows.Execution) error {
 func provedByOne(x *flows.Execution, list []flows.Record) bool {
 	return slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
 		return e.Kind == flows.Direct && e.Provider == "" && slices.ContainsFunc(list, func(r flows.Record) bool { return r.ID == e.Record })
+	})
+}
+
+// provedByImplied reports whether it was proved by one that needs no enrolment.
+func (a *App) provedByImplied(x *flows.Execution) bool {
+	return slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool {
+		_, implied := a.factors[e.Method].(flows.Implied)
+		return e.Kind == flows.Direct && e.Provider == "" && implied
 	})
 }
 

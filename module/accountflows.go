@@ -33,9 +33,9 @@ func (a *App) provisionAccount(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	var prove, first, more []flows.Step
+	var prove, more []flows.Step
 	if kinds := orderOf(nil, a.factors); a.hasMainFactor() {
-		for enroll, to := range map[string]*[]flows.Step{"deny": &prove, "require": &first, "add": &more} {
+		for enroll, to := range map[string]*[]flows.Step{"deny": &prove, "add": &more} {
 			s, err := a.builtInStep(ctx, "mfa", map[string]any{"factors": kinds, "enroll": enroll})
 			if err != nil {
 				return err
@@ -43,7 +43,7 @@ func (a *App) provisionAccount(ctx caddy.Context) error {
 			*to = []flows.Step{s}
 		}
 	}
-	return a.layAccount([]flows.Step{login}, prove, first, more)
+	return a.layAccount([]flows.Step{login}, prove, more)
 }
 
 // hasMainFactor reports whether a factor is configured that does not only stand in for others.
@@ -75,7 +75,7 @@ func (a *App) builtInStep(ctx caddy.Context, kind string, config map[string]any)
 // layAccount compiles one flow for looking and one for each change. A change asks for
 // a factor whatever the session shows, or for the login once more where the person
 // has no factor: its runs begin without evidence.
-func (a *App) layAccount(login, prove, first, more []flows.Step) error {
+func (a *App) layAccount(login, prove, more []flows.Step) error {
 	some := func(yes, no []flows.Step) flows.Step { return &fork{is: enrolledAny, yes: yes, no: no} }
 	ask := some(prove, login)
 	all := map[string][]flows.Step{
@@ -85,7 +85,7 @@ func (a *App) layAccount(login, prove, first, more []flows.Step) error {
 		steps := []flows.Step{signedIn{}, confirm{}, ask}
 		switch {
 		case do == "factor_add":
-			steps = []flows.Step{signedIn{}, some(join(prove, more), join(login, first))}
+			steps = append([]flows.Step{signedIn{}, ask}, more...)
 		case do == "download":
 			steps = []flows.Step{signedIn{}, ask, handOut{}}
 		case d.reconsider:
@@ -106,8 +106,6 @@ func (a *App) layAccount(login, prove, first, more []flows.Step) error {
 
 // flowOf is the flow of a change.
 func flowOf(do string) string { return "account." + do }
-
-func join(a, b []flows.Step) []flows.Step { return append(append([]flows.Step(nil), a...), b...) }
 
 // fork is a step that takes one block or the other.
 type fork struct {
@@ -132,11 +130,17 @@ func (f *fork) Blocks() ([][]flows.Step, bool) { return [][]flows.Step{f.yes, f.
 
 func somebody(_ context.Context, x *flows.Execution) (bool, error) { return x.User != nil, nil }
 
-// enrolledAny reports whether the person has a factor that can be asked for.
+// enrolledAny reports whether the person has a factor that can be asked for, enrolled
+// or by an address that somebody vouches for.
 func enrolledAny(ctx context.Context, x *flows.Execution) (bool, error) {
 	v, err := visitOf(x)
 	if err != nil {
 		return false, err
+	}
+	for _, f := range v.app.factors {
+		if i, ok := f.(flows.Implied); ok && len(i.Imply(x.User)) > 0 {
+			return true, nil
+		}
 	}
 	own, err := v.app.usableFactors(ctx, x.User.Key)
 	return len(own) > 0, err

@@ -45,11 +45,8 @@ func (v *visit) factorSection(me *person) pages.Section {
 		return s
 	}
 	for _, kind := range v.app.kindsToAdd(usable) {
-		b := pages.Button{Do: "factor_add", Target: kind, Label: "set_up_first"}
-		if kind != "" {
-			_, b.Label = v.app.factors[kind].Labels()
-		}
-		s.Buttons = append(s.Buttons, b)
+		_, setUp := v.app.factors[kind].Labels()
+		s.Buttons = append(s.Buttons, pages.Button{Do: "factor_add", Target: kind, Label: setUp})
 	}
 	return s
 }

@@ -65,7 +65,7 @@ func (m *MFA) enrollers() (kinds []string) {
 
 // beginEnrol has a factor set up, by who is known beyond a password.
 func (m *MFA) beginEnrol(ctx context.Context, x *flows.Execution, kind string) (flows.Outcome, error) {
-	if _, spare := m.factors[kind].(flows.Spare); !spare && !m.vouched(x) {
+	if _, spare := m.factors[kind].(flows.Spare); !spare && !m.vouched(x) && !m.adds(x) {
 		return m.beginProof(ctx, x, kind, "")
 	}
 	return m.setUp(ctx, x, kind)
@@ -130,7 +130,7 @@ func (m *MFA) resumeEnrol(ctx context.Context, x *flows.Execution, k kept, in fl
 	r.Factor = k.Factor
 	// What has been vouched for is the first one (I07): if another run set one up
 	// meanwhile, that one is asked for.
-	r.First = !spare && m.Enroll != enrollAdd
+	r.First = !spare && !m.adds(x)
 	switch err := x.Env.Enrolments.Add(ctx, x.User, r); {
 	case errors.Is(err, flows.ErrExists):
 		return m.Enter(ctx, x)

@@ -29,7 +29,7 @@ type MFA struct {
 	// offers it to the same people and lets everybody go on; deny refuses. More than a
 	// password is a provider that asked for a second factor itself, or a code of the
 	// factor email or sms, which need not be named here. add is for the gateway's own
-	// account page: whoever has some sets up one more.
+	// account page: the factor that was chosen there is set up.
 	Enroll string `json:"enroll,omitempty"`
 	// How long a person may have this browser trusted for, by a box on the factor's page:
 	// in whole hours, at most 365 days. Default: there is no box.
