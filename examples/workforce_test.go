@@ -36,7 +36,7 @@ func TestWorkforceExample(t *testing.T) {
 	w.op.SetDown(false)
 	w.until(parts.Browser(t), user("mkunz"))
 	b.Open(w.URL+"/").Want(http.StatusOK, user("anna.emergency"))
-	b.Open(w.URL+"/admin/").Want(http.StatusForbidden)
+	b.Open(w.URL + "/admin/").Want(http.StatusForbidden)
 	parts.Browser(t).Open(w.URL+"/.identity/login?provider=emergency&return_to=/").Want(http.StatusOK, user("mkunz"))
 }
 

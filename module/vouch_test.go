@@ -62,7 +62,8 @@ func TestI18HeaderSignsInWithinTheRequest(t *testing.T) {
 	}
 	for _, r := range []browser.Request{
 		{Method: http.MethodPost, Body: "a=1", Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}},
-		{Script: true}, {Method: http.MethodPut, Body: "x"},
+		{Script: true},
+		{Method: http.MethodPut, Body: "x"},
 	} {
 		r.URL = g.url("/b")
 		if r.Header == nil {
@@ -161,7 +162,10 @@ func TestI18HeaderIsComparedOnEveryRequest(t *testing.T) {
 	over("no name", c, 2)
 
 	for i, pairs := range [][]string{
-		{"/public/x"}, {"/.identity/session"}, {"/a", "SM_USER", "anna", "SM_USER", "anna"}, {"/a", "SM-USER", "anna"},
+		{"/public/x"},
+		{"/.identity/session"},
+		{"/a", "SM_USER", "anna", "SM_USER", "anna"},
+		{"/a", "SM-USER", "anna"},
 		{"/a", "Connection", "Upgrade", "Upgrade", "websocket", "Origin", strings.TrimSuffix(g.url(""), "/")},
 	} {
 		b, c = session()
