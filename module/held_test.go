@@ -147,7 +147,7 @@ func TestB09AFormSurvivesTheLogin(t *testing.T) {
 			// The page that sent it, once more; and its answer, loaded again.
 			p = g.open(page.Browser, again)
 			if p.Status == http.StatusOK && p.Has("identity_held") {
-				p = sendsOn(t, p)
+				sendsOn(t, p)
 			}
 			if len(g.received()) != 1 {
 				t.Fatal("a reload sent it again")

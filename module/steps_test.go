@@ -2,11 +2,13 @@ package module_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/examples/browser"
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // stepsFlow asks everybody for everything, once.
@@ -120,7 +122,7 @@ func TestB20WhatPeopleHaveErasedStaysErased(t *testing.T) {
 	if err := g.load(newer+people(t)+stepsFlow, stepsSite); err != nil {
 		t.Fatal(err)
 	}
-	keepers := theApp(t).Keepers()
+	keepers := slices.DeleteFunc(theApp(t).Keepers(), func(k flows.Keeper) bool { return k.Keeps() == "own_account" }) // a provider's own people
 	if len(keepers) != 3 {
 		t.Fatalf("%d guests keep something", len(keepers))
 	}

@@ -125,7 +125,7 @@ func TestProof(t *testing.T) {
 	}
 	got, _ := json.Marshal(proof)
 	want := `{"User":{"subject":"anna","name":"anna","display_name":"Anna Muster","email":"anna@example.com","groups":["staff","payroll"],` +
-		`"attributes":{"department":"Finance","sites":["Bern","Basel"]}},"Evidence":[{"user":"","method":"password","amr":["pwd"],"at":"2026-03-01T12:00:00Z"}],` +
+		`"attributes":{"department":"Finance","sites":["Bern","Basel"]}},"Evidence":[{"user":"","method":"password","amr":["pwd"],"at":"2026-03-01T12:00:00Z","credential":"hPxSiGC8Fcm4ew8T"}],` +
 		`"Issuer":"local","SID":"","Tokens":null,"NotAfter":"0001-01-01T00:00:00Z","Once":null}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)

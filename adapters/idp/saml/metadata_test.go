@@ -183,7 +183,8 @@ func TestMetadataWas(t *testing.T) {
 	if err := r.refresh(); err == nil {
 		t.Fatal("another entityID is taken")
 	}
-	for was, good := range map[string]bool{"urn:unrelated": false, idpEntity: true} {
+	for _, was := range []string{"urn:unrelated", idpEntity} { // in this order: what was taken once is the last good one
+		good := was == idpEntity
 		s := r.guest(func(s *SAML) { s.EntityID, s.Was = "urn:for:"+was, []string{was} })
 		err := s.src.discover(t.Context())
 		if good != (err == nil) {
