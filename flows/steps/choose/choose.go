@@ -35,7 +35,7 @@ type Choose struct {
 
 	read   reader
 	blocks [][]flows.Step
-	vault  flows.Vault
+	notes  flows.Notes[chosen]
 	now    func() time.Time
 }
 
@@ -109,7 +109,7 @@ func (c *Choose) Validate() error {
 // Bind takes the place where choices are kept. The steps inside are bound by whoever
 // binds this one.
 func (c *Choose) Bind(r flows.Registry) error {
-	c.vault, c.now, c.blocks = r.Vault("choose"), r.Now, nil
+	c.notes, c.now, c.blocks = flows.Notes[chosen]{Vault: r.Vault("choose"), What: "choices"}, r.Now, nil
 	for _, o := range c.Options {
 		c.blocks = append(c.blocks, o.steps)
 	}

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -41,7 +39,7 @@ func (c *Choose) chosen(ctx context.Context, u *flows.User) (int, error) {
 	if c.Remember == 0 || u == nil || u.Transient {
 		return -1, nil
 	}
-	all, err := c.of(ctx, u.Key)
+	all, err := c.notes.Of(ctx, u.Key)
 	if err != nil {
 		return -1, err
 	}
@@ -52,46 +50,18 @@ func (c *Choose) chosen(ctx context.Context, u *flows.User) (int, error) {
 	return c.index(was.Option), nil
 }
 
-func (c *Choose) of(ctx context.Context, user flows.UserKey) (map[string]chosen, error) {
-	b, err := c.vault.Get(ctx, string(user))
-	if errors.Is(err, flows.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the choices of %s: %w", user, err)
-	}
-	return read(b)
-}
-
-func read(b []byte) (map[string]chosen, error) {
-	all := map[string]chosen{}
-	if b == nil {
-		return all, nil
-	}
-	if err := json.Unmarshal(b, &all); err != nil {
-		return nil, fmt.Errorf("reading choices: %w", err)
-	}
-	return all, nil
-}
-
 // keep remembers a choice. It grants nothing that the person could not choose anew.
 func (c *Choose) keep(ctx context.Context, u *flows.User, option string) error {
 	if c.Remember == 0 || u == nil || u.Transient {
 		return nil
 	}
 	now := c.now().Truncate(time.Second)
-	return c.vault.Update(ctx, string(u.Key), func(old []byte) (flows.Change, error) {
-		all, err := read(old)
-		if err != nil {
-			return flows.Keep(), err
-		}
+	return c.notes.Change(ctx, u.Key, func(all map[string]chosen) {
 		all[c.id()] = chosen{Option: option, Question: c.Question, At: now}
 		for len(all) > maxChosen {
 			delete(all, slices.MinFunc(slices.Collect(maps.Keys(all)), func(a, b string) int { return all[a].At.Compare(all[b].At) }))
 		}
-		b, err := json.Marshal(all)
-		return flows.Set(b, flows.KeptFor), err
-	})
+	}, func(int, int) error { return nil })
 }
 
 // Keeps names the choices.
@@ -99,7 +69,7 @@ func (*Choose) Keeps() string { return "choices" }
 
 // Export answers the choices of a person.
 func (c *Choose) Export(ctx context.Context, user flows.UserKey) (list []flows.Kept, err error) {
-	all, err := c.of(ctx, user)
+	all, err := c.notes.Of(ctx, user)
 	for _, id := range slices.Sorted(maps.Keys(all)) {
 		list = append(list, flows.Kept{Name: id, Title: all[id].Question, Value: all[id].Option, At: all[id].At})
 	}
@@ -108,10 +78,5 @@ func (c *Choose) Export(ctx context.Context, user flows.UserKey) (list []flows.K
 
 // Erase forgets them: the person is asked again.
 func (c *Choose) Erase(ctx context.Context, user flows.UserKey) error {
-	return c.vault.Update(ctx, string(user), func(old []byte) (flows.Change, error) {
-		if old == nil {
-			return flows.Keep(), nil
-		}
-		return flows.Remove(), nil
-	})
+	return c.notes.Erase(ctx, user)
 }

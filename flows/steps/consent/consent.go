@@ -45,7 +45,7 @@ type Consent struct {
 	Source string `json:"source,omitempty"`
 
 	text, sum string
-	vault     flows.Vault
+	notes     flows.Notes[given]
 	now       func() time.Time
 }
 
@@ -115,7 +115,7 @@ func judgeText(text string) error {
 
 // Bind takes the place where consents are kept.
 func (c *Consent) Bind(r flows.Registry) error {
-	c.vault, c.now = r.Vault("consent"), r.Now
+	c.notes, c.now = flows.Notes[given]{Vault: r.Vault("consent"), What: "consents"}, r.Now
 	if c.File == "" {
 		c.text = c.Text
 	}
@@ -136,7 +136,7 @@ func (c *Consent) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome,
 		return nil, errors.New("consent: nobody has signed in yet")
 	}
 	if !x.User.Transient { // who is somebody else tomorrow is asked each time (I04)
-		given, err := c.given(ctx, x.User.Key)
+		given, err := c.notes.Of(ctx, x.User.Key)
 		if err != nil {
 			return nil, err
 		}

@@ -2,7 +2,6 @@ package form
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,25 +30,7 @@ func (f *Form) answers(ctx context.Context, u *flows.User) (map[string]answer, e
 	if u.Transient {
 		return nil, nil
 	}
-	b, err := f.vault.Get(ctx, string(u.Key))
-	if errors.Is(err, flows.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the answers of %s: %w", u.Key, err)
-	}
-	return read(b)
-}
-
-func read(b []byte) (map[string]answer, error) {
-	known := map[string]answer{}
-	if b == nil {
-		return known, nil
-	}
-	if err := json.Unmarshal(b, &known); err != nil {
-		return nil, fmt.Errorf("reading answers: %w", err)
-	}
-	return known, nil
+	return f.notes.Of(ctx, u.Key)
 }
 
 // keep writes the trail, then the answers (I25).
@@ -65,19 +46,15 @@ func (f *Form) keep(ctx context.Context, x *flows.Execution, typed map[string]st
 		return err
 	}
 	now := f.now().Truncate(time.Second)
-	return f.vault.Update(ctx, string(x.User.Key), func(old []byte) (flows.Change, error) {
-		known, err := read(old)
-		if err != nil {
-			return flows.Keep(), err
-		}
+	return f.notes.Change(ctx, x.User.Key, func(known map[string]answer) {
 		for name, text := range typed {
 			known[name] = answer{text, now}
 		}
-		b, err := json.Marshal(known)
-		if err == nil && (len(known) > maxAnswers || len(b) > maxSize) {
-			err = flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("%s has %d answers of %d bytes; at most %d of %d are kept", x.User.Key, len(known), len(b), maxAnswers, maxSize))
+	}, func(entries, size int) error {
+		if entries > maxAnswers || size > maxSize {
+			return flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("%s has %d answers of %d bytes; at most %d of %d are kept", x.User.Key, entries, size, maxAnswers, maxSize))
 		}
-		return flows.Set(b, flows.KeptFor), err
+		return nil
 	})
 }
 
@@ -102,10 +79,5 @@ func (f *Form) Export(ctx context.Context, user flows.UserKey) (list []flows.Kep
 
 // Erase forgets them.
 func (f *Form) Erase(ctx context.Context, user flows.UserKey) error {
-	return f.vault.Update(ctx, string(user), func(old []byte) (flows.Change, error) {
-		if old == nil {
-			return flows.Keep(), nil
-		}
-		return flows.Remove(), nil
-	})
+	return f.notes.Erase(ctx, user)
 }

@@ -35,7 +35,7 @@ type Form struct {
 	// The file and line it was written at.
 	Source string `json:"source,omitempty"`
 
-	vault flows.Vault
+	notes flows.Notes[answer]
 	now   func() time.Time
 }
 
@@ -73,7 +73,7 @@ func (f *Form) Validate() error {
 
 // Bind takes the place where answers are kept.
 func (f *Form) Bind(r flows.Registry) error {
-	f.vault, f.now = r.Vault("form"), r.Now
+	f.notes, f.now = flows.Notes[answer]{Vault: r.Vault("form"), What: "answers"}, r.Now
 	for _, d := range f.Fields {
 		if err := d.compile(); err != nil {
 			return err
