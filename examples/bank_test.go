@@ -93,7 +93,8 @@ func (b *teller) enrolled() *holder {
 	b.t.Helper()
 	h := &holder{teller: b}
 	b.as(map[string]any{"amr": []string{"pwd", "mfa"}})
-	p := parts.Browser(b.t).Open(b.URL+"/security").Want(http.StatusOK, "authenticator app")
+	p := parts.Browser(b.t).Open(b.URL+"/security").Want(http.StatusOK, "authenticator app", "passkey")
+	p = p.Fill("factor", "totp").Want(http.StatusOK, "authenticator app")
 	key := manualKey.FindStringSubmatch(p.Body)
 	if key == nil {
 		b.t.Fatalf("no key to type in: %s", p.Text())

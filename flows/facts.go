@@ -88,6 +88,12 @@ func (f *Facts) FactorAt() (at time.Time) {
 	return at
 }
 
+// TrustsDevice reports whether a person had this browser trusted: no proof of a
+// factor (I03), but something a condition may ask for.
+func (f *Facts) TrustsDevice() bool {
+	return f.Device.Trusted || slices.ContainsFunc(f.Evidence, func(e Evidence) bool { return e.Kind == DeviceTrust })
+}
+
 // Newest is the evidence of the latest sign-in; nil if there is none.
 func (f *Facts) Newest() (n *Evidence) {
 	for i := range f.Evidence {

@@ -17,8 +17,10 @@ import (
 
 // Events are what a flow may be started by: kinds of the trail that are about somebody.
 var Events = []string{
-	string(audit.AnswersKept), string(audit.ConsentGiven), string(audit.FactorAdded), string(audit.Login),
-	string(audit.LoginDenied), string(audit.Logout), string(audit.SessionChanged), string(audit.SessionEnded),
+	string(audit.AccountErased), string(audit.AnswersKept), string(audit.ConsentGiven), string(audit.DeviceForgotten),
+	string(audit.DeviceTrusted), string(audit.FactorAdded), string(audit.FactorRemoved), string(audit.FactorRenamed),
+	string(audit.FactorsReset), string(audit.Login), string(audit.LoginDenied), string(audit.Logout),
+	string(audit.SessionChanged), string(audit.SessionEnded), string(audit.SteppedUp),
 }
 
 // eventPauses are before each try of a flow that an event started.

@@ -2,8 +2,9 @@ package module
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
-	"math/rand/v2"
+	"math/big"
 	"sync"
 	"time"
 
@@ -157,7 +158,11 @@ func (a *App) checkHealth(ctx context.Context) {
 
 // jittered moves a time by up to a tenth either way.
 func jittered(d time.Duration) time.Duration {
-	return d - d/10 + rand.N(d/5+1)
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(d/5)+1))
+	if err != nil {
+		return d
+	}
+	return d - d/10 + time.Duration(n.Int64())
 }
 
 // rest waits; false when ctx ended before.

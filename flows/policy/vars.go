@@ -67,7 +67,7 @@ var (
 		},
 		"device": {
 			"known":   {cel.BoolType, func(v *view) (any, error) { return types.Bool(v.f.Device.Known), nil }, nil},
-			"trusted": {cel.BoolType, func(v *view) (any, error) { return types.Bool(v.f.Device.Trusted), nil }, nil},
+			"trusted": {cel.BoolType, func(v *view) (any, error) { return types.Bool(v.f.TrustsDevice()), nil }, nil},
 		},
 		// No signal of this release knows a place: unknown, as the contract spells it.
 		"geo": {
