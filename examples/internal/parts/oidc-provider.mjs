@@ -3,11 +3,13 @@
 // Environment: LISTEN host:port, ISSUER, NAME, REDIRECTS (blank separated), and
 // ACCESS_SECONDS: access tokens live that long, refresh tokens are issued and rotate,
 // and POST /people/<name> (groups=…) moves somebody to other groups. AMR (blank
-// separated): how people are said to have signed in.
+// separated): how people are said to have signed in. ACRS (blank separated): the contexts
+// it knows; a login gets the first that was asked for and is known, else the first of all.
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
-const { LISTEN, ISSUER, NAME = 'op', REDIRECTS = '', ACCESS_SECONDS = '', AMR = 'pwd' } = process.env;
+const { LISTEN, ISSUER, NAME = 'op', REDIRECTS = '', ACCESS_SECONDS = '', AMR = 'pwd', ACRS = '' } = process.env;
+const contexts = ACRS.split(' ').filter(Boolean);
 const redirects = REDIRECTS.split(' ').filter(Boolean);
 const afterLogout = [...new Set(redirects.flatMap((r) => {
   const { origin } = new URL(r);
@@ -36,6 +38,7 @@ const provider = new Provider(ISSUER, {
     openid: ['sub', 'acr', 'amr', 'auth_time'], email: ['email', 'email_verified'],
     profile: ['name', 'preferred_username', 'department', 'groups'],
   },
+  acrValues: contexts,
   conformIdTokenClaims: false, // the claims of the scopes are in the ID token, too
   features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: true, logoutSource: logoutPage } },
   pkce: { required: () => true },
@@ -95,7 +98,9 @@ provider.use(async (ctx, next) => {
     ctx.status = 401;
     return signInPage(ctx, 'Wrong name or password.');
   }
-  const to = await provider.interactionResult(ctx.req, ctx.res, { login: { accountId: name, remember: true, amr: AMR.split(' ') } });
+  const { params } = await provider.interactionDetails(ctx.req, ctx.res);
+  const acr = (params.acr_values ?? '').split(' ').find((c) => contexts.includes(c)) ?? contexts[0];
+  const to = await provider.interactionResult(ctx.req, ctx.res, { login: { accountId: name, remember: true, amr: AMR.split(' '), acr } });
   ctx.status = 303;
   return ctx.redirect(to);
 });

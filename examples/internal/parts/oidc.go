@@ -59,6 +59,14 @@ func OIDCStrong(t testing.TB, port int, name string, redirects ...string) *OIDCP
 	return oidc(t, port, name, redirects, "AMR=pwd mfa")
 }
 
+// OIDCContexts is OIDCAt that knows these authentication contexts (acr) and none but
+// these: a login gets what was asked for, if it is one of them, else the first. With
+// none it says nothing.
+func OIDCContexts(t testing.TB, port int, name string, contexts []string, redirects ...string) *OIDCProvider {
+	t.Helper()
+	return oidc(t, port, name, redirects, "ACRS="+strings.Join(contexts, " "))
+}
+
 // OIDCBehind is OIDC that the world knows as issuer: something in front of it takes
 // the requests for that and sends them on to Local.
 func OIDCBehind(t testing.TB, issuer, name string, redirects ...string) *OIDCProvider {
