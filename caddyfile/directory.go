@@ -17,26 +17,31 @@ import (
 //	    …             # the words of the type
 //	}
 func (id *identity) directory(d *caddyfile.Dispenser) error {
+	return named(d, "directory", "identity.directories", &id.DirectoriesRaw)
+}
+
+// named parses a guest that has a name and a type: a directory, a messenger.
+func named(d *caddyfile.Dispenser, what, namespace string, all *map[string]json.RawMessage) error {
 	var name, typ string
 	if !d.Args(&name, &typ) {
-		return d.Errf("a directory wants a name and a type: directory <name> <type> { … }")
+		return d.Errf("a %s wants a name and a type: %s <name> <type> { … }", what, what)
 	}
 	if !flows.ValidName(name) {
-		return badName(d, "directory", name)
+		return badName(d, what, name)
 	}
-	if _, twice := id.DirectoriesRaw[name]; twice {
-		return d.Errf("directory '%s' is defined twice", name)
+	if _, twice := (*all)[name]; twice {
+		return d.Errf("%s '%s' is defined twice", what, name)
 	}
-	if types := guests("identity.directories"); !slices.Contains(types, typ) {
-		return d.Errf("no type of directory is called '%s'%s; there are: %s", typ, didYouMean(typ, types), strings.Join(types, ", "))
+	if types := guests(namespace); !slices.Contains(types, typ) {
+		return d.Errf("no type of %s is called '%s'%s; there are: %s", what, typ, didYouMean(typ, types), strings.Join(types, ", "))
 	}
-	unm, err := caddyfile.UnmarshalModule(d, "identity.directories."+typ)
+	unm, err := caddyfile.UnmarshalModule(d, namespace+"."+typ)
 	if err != nil {
 		return err
 	}
-	if id.DirectoriesRaw == nil {
-		id.DirectoriesRaw = map[string]json.RawMessage{}
+	if *all == nil {
+		*all = map[string]json.RawMessage{}
 	}
-	id.DirectoriesRaw[name] = caddyconfig.JSONModuleObject(unm, "type", typ, nil)
+	(*all)[name] = caddyconfig.JSONModuleObject(unm, "type", typ, nil)
 	return nil
 }

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -10,33 +11,40 @@ import (
 )
 
 // provisionDirectories loads where more is known of people.
-func (a *App) provisionDirectories(ctx caddy.Context) error {
-	for name, raw := range a.DirectoriesRaw {
-		if !flows.ValidName(name) {
-			return fmt.Errorf("directory %q: a name must match [a-z0-9_-]+", name)
-		}
-		a.raw["directory:"+name] = string(raw)
-	}
-	mods, err := ctx.LoadModule(a, "DirectoriesRaw")
-	if err != nil {
-		return fmt.Errorf("loading directories: %w", err)
-	}
-	a.directories = map[string]flows.Directory{}
-	byName, _ := mods.(map[string]any)
-	for name, m := range byName {
-		d, ok := m.(flows.Directory)
-		if !ok {
-			return fmt.Errorf("directory %s: %T is no directory", name, m)
-		}
-		a.directories[name] = d
-	}
-	return nil
+func (a *App) provisionDirectories(ctx caddy.Context) (err error) {
+	a.directories, err = namedGuests[flows.Directory](ctx, a, "directory", "DirectoriesRaw", a.DirectoriesRaw)
+	return err
 }
 
-func (a *App) bindDirectories() error {
-	for _, name := range orderOf(nil, a.directories) {
-		if err := bindGuest(a.directories[name], &registry{a: a, guest: "directory/" + name}); err != nil {
-			return fmt.Errorf("directory %s: %w", name, err)
+// namedGuests loads the guests of a map by name: all are of one interface.
+func namedGuests[T any](ctx caddy.Context, a *App, what, field string, raw map[string]json.RawMessage) (map[string]T, error) {
+	for name, text := range raw {
+		if !flows.ValidName(name) {
+			return nil, fmt.Errorf("%s %q: a name must match [a-z0-9_-]+", what, name)
+		}
+		a.raw[what+":"+name] = string(text)
+	}
+	mods, err := ctx.LoadModule(a, field)
+	if err != nil {
+		return nil, fmt.Errorf("loading every %s: %w", what, err)
+	}
+	all := map[string]T{}
+	byName, _ := mods.(map[string]any)
+	for name, m := range byName {
+		g, ok := m.(T)
+		if !ok {
+			return nil, fmt.Errorf("%s %s: %T is none", what, name, m)
+		}
+		all[name] = g
+	}
+	return all, nil
+}
+
+// bindNamed binds them, in the order of their names.
+func bindNamed[T any](a *App, what string, all map[string]T) error {
+	for _, name := range orderOf(nil, all) {
+		if err := bindGuest(all[name], &registry{a: a, guest: what + "/" + name}); err != nil {
+			return fmt.Errorf("%s %s: %w", what, name, err)
 		}
 	}
 	return nil

@@ -42,15 +42,6 @@ func (a *App) provisionFactors(ctx caddy.Context) error {
 	return nil
 }
 
-func (a *App) bindFactors() error {
-	for _, kind := range orderOf(nil, a.factors) {
-		if err := bindGuest(a.factors[kind], &registry{a: a, guest: "factor/" + kind}); err != nil {
-			return fmt.Errorf("factor %s: %w", kind, err)
-		}
-	}
-	return nil
-}
-
 func (r *registry) Factor(kind string) (flows.Factor, error) {
 	if f, ok := r.a.factors[kind]; ok {
 		return f, nil

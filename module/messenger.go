@@ -12,36 +12,9 @@ import (
 )
 
 // provisionMessengers loads how codes and notices reach people.
-func (a *App) provisionMessengers(ctx caddy.Context) error {
-	for name, raw := range a.MessengersRaw {
-		if !flows.ValidName(name) {
-			return fmt.Errorf("messenger %q: a name must match [a-z0-9_-]+", name)
-		}
-		a.raw["messenger:"+name] = string(raw)
-	}
-	mods, err := ctx.LoadModule(a, "MessengersRaw")
-	if err != nil {
-		return fmt.Errorf("loading messengers: %w", err)
-	}
-	a.messengers = map[string]flows.Messenger{}
-	byName, _ := mods.(map[string]any)
-	for name, m := range byName {
-		g, ok := m.(flows.Messenger)
-		if !ok {
-			return fmt.Errorf("messenger %s: %T is no messenger", name, m)
-		}
-		a.messengers[name] = g
-	}
-	return nil
-}
-
-func (a *App) bindMessengers() error {
-	for _, name := range orderOf(nil, a.messengers) {
-		if err := bindGuest(a.messengers[name], &registry{a: a, guest: "messenger/" + name}); err != nil {
-			return fmt.Errorf("messenger %s: %w", name, err)
-		}
-	}
-	return nil
+func (a *App) provisionMessengers(ctx caddy.Context) (err error) {
+	a.messengers, err = namedGuests[flows.Messenger](ctx, a, "messenger", "MessengersRaw", a.MessengersRaw)
+	return err
 }
 
 // Messenger finds a messenger by its name.

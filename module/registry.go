@@ -57,13 +57,13 @@ func (a *App) provisionFlows(ctx caddy.Context) error {
 
 // bind resolves names everywhere, then lays out the programs.
 func (a *App) bind() error {
-	if err := a.bindDirectories(); err != nil {
+	if err := bindNamed(a, "directory", a.directories); err != nil {
 		return err
 	}
-	if err := a.bindMessengers(); err != nil {
+	if err := bindNamed(a, "messenger", a.messengers); err != nil {
 		return err
 	}
-	if err := a.bindFactors(); err != nil {
+	if err := bindNamed(a, "factor", a.factors); err != nil {
 		return err
 	}
 	a.bindNotices()
