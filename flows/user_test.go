@@ -76,3 +76,15 @@ func TestUserAttributeReservedFirst(t *testing.T) {
 		t.Error("nobody has a name")
 	}
 }
+
+// What a step gave may have been typed by the person: nobody vouches for it (I07). What
+// a directory gave is its word.
+func TestI07WhatAStepGaveIsNotVouchedFor(t *testing.T) {
+	u := &flows.User{Attributes: map[string]any{"typed": "t@example.com", "looked_up": "l@example.com", "told": "p@example.com", "deep": map[string]any{"typed": "d@example.com"}}}
+	u.Derived = []flows.Derived{{Name: "typed"}, {Name: "looked_up", Directory: "hr"}, {Name: "deep"}}
+	for path, want := range map[string]any{"typed": nil, "deep.typed": nil, "looked_up": "l@example.com", "told": "p@example.com"} {
+		if got := u.Vouched(path); got != want {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+}

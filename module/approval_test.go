@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/examples/browser"
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 const jsonType = "application/json"
@@ -404,4 +405,13 @@ func TestI20AFormArrivesAsItWasApproved(t *testing.T) {
 			t.Fatalf("want it sent, got %d at %s", p.Status, p.URL)
 		}
 	})
+}
+
+// Whoever read an approval before another used it up comes too late in any case.
+func TestI20WhoComesSecondIsTooLate(t *testing.T) {
+	newCustomer(t, bankSite)
+	first, second := theApp(t).MoveTwice(t.Context(), "s")
+	if first != nil || flows.ReasonOf(second) != flows.ReasonApprovalGone {
+		t.Fatalf("first: %v, second: %v", first, second)
+	}
 }

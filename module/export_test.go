@@ -87,3 +87,13 @@ func (a *App) LoseHeld() { a.shared.held = session.NewHeld(Now) }
 func NewID() string { return newID() }
 
 func NewPendingID(now time.Time) string { return newPendingID(now) }
+
+// MoveTwice uses an approved approval up and tries it again: both errors.
+func (a *App) MoveTwice(ctx context.Context, session string) (first, second error) {
+	ap := &approval{id: newID(), Session: session, State: approved, Sum: []byte("sum"), Expires: Now().Add(approvalFor)}
+	if err := a.keepApproval(ctx, ap); err != nil {
+		return err, err
+	}
+	first = a.move(ctx, ap, approved, used)
+	return first, a.move(ctx, ap, approved, used)
+}

@@ -6,6 +6,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -56,6 +57,11 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 		address = net.JoinHostPort("127.0.0.1", port)
 	}
 	return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
+}
+
+// Twin begins with the cookies of now and goes its own way: it can be used beside b.
+func (b *Browser) Twin() *Browser {
+	return &Browser{Header: b.Header.Clone(), Jar: b.Jar.Clone(), client: b.client}
 }
 
 // Close drops idle connections.
@@ -134,6 +140,9 @@ func (b *Browser) Send(r Request) (*Page, error) {
 	}
 	b.headers(q, r, u)
 	res, err := b.client.Do(q)
+	if errors.Is(err, io.EOF) && body == nil { // a kept connection that the server closed just now: browsers ask again
+		res, err = b.client.Do(q.Clone(ctx))
+	}
 	if err != nil {
 		return nil, err
 	}
