@@ -50,6 +50,7 @@ func start(t *testing.T) *gateway {
 			issuer http://%s
 			client_id x
 			client_secret y
+			health_interval 1s
 		}
 		flow default {
 			login people
@@ -171,7 +172,7 @@ func TestCommand(t *testing.T) {
 	}
 
 	out = g.runs("providers")
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(out, "gone    oidc   no ") && time.Now().Before(deadline); out = g.runs("providers") {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(out, "gone    oidc   no ") && time.Now().Before(deadline); out = g.runs("providers") {
 		runtime.Gosched() // it was not found missing yet
 	}
 	if !strings.Contains(out, "people  local  yes") || !strings.Contains(out, "gone    oidc   no ") {

@@ -77,7 +77,7 @@ func TestConditionVariables(t *testing.T) {
 		`auth.factor_age["totp"] == duration("1m")`, `auth.factor_age["webauthn"] > duration("87000h")`,
 		`auth.factor_age["device"] > duration("87000h")`, `auth.factor_age["never"] > duration("87000h")`,
 		`risk.score == 45 && risk.level == "medium" && risk.reasons == ["too_fast"]`, `has(risk.score)`,
-		`!device.known && !device.trusted && geo.country == "" && geo.city == "" && geo.asn == 0`,
+		`!device.known && device.trusted && geo.country == "" && geo.city == "" && geo.asn == 0`,
 		`request.method == "POST" && request.host == "app.example.com" && request.path.startsWith("/admin/")`,
 		`request.header["user-agent"] == "curl" && request.header["accept"] == "a, b" && !("x" in request.header)`,
 		`request.header.exists(k, k == "accept")`, `!has(request.header.cookie)`,
