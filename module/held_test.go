@@ -216,7 +216,7 @@ func TestI21NothingOfStrangersIsKept(t *testing.T) {
 			if cookie != "" {
 				h = append(h, "Cookie", cookie)
 			}
-			g.notKept(g.raw(http.MethodPost, "/save", strings.Repeat("x", 200<<10), h...))
+			g.notKept(g.raw(http.MethodPost, "/save", strings.Repeat("x", 8<<10), h...))
 		})
 	}
 	g.t = t
