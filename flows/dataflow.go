@@ -29,17 +29,12 @@ func checkReads(steps []Step, over bool) error {
 // SignsIn reports whether a flow may make somebody known. One that does not can only
 // run over a session.
 func SignsIn(steps []Step) bool {
-	return slices.ContainsFunc(steps, func(s Step) bool {
+	for s := range AllSteps(steps) {
 		if p, ok := s.(Producer); ok && slices.Contains(p.Produces(), "user") {
 			return true
 		}
-		c, ok := s.(Container)
-		if !ok {
-			return false
-		}
-		blocks, _ := c.Blocks()
-		return slices.ContainsFunc(blocks, SignsIn)
-	})
+	}
+	return false
 }
 
 // dataflow knows every user.* name that some `set` of the whole flow sets: those
@@ -107,7 +102,7 @@ func (d dataflow) branches(have map[string]bool, c Container) (map[string]bool, 
 // settable collects the names that steps set. One that a step reads itself, as
 // in `set department user.department.lowerAscii()`, comes from the provider.
 func settable(steps []Step, out map[string]bool) {
-	for _, s := range steps {
+	for s := range AllSteps(steps) {
 		if p, ok := s.(Producer); ok {
 			for _, n := range p.Produces() {
 				if !readsItself(s, n) {
@@ -118,12 +113,6 @@ func settable(steps []Step, out map[string]bool) {
 		if p, ok := s.(Perhaps); ok {
 			for _, n := range p.MayProduce() {
 				out[n] = true
-			}
-		}
-		if c, ok := s.(Container); ok {
-			blocks, _ := c.Blocks()
-			for _, b := range blocks {
-				settable(b, out)
 			}
 		}
 	}

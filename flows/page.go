@@ -1,6 +1,9 @@
 package flows
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Page is what a step wants a person to see and answer, as data: the hall owns
 // all HTML, CSS and JavaScript and also serves it as JSON.
@@ -16,6 +19,9 @@ type Page struct {
 	// Submit is the label code of the submit button; empty for pages made of choices only.
 	Submit string `json:"submit,omitempty"`
 }
+
+// WaitSeconds is a wait as a Page says it: in whole seconds, never too few.
+func WaitSeconds(wait time.Duration) int { return max(0, int((wait+time.Second-1)/time.Second)) }
 
 // Widget is one element of the closed set.
 type Widget interface{ widget() }

@@ -5,23 +5,13 @@ import "errors"
 // Unattended refuses steps that need somebody: a flow that an event started has
 // nobody to ask.
 func Unattended(steps []Step) error {
-	for _, s := range steps {
+	for s := range AllSteps(steps) {
 		if _, asks := s.(Resumer); asks {
 			at := ""
 			if k, ok := s.(Sourced); ok && k.SourceLine() != "" {
 				at = k.SourceLine() + ": "
 			}
 			return errors.New(at + "this step asks people, and a flow that is started by an event has nobody to ask")
-		}
-		c, ok := s.(Container)
-		if !ok {
-			continue
-		}
-		blocks, _ := c.Blocks()
-		for _, b := range blocks {
-			if err := Unattended(b); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -23,23 +21,11 @@ var Events = []string{
 	string(audit.SessionChanged), string(audit.SessionEnded), string(audit.SteppedUp),
 }
 
-// eventPauses are before each try of a flow that an event started.
-var eventPauses = []time.Duration{0, 5 * time.Second, 30 * time.Second, 2 * time.Minute}
-
-const (
-	eventTimeout = 30 * time.Second // of one try
-	eventFor     = 5 * time.Minute  // from the first try to the last
-	eventWorkers = 4                // at once
-	eventWaiting = 1024             // what comes on top is dropped
-)
-
 // events are the flows that start by themselves, and the runs that wait for their turn.
 type events struct {
 	flows map[audit.Kind][]*flows.Program // as loaded
 
-	mu      sync.Mutex
-	waiting []*flows.Execution
-	workers int
+	backlog[*flows.Execution]
 }
 
 // requested are the flows that requests start.
@@ -100,35 +86,8 @@ func runOf(p *flows.Program, e audit.Event) *flows.Execution {
 	}
 }
 
-// add queues a run; false means that there are too many.
-func (q *events) add(x *flows.Execution, work func()) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) >= eventWaiting {
-		return false
-	}
-	q.waiting = append(q.waiting, x)
-	if q.workers < eventWorkers {
-		q.workers++
-		go work() // outlives the config: it ends by itself
-	}
-	return true
-}
-
-// next takes what waits the longest; nil ends the worker.
-func (q *events) next() (x *flows.Execution) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		q.workers--
-		return nil
-	}
-	x, q.waiting = q.waiting[0], q.waiting[1:]
-	return x
-}
-
 func (a *App) runWaiting() {
-	for x := a.events.next(); x != nil; x = a.events.next() {
+	for x, ok := a.events.next(); ok; x, ok = a.events.next() {
 		outcome := "failed"
 		err := a.safely("a flow of an event", func() (err error) { outcome, err = a.runEvent(x); return err })
 		a.eventOutcome(x.Flow, outcome)
@@ -140,24 +99,14 @@ func (a *App) runWaiting() {
 
 // runEvent tries until the flow ends; each further try goes on at the step that failed.
 func (a *App) runEvent(x *flows.Execution) (outcome string, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), eventFor) // a reload ends nothing
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), tryFor) // a reload ends nothing
 	defer cancel()
-	for _, pause := range eventPauses {
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return "failed", err
-		}
-		if outcome, err = a.advanceEvent(ctx, x); err == nil || !errors.Is(err, flows.ErrUnavailable) {
-			return outcome, err
-		}
-	}
-	return "failed", err
+	outcome = "failed"
+	err = persist(ctx, func(ctx context.Context) (err error) { outcome, err = a.advanceEvent(ctx, x); return err })
+	return outcome, err
 }
 
 func (a *App) advanceEvent(ctx context.Context, x *flows.Execution) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, eventTimeout)
-	defer cancel()
 	started := a.events.flows[audit.Kind(x.Event.Kind)]
 	p := started[slices.IndexFunc(started, func(p *flows.Program) bool { return p.Name == x.Flow })]
 	x.Env = flows.Env{Now: Now()}

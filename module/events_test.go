@@ -104,7 +104,7 @@ func TestFlowsOfEvents(t *testing.T) {
 // is tried again where it stood.
 func TestI25FlowsOfEventsBlockNothing(t *testing.T) {
 	t.Setenv("SALLYPORT_HOOK", "a secret of this very test")
-	defer module.SetEventPauses(0, 0, 0)()
+	defer module.SetTryPauses(0, 0, 0)()
 	release := make(chan struct{})
 	url, asked := newHook(t, func(n int) (int, string) {
 		if n == 1 {

@@ -63,18 +63,11 @@ func FoldName(name string) string { return foldName(name) }
 // Keepers are the guests that keep something of people.
 func (a *App) Keepers() []flows.Keeper { return a.keepers() }
 
-// SetNoticePauses shortens the time between tries at telling a person.
-func SetNoticePauses(pauses ...time.Duration) (back func()) {
-	was := noticePauses
-	noticePauses = pauses
-	return func() { noticePauses = was }
-}
-
-// SetEventPauses shortens the time between tries of flows that events started.
-func SetEventPauses(pauses ...time.Duration) (back func()) {
-	was := eventPauses
-	eventPauses = pauses
-	return func() { eventPauses = was }
+// SetTryPauses shortens the time between tries at what is done beside requests.
+func SetTryPauses(pauses ...time.Duration) (back func()) {
+	was := tryPauses
+	tryPauses = pauses
+	return func() { tryPauses = was }
 }
 
 // HeldBytes is how much is kept of requests that wait for a login.

@@ -71,30 +71,17 @@ type check struct {
 // provisionHealth finds the providers that some step wants to know about.
 func (a *App) provisionHealth() error {
 	a.checks = map[string]*check{}
-	var walk func(steps []flows.Step) error
-	walk = func(steps []flows.Step) error {
-		for _, s := range steps {
-			if w, ok := s.(flows.Watcher); ok {
-				for _, p := range w.Watches() {
-					if err := a.watch(p); err != nil {
-						return err
-					}
-				}
-			}
-			if c, ok := s.(flows.Container); ok {
-				blocks, _ := c.Blocks()
-				for _, b := range blocks {
-					if err := walk(b); err != nil {
-						return err
-					}
-				}
-			}
-		}
-		return nil
-	}
 	for _, name := range orderOf(nil, a.steps) {
-		if err := walk(a.steps[name]); err != nil {
-			return err
+		for s := range flows.AllSteps(a.steps[name]) {
+			w, ok := s.(flows.Watcher)
+			if !ok {
+				continue
+			}
+			for _, p := range w.Watches() {
+				if err := a.watch(p); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

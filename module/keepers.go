@@ -16,20 +16,10 @@ func (a *App) keepers() (list []flows.Keeper) {
 			list = append(list, k)
 		}
 	}
-	var walk func([]flows.Step)
-	walk = func(steps []flows.Step) {
-		for _, s := range steps {
-			add(s)
-			if c, ok := s.(flows.Container); ok {
-				blocks, _ := c.Blocks()
-				for _, b := range blocks {
-					walk(b)
-				}
-			}
-		}
-	}
 	for _, name := range orderOf(nil, a.steps) {
-		walk(a.steps[name])
+		for s := range flows.AllSteps(a.steps[name]) {
+			add(s)
+		}
 	}
 	for _, p := range a.providers {
 		if k, ok := p.Guest.(flows.Keeper); ok {

@@ -118,7 +118,7 @@ func TestNoticesFailNothing(t *testing.T) {
 		"no address":       {"", nil, map[string]float64{"no_address": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Cleanup(module.SetNoticePauses(0, 0, 0, 0))
+			t.Cleanup(module.SetTryPauses(0, 0, 0, 0))
 			op, n := newOP(t), 0
 			mailbox(t, func(flows.Message) error {
 				if n++; tc.fail != nil {

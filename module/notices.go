@@ -3,7 +3,6 @@ package module
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,25 +10,12 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
-// noticePauses are before each try at a notice. A mail server that is away for
-// longer than that does not get it.
-var noticePauses = []time.Duration{0, 5 * time.Second, 30 * time.Second, 2 * time.Minute}
-
-const (
-	noticeTimeout = 30 * time.Second // of one try
-	noticeFor     = 5 * time.Minute  // from what it tells of to the last try
-	noticeWorkers = 4                // at once
-	noticeWaiting = 1024             // what comes on top is dropped
-)
-
 // notices are what people are told of their account, on its way to them.
 type notices struct {
 	// by is the messenger they go by; nil: nobody is told.
 	by *worded
 
-	mu      sync.Mutex
-	waiting []*mail
-	workers int
+	backlog[*mail]
 }
 
 // mail is one notice.
@@ -79,7 +65,7 @@ func (a *App) tell(ctx context.Context, u *flows.User, language, kind string, va
 	if by == nil {
 		return
 	}
-	n := &mail{by: by, ctx: context.WithoutCancel(ctx), user: u.Key, until: time.Now().Add(noticeFor)}
+	n := &mail{by: by, ctx: context.WithoutCancel(ctx), user: u.Key, until: time.Now().Add(tryFor)}
 	n.ID, n.Kind, n.To, n.Language = newID(), kind, u.Email, language
 	n.Values = map[string]string{"time": Now().UTC().Format("2006-01-02 15:04 UTC")}
 	for name, v := range values {
@@ -103,68 +89,23 @@ func (w *worded) Post(ctx context.Context, m flows.Message) {
 	if m.ID == "" {
 		m.ID = newID()
 	}
-	w.a.queue(&mail{Message: m, by: w, ctx: context.WithoutCancel(ctx), until: time.Now().Add(noticeFor)})
+	w.a.queue(&mail{Message: m, by: w, ctx: context.WithoutCancel(ctx), until: time.Now().Add(tryFor)})
 }
 
 var _ flows.Poster = (*worded)(nil)
 
-// add queues a notice; false means that there are too many.
-func (q *notices) add(n *mail, work func()) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) >= noticeWaiting {
-		return false
-	}
-	q.waiting = append(q.waiting, n)
-	if q.workers < noticeWorkers {
-		q.workers++
-		go work() // outlives the config: it ends by itself
-	}
-	return true
-}
-
-// next takes what waits the longest; nil ends the worker.
-func (q *notices) next() (n *mail) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		q.workers--
-		return nil
-	}
-	n, q.waiting = q.waiting[0], q.waiting[1:]
-	return n
-}
-
 func (a *App) tellWaiting() {
-	for n := a.notices.next(); n != nil; n = a.notices.next() {
+	for n, ok := a.notices.next(); ok; n, ok = a.notices.next() {
 		if err := a.send(n); err != nil {
 			a.untold(n, "unsent", err)
 		}
 	}
 }
 
-// send tries until it was taken, it never will be, or its time is over.
 func (a *App) send(n *mail) error {
 	ctx, cancel := context.WithDeadline(n.ctx, n.until)
 	defer cancel()
-	err := ctx.Err()
-	for _, pause := range noticePauses {
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return err
-		}
-		if err = a.try(ctx, n); !errors.Is(err, flows.ErrUnavailable) {
-			return err
-		}
-	}
-	return err
-}
-
-func (a *App) try(ctx context.Context, n *mail) error {
-	ctx, cancel := context.WithTimeout(ctx, noticeTimeout)
-	defer cancel()
-	return n.by.Send(ctx, n.Message)
+	return persist(ctx, func(ctx context.Context) error { return n.by.Send(ctx, n.Message) })
 }
 
 func (a *App) untold(n *mail, outcome string, err error) {

@@ -181,7 +181,6 @@ func (a *App) digest(flow string) string {
 // reached calls found once for everything that a flow reaches, itself among it.
 func (a *App) reached(flow string, found func(name string)) {
 	seen := map[string]bool{}
-	var walk func(steps []flows.Step)
 	var reach func(name string)
 	reach = func(name string) {
 		if seen[name] {
@@ -190,25 +189,16 @@ func (a *App) reached(flow string, found func(name string)) {
 		seen[name] = true
 		found(name)
 		if f, ok := strings.CutPrefix(name, "flow:"); ok {
-			walk(a.steps[f])
+			for s := range flows.AllSteps(a.steps[f]) {
+				if r, ok := s.(flows.Reacher); ok {
+					for _, n := range r.Reaches() {
+						reach(n)
+					}
+				}
+			}
 		}
 		if p, ok := strings.CutPrefix(name, "provider:"); ok {
 			a.reachedBy(p, reach)
-		}
-	}
-	walk = func(steps []flows.Step) {
-		for _, s := range steps {
-			if r, ok := s.(flows.Reacher); ok {
-				for _, n := range r.Reaches() {
-					reach(n)
-				}
-			}
-			if c, ok := s.(flows.Container); ok {
-				blocks, _ := c.Blocks()
-				for _, b := range blocks {
-					walk(b)
-				}
-			}
 		}
 	}
 	reach("flow:" + flow)

@@ -93,7 +93,7 @@ func (f *Email) Draw(c *flows.Challenge) flows.Page {
 	_ = c.Kept(&s) // an empty page is not taken for sent: Verify refuses it
 	p := flows.Page{Kind: f.kind, Problem: s.Problem}
 	if s.Problem == flows.ReasonTooManyTries {
-		p.Wait = max(0, int((s.Until.Sub(c.Now)+time.Second-1)/time.Second))
+		p.Wait = flows.WaitSeconds(s.Until.Sub(c.Now))
 	}
 	switch {
 	case s.live(c.Now):

@@ -93,7 +93,7 @@ func (l *Login) discover(ctx context.Context, x *flows.Execution, in flows.Input
 func (l *Login) passwordPage(x *flows.Execution, p *flows.Provider, name string, problem flows.Reason, wait time.Duration) flows.Page {
 	page := flows.Page{
 		Kind: "password", Submit: "sign_in", Problem: problem,
-		Wait: seconds(wait),
+		Wait: flows.WaitSeconds(wait),
 		Widgets: []flows.Widget{
 			flows.Field{Name: "username", Label: "username", Value: name, Autocomplete: "username", Autofocus: name == ""},
 			flows.Secret{Name: "password", Label: "password", Autocomplete: "current-password", Autofocus: name != ""},
@@ -110,5 +110,4 @@ func (l *Login) passwordPage(x *flows.Execution, p *flows.Provider, name string,
 	return page
 }
 
-// seconds are those that somebody has to wait, rounded up.
 func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }

@@ -90,7 +90,7 @@ func (l *Login) current(x *flows.Execution, k kept, problem flows.Reason, wait t
 		return l.passwordPage(x, p, "", problem, wait)
 	}
 	p := l.chooser(x, "", problem)
-	p.Wait = seconds(wait)
+	p.Wait = flows.WaitSeconds(wait)
 	return p
 }
 

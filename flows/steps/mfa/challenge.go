@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -128,7 +127,7 @@ func (m *MFA) judge(ctx context.Context, x *flows.Execution, f flows.Factor, k *
 		return judged{}, err
 	}
 	if wait > 0 {
-		return judged{problem: flows.ReasonTooManyTries, wait: int((wait + time.Second - 1) / time.Second)}, nil
+		return judged{problem: flows.ReasonTooManyTries, wait: flows.WaitSeconds(wait)}, nil
 	}
 	v, err := f.Verify(ctx, c, in)
 	k.State = c.State

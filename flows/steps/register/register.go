@@ -147,7 +147,7 @@ func (r *Register) account(ctx context.Context, x *flows.Execution, in flows.Inp
 	}
 	if wait := r.reserve(x, email); wait > 0 {
 		p := r.accountPage(email, name, "", flows.ReasonTooManyTries)
-		p.Wait = seconds(wait)
+		p.Wait = flows.WaitSeconds(wait)
 		return r.ask(x, kept{}, p)
 	}
 	hash, err := r.accounts.Hash(ctx, password)
@@ -180,7 +180,7 @@ func (r *Register) reserve(x *flows.Execution, email string) time.Duration {
 func (r *Register) resend(ctx context.Context, x *flows.Execution, k kept) (flows.Outcome, error) {
 	if wait := r.reserve(x, k.Email); wait > 0 {
 		p := codePage(k, flows.ReasonTooManyTries)
-		p.Wait = seconds(wait)
+		p.Wait = flows.WaitSeconds(wait)
 		return r.ask(x, k, p)
 	}
 	r.send(ctx, x, &k)
@@ -195,7 +195,7 @@ func (r *Register) prove(ctx context.Context, x *flows.Execution, k kept, code s
 		flows.BudgetKey{Space: "register_code_address", ID: fold(k.Email), Limits: flows.LimitRegisterCode},
 	); wait > 0 {
 		p := codePage(k, flows.ReasonTooManyTries)
-		p.Wait = seconds(wait)
+		p.Wait = flows.WaitSeconds(wait)
 		return r.ask(x, k, p)
 	}
 	if right := k.matches(code); !right || k.Taken || !r.now().Before(k.Until) {
@@ -216,8 +216,6 @@ func (r *Register) prove(ctx context.Context, x *flows.Execution, k kept, code s
 	}
 	return flows.Continue(), nil
 }
-
-func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }
 
 // Reaches names what it works with.
 func (r *Register) Reaches() []string {
