@@ -40,9 +40,9 @@ func (v *visit) account() error {
 	if v.r.Method == http.MethodPost {
 		return v.beginChange()
 	}
-	program := isNavigation(v.r) && !pages.WantsJSON(v.r)
+	page := isNavigation(v.r) && !pages.WantsJSON(v.r)
 	if !v.mayLook() {
-		if !program {
+		if !page {
 			v.w.Header().Set("WWW-Authenticate", "Sallyport")
 			return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonLoginRequired, "login_url": accountPath})
 		}
@@ -57,7 +57,7 @@ func (v *visit) account() error {
 		return v.unavailable(err)
 	}
 	me.here(v)
-	if !program {
+	if !page {
 		return v.json(http.StatusOK, me)
 	}
 	return v.showAccount(me)
@@ -134,13 +134,9 @@ func (v *visit) beginChange() error {
 // this action. It is kept in the store, since it knows the user (I08).
 func (v *visit) startChange(action *flows.Action) error {
 	now, p := Now(), v.app.builtIn[flowOf(action.Do)]
-	x := &flows.Execution{
-		ID: newID(), Flow: p.Name, Digest: p.Digest, Token: newID(), Origin: v.place.origin, ReturnTo: accountPath,
-		Provider: v.session.User.Provider, Language: v.app.pages.Language(v.r), Fresh: true,
-		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second),
-		User: v.session.User, Session: v.session.ID(), Action: action,
-		Request: flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip(), Path: accountPath},
-	}
+	x := v.newRun(p, accountPath, now)
+	x.Provider, x.User, x.Session, x.Fresh, x.Action = v.session.User.Provider, v.session.User, v.session.ID(), true, action
+	v.wants(x, accountPath)
 	if action.Title != "" {
 		x.Show = []flows.Row{{Name: action.Do, Value: action.Title}}
 	}

@@ -130,20 +130,13 @@ func (f *fork) Blocks() ([][]flows.Step, bool) { return [][]flows.Step{f.yes, f.
 
 func somebody(_ context.Context, x *flows.Execution) (bool, error) { return x.User != nil, nil }
 
-// enrolledAny reports whether the person has a factor that can be asked for, enrolled
-// or by an address that somebody vouches for.
+// enrolledAny reports whether the person has a factor that can be asked for.
 func enrolledAny(ctx context.Context, x *flows.Execution) (bool, error) {
 	v, err := visitOf(x)
 	if err != nil {
 		return false, err
 	}
-	for _, f := range v.app.factors {
-		if i, ok := f.(flows.Implied); ok && len(i.Imply(x.User)) > 0 {
-			return true, nil
-		}
-	}
-	own, err := v.app.usableFactors(ctx, x.User.Key)
-	return len(own) > 0, err
+	return v.app.hasFactor(ctx, x.User, orderOf(nil, v.app.factors))
 }
 
 // signedIn says that there is somebody: the engine cannot see it of these flows.

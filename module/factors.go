@@ -106,6 +106,18 @@ func (a *App) usableFactors(ctx context.Context, user flows.UserKey) ([]flows.Re
 	return slices.DeleteFunc(list, func(r flows.Record) bool { return a.factors[r.Factor] == nil }), err
 }
 
+// hasFactor reports whether a person can be asked for one of these kinds, enrolled or by
+// an address that somebody vouches for.
+func (a *App) hasFactor(ctx context.Context, u *flows.User, kinds []string) (bool, error) {
+	for _, kind := range kinds {
+		if f, ok := a.factors[kind].(flows.Implied); ok && len(f.Imply(u)) > 0 {
+			return true, nil
+		}
+	}
+	own, err := a.usableFactors(ctx, u.Key)
+	return slices.ContainsFunc(own, func(r flows.Record) bool { return slices.Contains(kinds, r.Factor) }), err
+}
+
 func (a *App) changeFactors(ctx context.Context, user flows.UserKey, fn func([]flows.Record) ([]flows.Record, error)) error {
 	return a.factorVault().Update(ctx, string(user), func(old []byte) (flows.Change, error) {
 		list, err := readRecords(old)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -66,8 +65,7 @@ func (h holders) keep(ctx context.Context, handle string, u *flows.User, vouched
 // refreshHolder brings what is kept of somebody's passkeys up to what a provider said in
 // this run. The run of a login by passkey says nothing: it would be its own witness.
 func (v *visit) refreshHolder(ctx context.Context, x *flows.Execution) error {
-	lowered := slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return e.Kind == flows.Fallback })
-	if !v.app.passkeys || len(x.Grants) == 0 || x.User.Transient || lowered {
+	if !v.app.passkeys || len(x.Grants) == 0 || x.User.Transient || flows.FellBack(x.Evidence) {
 		return nil
 	}
 	own, err := enrolments{v, x}.List(ctx, x.User.Key)

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
@@ -54,12 +53,7 @@ func (v *visit) leaveForPortal(l login) error {
 		return v.refuse(http.StatusForbidden, flows.ReasonUnknownHost, "", "", fmt.Errorf("%s is none of the portal's origins", v.place.origin))
 	}
 	now := Now()
-	x := &flows.Execution{
-		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
-		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
-		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Drill: l.drill,
-		StepUp: l.stepUp,
-	}
+	x := v.begun(l, now)
 	before := *x
 	return v.hopWith(newPendingID(now), x, &before)
 }

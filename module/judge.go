@@ -352,7 +352,7 @@ func (v *visit) loginRequired(anew bool) error {
 // withoutPage answers a request that a page would be no answer to.
 func (v *visit) withoutPage(anew bool) (bool, error) {
 	switch {
-	case v.p.Unauthenticated == "401" || v.p.Unauthenticated != "redirect" && !isNavigation(v.r):
+	case v.toScript():
 		return true, v.unauthorized()
 	case v.r.Method != http.MethodGet && v.r.Method != http.MethodHead:
 		return true, v.sendLater(anew)

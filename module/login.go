@@ -121,22 +121,14 @@ func (v *visit) startLogin(l login) error {
 	if v.away() {
 		return v.leaveForPortal(l)
 	}
-	x := &flows.Execution{
-		ID: newID(), Flow: l.flow.Name, Digest: l.flow.Digest, Token: newID(), Origin: v.place.origin,
-		ReturnTo: l.returnTo, Saved: l.saved, Provider: l.provider, Hint: l.hint, Attempt: l.attempt,
-		Language: v.app.pages.Language(v.r),
-		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second), Fresh: l.anew, Hop: l.hop, Drill: l.drill, Since: l.since,
-		StepUp: l.stepUp,
-	}
-	path := l.returnTo
-	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
-	if l.hop != nil { // conditions judge what the person asked the application for
-		_, path = v.split(path)
+	x := v.begun(l, now)
+	x.Hop, x.Since = l.hop, l.since
+	if l.hop == nil {
+		v.wants(x, l.returnTo)
+	} else { // conditions judge what the person asked the application for
+		_, path := v.split(l.returnTo)
+		v.wants(x, path)
 		x.Request.Scheme, x.Request.Host, _ = strings.Cut(l.hop.Origin, "://")
-	}
-	x.Request.Path, x.Request.Query, _ = strings.Cut(path, "?")
-	if p, err := url.PathUnescape(x.Request.Path); err == nil {
-		x.Request.Path = p
 	}
 	if l.arrived != nil {
 		x.Env.Arrived, x.Started = l.arrived, l.at
@@ -150,6 +142,32 @@ func (v *visit) startLogin(l login) error {
 	v.app.shared.metrics.begun.Inc()
 	before := *x
 	return v.advanceAside(newPendingID(now), l.flow, x, nil, &before)
+}
+
+// newRun is a run of a flow in front of its first step, for this browser.
+func (v *visit) newRun(p *flows.Program, returnTo string, now time.Time) *flows.Execution {
+	return &flows.Execution{
+		ID: newID(), Flow: p.Name, Digest: p.Digest, Token: newID(), Origin: v.place.origin, ReturnTo: returnTo,
+		Language: v.app.pages.Language(v.r),
+		Started:  now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second),
+	}
+}
+
+// begun is a run of the flow of a login, as it was wished for.
+func (v *visit) begun(l login, now time.Time) *flows.Execution {
+	x := v.newRun(l.flow, l.returnTo, now)
+	x.Saved, x.Provider, x.Hint, x.Attempt = l.saved, l.provider, l.hint, l.attempt
+	x.Fresh, x.Drill, x.StepUp = l.anew, l.drill, l.stepUp
+	return x
+}
+
+// wants tells the conditions of a run which path of this host it is for.
+func (v *visit) wants(x *flows.Execution, path string) {
+	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
+	x.Request.Path, x.Request.Query, _ = strings.Cut(path, "?")
+	if p, err := url.PathUnescape(x.Request.Path); err == nil {
+		x.Request.Path = p
+	}
 }
 
 // longAddress lets the browser keep an address that is too long to travel (B05).

@@ -38,8 +38,10 @@ func (g *gateway) raw(method, path, body string, headers ...string) *browser.Pag
 		return (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(req)
 	}
 	res, err := send()
-	for try := 0; try < 3 && errors.Is(err, syscall.ECONNRESET); try++ {
-		res, err = send() // a refused body may be cut off before its answer is read
+	// A refused body may be cut off before its answer is read; behind a reload the old
+	// listener may take a connection and close it.
+	for try := 0; try < 3 && (errors.Is(err, syscall.ECONNRESET) || body == "" && errors.Is(err, io.EOF)); try++ {
+		res, err = send()
 	}
 	if err != nil {
 		g.t.Fatal(err)

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,13 +47,9 @@ func (v *visit) stepUp(s stepUp) error {
 		return v.startLogin(login{flow: s.base, returnTo: s.returnTo, saved: s.saved, anew: true, hop: s.hop, stepUp: &s.StepUp, provider: v.session.User.Provider})
 	}
 	now := Now()
-	x := &flows.Execution{
-		ID: newID(), Flow: prog.Name, Digest: prog.Digest, Token: newID(), Origin: v.place.origin,
-		ReturnTo: s.returnTo, Saved: s.saved, Provider: v.session.User.Provider, Language: v.app.pages.Language(v.r),
-		Started: now.Truncate(time.Microsecond), Expires: now.Add(pendingFor).Truncate(time.Second),
-		Since: now, Guarded: true, StepUp: &s.StepUp, Show: s.show, Session: v.session.ID(), Hop: s.hop,
-	}
-	x.Request = flows.Request{Method: http.MethodGet, Scheme: v.place.scheme, Host: v.place.host, IP: v.ip()}
+	x := v.newRun(prog, s.returnTo, now)
+	x.Saved, x.Provider, x.Session, x.Hop = s.saved, v.session.User.Provider, v.session.ID(), s.hop
+	x.Since, x.Guarded, x.StepUp, x.Show = now, true, &s.StepUp, s.show
 	if err := v.forApproval(x); err != nil {
 		return v.notApproved(err)
 	}
@@ -69,10 +63,7 @@ func (v *visit) stepUp(s stepUp) error {
 func (v *visit) forApproval(x *flows.Execution) error {
 	if x.StepUp.Approval == "" {
 		_, path := v.split(x.ReturnTo)
-		x.Request.Path, x.Request.Query, _ = strings.Cut(path, "?")
-		if p, err := url.PathUnescape(x.Request.Path); err == nil {
-			x.Request.Path = p
-		}
+		v.wants(x, path)
 		return nil
 	}
 	ap, err := v.app.approvalOf(v.r.Context(), x.StepUp.Approval, v.session.ID())
@@ -83,6 +74,7 @@ func (v *visit) forApproval(x *flows.Execution) error {
 		return err
 	}
 	x.Show = ap.Show
+	v.wants(x, "")
 	x.Request.Method, x.Request.Host, x.Request.Path = ap.Method, ap.Host, ap.Path
 	return nil
 }
@@ -93,13 +85,8 @@ func (v *visit) unenrolled(flow string) (bool, error) {
 	if len(kinds) == 0 {
 		return false, nil
 	}
-	own, err := enrolments{v: v}.List(v.r.Context(), v.session.User.Key)
-	for _, kind := range kinds {
-		if f, ok := v.app.factors[kind].(flows.Implied); ok {
-			own = append(own, f.Imply(v.session.User)...)
-		}
-	}
-	return !slices.ContainsFunc(own, func(r flows.Record) bool { return slices.Contains(kinds, r.Factor) }), err
+	has, err := v.app.hasFactor(v.r.Context(), v.session.User, kinds)
+	return !has, err
 }
 
 // signedInSince reports whether a provider proved this person lately.
