@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 
+	"go.uber.org/zap"
+
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/module/pages"
@@ -127,6 +129,7 @@ func (v *visit) removeFactor(ctx context.Context, x *flows.Execution) error {
 	if _, err := v.app.trail.Before(ctx, e); err != nil {
 		return err
 	}
+	var left []flows.Record
 	err = v.app.changeFactors(ctx, x.User.Key, func(list []flows.Record) ([]flows.Record, error) {
 		n, own := len(list), provedByOne(x, list)
 		list = slices.DeleteFunc(list, func(r flows.Record) bool { return r.ID == x.Action.Target })
@@ -137,10 +140,14 @@ func (v *visit) removeFactor(ctx context.Context, x *flows.Execution) error {
 		if !own && (len(list) == 0 || !v.app.provedByImplied(x)) {
 			return nil, flows.Refuse(flows.ReasonAssuranceNotMet, fmt.Errorf("the removal of a factor of %s was not proved by one that is still there", x.User.Key))
 		}
+		left = list
 		return list, nil
 	})
 	if err != nil {
 		return err
+	}
+	if err := (holders{v.app}).forget(ctx, own, left); err != nil { // it lets nobody in without a key
+		v.app.log.Warn("what removed passkeys knew of somebody is still kept", zap.String("user", string(x.User.Key)), zap.Error(err))
 	}
 	v.app.dropDevices(ctx, x.User.Key)
 	v.tellOf(x, "factor_removed", map[string]string{"factor": e.Factor})

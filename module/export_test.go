@@ -90,3 +90,24 @@ func (a *App) MoveTwice(ctx context.Context, session string) (first, second erro
 	first = a.move(ctx, ap, approved, used)
 	return first, a.move(ctx, ap, approved, used)
 }
+
+// Handles are what the passkeys of a person know them by.
+func (a *App) Handles(ctx context.Context, user flows.UserKey) (all []string) {
+	list, _ := a.recordsOf(ctx, user)
+	return handlesOf(list)
+}
+
+// Knows reports whether something is kept under a handle.
+func (a *App) Knows(ctx context.Context, handle string) bool {
+	_, _, err := holders{a}.Holder(ctx, handle)
+	return err == nil
+}
+
+// Vouched is what the passkeys of a person know of them.
+func (a *App) Vouched(ctx context.Context, user flows.UserKey) ([]personVouched, error) {
+	list, err := a.recordsOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	return a.exportVouched(ctx, list)
+}

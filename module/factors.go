@@ -202,6 +202,9 @@ func (a *App) forgetFactors(ctx context.Context, user flows.UserKey) error {
 			return err
 		}
 	}
+	if err := (holders{a}).forget(ctx, list, nil); err != nil {
+		return err
+	}
 	if err := a.contactVault().remove(ctx, string(user)); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -72,13 +73,32 @@ func (v *visit) refreshHolder(ctx context.Context, x *flows.Execution) error {
 	if err != nil {
 		return err
 	}
-	done := map[string]bool{"": true}
-	for _, r := range own {
-		if done[r.Handle] {
+	for _, handle := range handlesOf(own) {
+		if err := (holders{v.app}).keep(ctx, handle, x.User, Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handlesOf are those of a person's passkeys, each once.
+func handlesOf(list []flows.Record) (handles []string) {
+	for _, r := range list {
+		if r.Handle != "" && !slices.Contains(handles, r.Handle) {
+			handles = append(handles, r.Handle)
+		}
+	}
+	return handles
+}
+
+// forget drops what is kept under the handles of before that no key of now has.
+func (h holders) forget(ctx context.Context, before, now []flows.Record) error {
+	left := handlesOf(now)
+	for _, handle := range handlesOf(before) {
+		if slices.Contains(left, handle) {
 			continue
 		}
-		done[r.Handle] = true
-		if err := (holders{v.app}).keep(ctx, r.Handle, x.User, Now()); err != nil {
+		if err := h.vault().remove(ctx, handle); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package module_test
 
 import (
+	"encoding/base64"
 	"net/http"
 	"strings"
 	"testing"
@@ -217,4 +218,23 @@ func TestAPasskeyOfThePortal(t *testing.T) {
 	}
 	g.at(uses(t, p, a), "two", "/b")
 	g.at(g.open(b, g.on("one", "/a")), "one", "/a")
+}
+
+// What passkeys know of their owner is in what the owner is handed, and is forgotten
+// with the last of them.
+func TestErasedPasskeysKnowNobody(t *testing.T) {
+	op := newOP(t)
+	g := start(t, asked(t, "idp", op)+passkeyFlow, passkeySite)
+	passkeyOwner(t, g, op, g.local("/a"))
+	known, err := theApp(t).Vouched(t.Context(), "idp:u-alice")
+	if err != nil || len(known) != 1 || known[0].Name != "alice" {
+		t.Fatalf("%+v, %v", known, err)
+	}
+	handles := theApp(t).Handles(t.Context(), "idp:u-alice")
+	if status, out := admin(t, http.MethodDelete, "/identity/users/"+base64.RawURLEncoding.EncodeToString([]byte("idp:u-alice"))+"/factors", ""); status != http.StatusOK {
+		t.Fatalf("%d %v", status, out)
+	}
+	if len(handles) != 1 || theApp(t).Knows(t.Context(), handles[0]) {
+		t.Errorf("of %v somebody is still known", handles)
+	}
 }

@@ -2,6 +2,7 @@ package module
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ type person struct {
 	Factors    []personFactor  `json:"factors"`
 	Devices    []personDevice  `json:"devices"`
 	Sessions   []personSession `json:"sessions"`
+	// Vouched is what passkeys know of the person, as a provider last said.
+	Vouched []personVouched `json:"vouched,omitempty"`
 	// Kept is what steps keep: what was answered and agreed to, by what they call it.
 	Kept map[string][]flows.Kept `json:"kept,omitempty"`
 }
@@ -45,6 +48,16 @@ type personDevice struct {
 	Until  time.Time `json:"until"`
 	Agent  string    `json:"agent,omitempty"`
 	IP     string    `json:"ip,omitempty"`
+}
+
+// personVouched is what is kept for logins by passkey, which say who it is and no more.
+type personVouched struct {
+	At         time.Time      `json:"at"`
+	Provider   string         `json:"provider"`
+	Name       string         `json:"name"`
+	Email      string         `json:"email,omitempty"`
+	Attributes map[string]any `json:"attributes,omitempty"`
+	Groups     []string       `json:"groups,omitempty"`
 }
 
 // personSession is a session; the id is the public one (I13).
@@ -70,6 +83,13 @@ func (a *App) export(ctx context.Context, u *flows.User) (*person, error) {
 		Factors: []personFactor{}, Devices: []personDevice{}, Sessions: []personSession{},
 	}
 	if err := a.exportProofs(ctx, u.Key, me); err != nil {
+		return nil, err
+	}
+	own, err := a.recordsOf(ctx, u.Key)
+	if err != nil {
+		return nil, err
+	}
+	if me.Vouched, err = a.exportVouched(ctx, own); err != nil {
 		return nil, err
 	}
 	cards, err := a.sessions.List(ctx, u.Key, "", maxListed)
@@ -103,6 +123,21 @@ func (a *App) exportProofs(ctx context.Context, user flows.UserKey, me *person) 
 		me.Devices = append(me.Devices, personDevice{ID: d.ID, Factor: d.Factor, Proved: d.Proved.UTC(), Used: d.Used.UTC(), Until: d.Until.UTC(), Agent: d.Agent, IP: d.IP})
 	}
 	return nil
+}
+
+// exportVouched is what the passkeys among these factors know.
+func (a *App) exportVouched(ctx context.Context, own []flows.Record) (list []personVouched, err error) {
+	for _, handle := range handlesOf(own) {
+		u, at, err := holders{a}.Holder(ctx, handle)
+		if errors.Is(err, flows.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, personVouched{At: at.UTC(), Provider: u.Provider, Name: u.Name, Email: u.Email, Attributes: u.Attributes, Groups: u.Groups})
+	}
+	return list, nil
 }
 
 // exportKept asks who keeps something of people.
