@@ -33,6 +33,9 @@ type Container interface {
 	Blocks() (blocks [][]Step, all bool)
 }
 
+// Labelled is a Container that says in a few words when each of its blocks is taken.
+type Labelled interface{ Labels() []string }
+
 // Terminator is a Step that may always end the flow: then what stands behind it
 // in its block never runs (I22).
 type Terminator interface{ Terminates() bool }

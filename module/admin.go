@@ -40,6 +40,8 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 //	DELETE /identity/users/<key>/devices
 //	DELETE /identity/users/<key>/devices/<id>
 //	DELETE /identity/names/<name>
+//	GET    /identity/flows
+//	GET    /identity/flows/schema
 //	GET    /identity/providers
 //	POST   /identity/drills {"provider", "user", "for"}
 //	DELETE /identity/drills/<id>
@@ -58,6 +60,8 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		adminRoute("/identity/users", (*App).adminUsers, http.MethodGet),
 		adminRoute("/identity/users/", (*App).adminUser, http.MethodGet, http.MethodPost, http.MethodDelete),
 		adminRoute("/identity/names/", (*App).adminRelease, http.MethodDelete),
+		adminRoute("/identity/flows", (*App).adminFlows, http.MethodGet),
+		adminRoute("/identity/flows/schema", (*App).adminFlowSchema, http.MethodGet),
 		adminRoute("/identity/providers", (*App).adminProviders, http.MethodGet),
 		adminRoute("/identity/drills", (*App).adminDrill, http.MethodPost),
 		adminRoute("/identity/drills/", (*App).adminEndDrill, http.MethodDelete),
