@@ -58,6 +58,10 @@ type Named interface {
 	Source() string
 }
 
+// Constant is a condition that may be the same whatever it is asked about; constant says
+// whether it is, and holds what it is.
+type Constant interface{ Constant() (holds, constant bool) }
+
 // Reacher names what a guest's meaning depends on, for the digest: "provider:corp", "flow:x", "policy:y" (I28).
 type Reacher interface{ Reaches() []string }
 
