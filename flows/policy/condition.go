@@ -28,7 +28,7 @@ type unit struct {
 	source string
 	loops  bool
 	fixed  bool // it names nothing
-	index  int // of a named policy: its place in Env.names
+	index  int  // of a named policy: its place in Env.names
 	reads  []string
 	// names that are surely there when it is true or false: what it tested with has().
 	whenTrue, whenFalse set
