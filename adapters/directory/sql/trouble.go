@@ -25,7 +25,7 @@ var told = []string{"08", "25", "28", "3D", "3F", "42", "53", "57", "70"}
 
 // noValue are the codes of PostgreSQL for a parameter that can never be a value of the
 // column: nobody's number is called n/a.
-var noValue = []string{"22P02", "22003"}
+var noValue = []string{"22P02", "22003", "22025"}
 
 // settled says that an error is an answer, and none of the database's trouble.
 func settled(err error) bool {
