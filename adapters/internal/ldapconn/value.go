@@ -1,11 +1,13 @@
 package ldapconn
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -25,6 +27,61 @@ func GUID(b []byte) (string, error) {
 	copy(o[8:], b[8:])
 	s := hex.EncodeToString(o[:])
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:], nil
+}
+
+var guidForm = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+// guidBytes reads a GUID as Windows writes it, or in Base64, as onPremisesImmutableId
+// of Entra is.
+func guidBytes(text string) (string, bool) {
+	if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) == 16 {
+		return string(b), true
+	}
+	if !guidForm.MatchString(text) {
+		return "", false
+	}
+	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	if err != nil {
+		return "", false
+	}
+	slices.Reverse(b[0:4])
+	slices.Reverse(b[4:6])
+	slices.Reverse(b[6:8])
+	return string(b), true
+}
+
+// SID is the text of an objectSid ([MS-DTYP] 2.4.2.1 and 2.4.2.2).
+func SID(b []byte) (string, error) {
+	if len(b) < 8 || b[0] != 1 || len(b) != 8+4*int(b[1]) {
+		return "", fmt.Errorf("objectSid has %d bytes and is none", len(b))
+	}
+	authority := uint64(binary.BigEndian.Uint16(b[2:]))<<32 | uint64(binary.BigEndian.Uint32(b[4:]))
+	s := "S-1-" + strconv.FormatUint(authority, 10)
+	for at := 8; at < len(b); at += 4 {
+		s += "-" + strconv.FormatUint(uint64(binary.LittleEndian.Uint32(b[at:])), 10)
+	}
+	return s, nil
+}
+
+func sidBytes(text string) (string, bool) {
+	parts := strings.Split(text, "-")
+	if len(parts) < 3 || len(parts) > 3+15 || parts[0] != "S" || parts[1] != "1" {
+		return "", false
+	}
+	authority, err := strconv.ParseUint(parts[2], 10, 48)
+	if err != nil {
+		return "", false
+	}
+	b := binary.BigEndian.AppendUint64(nil, authority)
+	b[0], b[1] = 1, byte(len(parts)-3)
+	for _, p := range parts[3:] {
+		n, err := strconv.ParseUint(p, 10, 32)
+		if err != nil {
+			return "", false
+		}
+		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+	}
+	return string(b), true
 }
 
 // CommonName is the cn a DN begins with, or the value of whatever it begins with.
