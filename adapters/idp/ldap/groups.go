@@ -205,7 +205,7 @@ type groupSet struct {
 }
 
 func (s *groupSet) add(dn, cn string) error {
-	key, err := ldapconn.CanonicalDN(dn)
+	key, name, err := ldapconn.Name(dn)
 	if err != nil {
 		return fmt.Errorf("group %q is no DN: %w", dn, err)
 	}
@@ -214,10 +214,6 @@ func (s *groupSet) add(dn, cn string) error {
 	}
 	if len(s.dns) >= ldapconn.MostEntries {
 		return ldapconn.ErrTooMany
-	}
-	name, err := ldapconn.CommonName(dn)
-	if err != nil {
-		return err
 	}
 	if !strings.HasPrefix(key, "cn=") && cn != "" {
 		name = cn

@@ -227,7 +227,7 @@ func FuzzParseFilter(f *testing.F) {
 
 // FuzzDN: names of groups come from outside.
 func FuzzDN(f *testing.F) {
-	for _, s := range []string{"cn=a,dc=b", `cn=a\,b,dc=c`, "cn=#0403666f6f", "", "cn=", "a+b", `cn=\`, "cn=a+uid=b,o=c"} {
+	for _, s := range []string{"cn=a,dc=b", `cn=a\,b,dc=c`, "cn=#0403666f6f", "", "cn=", "a+b", `cn=\`, "cn=a+uid=b,o=c", "CN=Domain Users,CN=Users,DC=X", "cn=a b.c-d_e, dc=x", "cn=a ,dc=x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, dn string) {
@@ -238,6 +238,9 @@ func FuzzDN(f *testing.F) {
 		}
 		if err == nil && key == "" {
 			t.Errorf("%q: %q %q", dn, name, key)
+		}
+		if k, n, err3 := Name(dn); (err3 == nil) != (err == nil) || err == nil && (k != key || n != name) {
+			t.Errorf("%q: at once %q %q, %v, one by one %q %q, %v", dn, k, n, err3, key, name, err)
 		}
 	})
 }

@@ -99,6 +99,53 @@ func CommonName(dn string) (string, error) {
 	return first[0].Value, nil
 }
 
+// Name is CanonicalDN and CommonName of a DN at once; most need no parser.
+func Name(dn string) (canonical, cn string, err error) {
+	if cn, ok := plain(dn); ok {
+		return strings.ToLower(dn), cn, nil
+	}
+	if canonical, err = CanonicalDN(dn); err != nil {
+		return "", "", err
+	}
+	cn, err = CommonName(dn)
+	return canonical, cn, err
+}
+
+// plain reads the first value of a DN in which every byte stands for itself
+// (RFC 4514 §2.4) and no name has several parts.
+func plain(dn string) (first string, ok bool) {
+	for rest, more := dn, true; more; {
+		var rdn string
+		rdn, rest, more = strings.Cut(rest, ",")
+		name, value, _ := strings.Cut(rdn, "=")
+		if !dnName(name) || value == "" || value[0] == ' ' || value[len(value)-1] == ' ' {
+			return "", false
+		}
+		for i := range len(value) {
+			if c := value[i]; !alphanumeric(c) && c != ' ' && c != '-' && c != '_' && c != '.' {
+				return "", false
+			}
+		}
+		if first == "" {
+			first = value
+		}
+	}
+	return first, true
+}
+
+func dnName(s string) bool {
+	for i := range len(s) {
+		if !alphanumeric(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func alphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
 // CanonicalDN is one spelling for all of a DN. "" has none.
 func CanonicalDN(dn string) (string, error) {
 	d, err := ldap.ParseDN(dn)
