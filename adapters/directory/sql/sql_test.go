@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -229,6 +230,36 @@ func TestI17LookUpAfterCleanup(t *testing.T) {
 	if n := table.conns.Load(); n != 0 {
 		t.Errorf("%d connections are kept", n)
 	}
+}
+
+// The pool of a config that is gone ends, and not before nobody can reach it.
+func TestPoolEndsWithItsConfig(t *testing.T) {
+	t.Parallel()
+	table := people()
+	table.t, table.closed = t, make(chan struct{})
+	d := new(Directory)
+	d.open(table.pool())
+	for range 100 {
+		runtime.GC()
+		select {
+		case <-table.closed:
+			t.Fatal("the pool ended too early")
+		default:
+		}
+	}
+	if err := d.Cleanup(); err != nil {
+		t.Fatal(err)
+	}
+	d = nil
+	for range 10000 {
+		runtime.GC()
+		select {
+		case <-table.closed:
+			return
+		default:
+		}
+	}
+	t.Error("the pool stays for ever")
 }
 
 func TestQueriesByAttribute(t *testing.T) {

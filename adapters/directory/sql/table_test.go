@@ -19,6 +19,7 @@ type table struct {
 	all     bool // all of the rows, as a careless collation would
 	hold    chan struct{}
 	err     atomic.Pointer[error]
+	closed  chan struct{}
 
 	last                         atomic.Pointer[sent]
 	asked, writable, open, conns atomic.Int64
@@ -32,7 +33,14 @@ type sent struct {
 func (d *table) pool() *sql.DB { return sql.OpenDB(d) }
 
 func (d *table) Connect(context.Context) (driver.Conn, error) { d.conns.Add(1); return &conn{d}, nil }
-func (d *table) Driver() driver.Driver                        { return nil }
+func (d *table) Close() error {
+	if d.closed != nil {
+		close(d.closed)
+	}
+	return nil
+}
+
+func (d *table) Driver() driver.Driver { return nil }
 
 type conn struct{ d *table }
 
