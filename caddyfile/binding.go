@@ -2,6 +2,7 @@ package caddyfile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -123,6 +124,14 @@ func (b *binder) Messenger(name string) (flows.Messenger, error) {
 	return noMessenger{}, nil
 }
 
+// Signal finds a signal by name. What it reads is never asked.
+func (b *binder) Signal(name string) (flows.Signal, error) {
+	if !slices.Contains(b.known.signals, name) {
+		return nil, nobody("signal", name, b.known.signals)
+	}
+	return noSignal{}, nil
+}
+
 // Flow finds the steps of another flow, bound.
 func (b *binder) Flow(name string) ([]flows.Step, error) {
 	f := b.flows[name]
@@ -171,6 +180,12 @@ func (noDirectory) Find(context.Context, string, string) (flows.Attributes, erro
 }
 
 func (n noDirectory) FindsBy(by string) error { return flows.FindsBy(n.written, by) }
+
+type noSignal struct{}
+
+func (noSignal) Read(context.Context, *flows.Facts, json.RawMessage) (flows.Reading, error) {
+	return flows.Reading{}, errAdapting
+}
 
 type noMessenger struct{}
 

@@ -18,8 +18,8 @@ import (
 // known is what the global block defined: the names that may be used, and the
 // language that conditions are written in.
 type known struct {
-	providers, policies, flows, dialects, messengers []string
-	factors                                          map[string]flows.Factor
+	providers, policies, flows, dialects, messengers, signals []string
+	factors                                                   map[string]flows.Factor
 	// directories are as they were written, for what they say without being asked.
 	directories map[string]flows.Directory
 	// over are flows that sign nobody in: they run over a session.
@@ -35,6 +35,7 @@ func knownFrom(c *module.Config) (*known, error) {
 		flows:      slices.DeleteFunc(slices.Sorted(maps.Keys(c.Flows)), func(name string) bool { return len(c.Flows[name].On) > 0 }),
 		dialects:   slices.Sorted(maps.Keys(c.Dialects)),
 		messengers: slices.Sorted(maps.Keys(c.MessengersRaw)),
+		signals:    slices.Sorted(maps.Keys(c.SignalsRaw)),
 	}
 	for _, name := range k.flows {
 		if !signsIn(c.Flows, name, nil) {
