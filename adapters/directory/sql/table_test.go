@@ -33,6 +33,7 @@ type sent struct {
 func (d *table) pool() *sql.DB { return sql.OpenDB(d) }
 
 func (d *table) Connect(context.Context) (driver.Conn, error) { d.conns.Add(1); return &conn{d}, nil }
+
 func (d *table) Close() error {
 	if d.closed != nil {
 		close(d.closed)
@@ -46,9 +47,10 @@ type conn struct{ d *table }
 
 func (c *conn) Prepare(string) (driver.Stmt, error) { return nil, errors.New("not prepared") }
 func (c *conn) Close() error                        { c.d.conns.Add(-1); return nil }
-func (c *conn) Begin() (driver.Tx, error)           { return nil, errors.New("not without options") }
-func (c *conn) Commit() error                       { c.d.t.Error("committed"); c.d.open.Add(-1); return nil }
-func (c *conn) Rollback() error                     { c.d.open.Add(-1); return nil }
+func (c *conn) Begin() (driver.Tx, error) { return nil, errors.New("not without options") }
+
+func (c *conn) Commit() error   { c.d.t.Error("committed"); c.d.open.Add(-1); return nil }
+func (c *conn) Rollback() error { c.d.open.Add(-1); return nil }
 
 func (c *conn) BeginTx(_ context.Context, o driver.TxOptions) (driver.Tx, error) {
 	if !o.ReadOnly {
