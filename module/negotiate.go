@@ -3,7 +3,12 @@ package module
 import (
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // A page that negotiates is answered with 401: a browser that was given a ticket for this
@@ -35,4 +40,22 @@ func (v *visit) negotiated() []byte {
 		return []byte{}
 	}
 	return token
+}
+
+// warnHeaders says when tickets do not fit: those of people in many groups are longer
+// than the headers that Caddy takes by default, and they would see 431 and no page.
+func (a *App) warnHeaders() {
+	i := slices.IndexFunc(a.providers, func(p *flows.Provider) bool {
+		_, ok := p.Guest.(flows.Negotiator)
+		return ok
+	})
+	if i < 0 {
+		return
+	}
+	for name, srv := range a.servers() {
+		if srv.MaxHeaderBytes < 64<<10 {
+			a.log.Warn("tickets of people in many groups do not fit into a request; add to the global options: servers { max_header_size 96KiB }",
+				zap.String("provider", a.providers[i].Name), zap.String("server", name), zap.Int("max_header_bytes", srv.MaxHeaderBytes))
+		}
+	}
 }
