@@ -23,6 +23,7 @@ declare -A packages=(
 	[/usr/sbin/kadmin.local]=krb5-admin-server
 	[kinit]=krb5-user
 	[curl]=curl
+	[/usr/sbin/samba]="samba samba-ad-provision samba-dsdb-modules"
 	[chromium]=chromium
 	[node]=nodejs
 	[npm]=npm

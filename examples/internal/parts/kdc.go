@@ -79,11 +79,11 @@ func (k *KDC) Admin(queries ...string) {
 }
 
 // Ticket signs somebody in to this computer, and answers where their tickets are: what
-// KRB5CCNAME says.
-func (k *KDC) Ticket(name, password string) string {
+// KRB5CCNAME says; more are arguments of kinit.
+func (k *KDC) Ticket(name, password string, more ...string) string {
 	k.t.Helper()
 	cache := "FILE:" + filepath.Join(k.dir, strings.ReplaceAll(name, "/", "_")+".cc")
-	k.tool(password+"\n", Need(k.t, "kinit"), "-c", cache, name)
+	k.tool(password+"\n", Need(k.t, "kinit"), append(more, "-c", cache, name)...)
 	return cache
 }
 

@@ -39,6 +39,8 @@ var needs = map[string]need{
 	"kdb5_util":     {"apt-get install krb5-kdc", []string{"/usr/sbin/kdb5_util"}},
 	"kadmin.local":  {"apt-get install krb5-admin-server", []string{"/usr/sbin/kadmin.local"}},
 	"kinit":         {"apt-get install krb5-user", []string{"kinit"}},
+	"samba":         {"apt-get install samba samba-ad-provision samba-dsdb-modules", []string{"/usr/sbin/samba"}},
+	"samba-tool":    {"apt-get install samba samba-ad-provision samba-dsdb-modules", []string{"/usr/bin/samba-tool"}},
 	"curl":          {"apt-get install curl", []string{"curl"}},
 	"chromium":      {"apt-get install chromium", []string{"chromium", "chromium-browser", "google-chrome"}},
 	"node":          {"apt-get install nodejs", []string{"node"}},
