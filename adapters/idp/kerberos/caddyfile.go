@@ -46,8 +46,13 @@ func (p *Provider) unmarshalWord(d *caddyfile.Dispenser, word string, args []str
 		if len(args) != 1 || args[0] == "" {
 			return d.Errf("%s takes one argument, but got %d", word, len(args))
 		}
-		if *to = args[0]; word == "keytab" {
+		*to = args[0]
+		switch word {
+		case "keytab":
 			p.Source = fmt.Sprintf("%s:%d", filepath.Base(d.File()), d.Line())
+		case "directory": // whether there is one is known when everything was read
+			at := *d
+			p.wrote = &at
 		}
 		return nil
 	}

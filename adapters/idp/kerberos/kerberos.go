@@ -54,6 +54,7 @@ type Provider struct {
 	keys   *keys
 	nets   []netip.Prefix
 	people flows.Finder
+	wrote  *caddyfile.Dispenser // where directory was written
 	clock  func() time.Time
 	log    *zap.Logger
 }
@@ -160,6 +161,14 @@ func prefixes(from []string) ([]netip.Prefix, error) {
 
 // Names finds the directory.
 func (p *Provider) Names(r flows.Registry) error {
+	err := p.find(r)
+	if err != nil && p.wrote != nil {
+		return p.wrote.WrapErr(err)
+	}
+	return err
+}
+
+func (p *Provider) find(r flows.Registry) error {
 	if p.Directory == "" {
 		return nil
 	}
