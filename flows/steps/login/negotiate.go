@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -18,6 +19,15 @@ func negotiates(p *flows.Provider) bool {
 // askedAnew reports a run in which the person is to show that they are there: nothing
 // that a browser does by itself begins there before they choose it.
 func askedAnew(x *flows.Execution) bool { return x.Fresh || !x.Since.IsZero() }
+
+// asked is since when a proof counts in a run that changes something of an account, or
+// is for a step-up. Zero: any does.
+func asked(x *flows.Execution) time.Time {
+	if x.Since.IsZero() && (x.Action != nil || x.StepUp != nil) {
+		return x.Started
+	}
+	return x.Since
+}
 
 // unasked is a provider that the browser is asked for before the person is, where they
 // did not wish for one.
@@ -57,7 +67,7 @@ func (l *Login) negotiated(ctx context.Context, x *flows.Execution, k kept, toke
 	}
 	x.Env.Asked = p.Name
 	proof, err := p.Guest.(flows.Negotiator).Negotiate(ctx, x.Env.Request, token)
-	if err == nil && !x.Since.IsZero() && !slices.ContainsFunc(proof.Evidence, func(e flows.Evidence) bool { return x.Honours(&e) }) {
+	if since := asked(x); err == nil && !since.IsZero() && !slices.ContainsFunc(proof.Evidence, func(e flows.Evidence) bool { return e.At.After(since) }) {
 		err = flows.Refuse(flows.ReasonTicketRefused, errors.New("it is of before the person was asked anew"))
 	}
 	switch {

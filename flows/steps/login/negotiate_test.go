@@ -158,18 +158,24 @@ func TestTheBrowserIsNotAskedUnasked(t *testing.T) {
 // computer, which may be hours ago.
 func TestB25ATicketOfBeforeProvesNothingNew(t *testing.T) {
 	t.Parallel()
-	d := &desk{}
-	r := negotiating(t, d, &Login{})
-	r.x.Since = r.reg.Now()
-	r.advance(nil)
-	r.submit("provider", "desk")
-	if seen, done := r.shows("anna"); done != nil || seen.Page.Problem != flows.ReasonTicketRefused {
-		t.Fatalf("an old ticket: %+v", seen)
-	}
-	d.at = r.reg.Now().Add(time.Second)
-	r.submit("provider", "desk")
-	if _, done := r.shows("anna"); done == nil {
-		t.Error("a ticket of after that")
+	for what, change := range map[string]func(x *flows.Execution){
+		"a step-up":               func(x *flows.Execution) { x.Since = x.Env.Now },
+		"a login in front of one": func(x *flows.Execution) { x.Started, x.Fresh, x.StepUp = x.Env.Now, true, &flows.StepUp{} },
+		"a change of the account": func(x *flows.Execution) { x.Started, x.Fresh, x.Action = x.Env.Now, true, &flows.Action{} },
+	} {
+		d := &desk{}
+		r := negotiating(t, d, &Login{})
+		change(r.x)
+		r.advance(nil)
+		r.submit("provider", "desk")
+		if seen, done := r.shows("anna"); done != nil || seen.Page.Problem != flows.ReasonTicketRefused {
+			t.Fatalf("%s, an old ticket: %+v", what, seen)
+		}
+		d.at = r.reg.Now().Add(time.Second)
+		r.submit("provider", "desk")
+		if _, done := r.shows("anna"); done == nil {
+			t.Errorf("%s, a ticket of after that", what)
+		}
 	}
 }
 
