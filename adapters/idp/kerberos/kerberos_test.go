@@ -419,6 +419,7 @@ func FuzzKeytab(f *testing.F) {
 	f.Add(kerberostest.NewService(f, "HTTP/app.example.com", realm).Keytab(f))
 	f.Add([]byte{5, 2, 0x7f, 0xff, 0xff, 0xff})
 	f.Add([]byte{5, 2, 0x80, 0, 0, 0})
+	f.Add([]byte{5, 2, 0, 0, 0, 8, 0, 1, 0xff, 0xff, 0, 0, 0, 0}) // a realm of -1 bytes
 	f.Fuzz(func(t *testing.T, b []byte) {
 		kt, err := parseKeytab(b)
 		if err == nil && len(kt.Entries) == 0 || err != nil && len(err.Error()) > 80 {

@@ -88,16 +88,11 @@ func readKeytab(path string) (*keytab.Keytab, error) {
 
 // parseKeytab reads a keytab. What the library says of a bad one is not repeated: it
 // quotes the keys.
-func parseKeytab(b []byte) (kt *keytab.Keytab, err error) {
-	defer func() {
-		if recover() != nil {
-			kt, err = nil, errors.New("it is malformed")
-		}
-	}()
+func parseKeytab(b []byte) (*keytab.Keytab, error) {
 	if len(b) > maxKeytab {
 		return nil, fmt.Errorf("it is larger than %d bytes", maxKeytab)
 	}
-	kt = keytab.New()
+	kt := keytab.New()
 	if kt.Unmarshal(b) != nil {
 		return nil, errors.New("it is malformed")
 	}
