@@ -112,5 +112,3 @@ func (l *Login) passwordPage(x *flows.Execution, p *flows.Provider, name string,
 	page.Widgets = append(approving(x), page.Widgets...)
 	return page
 }
-
-func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }
