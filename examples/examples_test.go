@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/sallyport-gateway/sallyport/adapters/idp/kerberos/kerberostest"
 	_ "github.com/sallyport-gateway/sallyport/cmd/standard"
 	"github.com/sallyport-gateway/sallyport/examples/internal/parts"
 	"github.com/sallyport-gateway/sallyport/module"
@@ -34,6 +35,8 @@ func stand(name string) string {
 		return "http://127.0.0.1:9/metadata"
 	case strings.HasSuffix(name, "_HASH"):
 		return "$2a$04$7Zr2pO2nBGgYH7r5o2Xw4eAPzxJm7xLQG3h1F9iVbWvJxwN7oWb3K"
+	case name == "LDAP_BASE":
+		return "dc=example,dc=test"
 	case name == "LDAP_URL":
 		return "ldap://127.0.0.1:9"
 	case name == "LDAP_URL_REPLICA":
@@ -70,6 +73,9 @@ func TestExamplesLoad(t *testing.T) {
 				t.Setenv(string(m[1]), stand(string(m[1])))
 				if strings.HasSuffix(string(m[1]), "_CA") {
 					t.Setenv(string(m[1]), ca)
+				}
+				if string(m[1]) == "KEYTAB" {
+					t.Setenv("KEYTAB", kerberostest.NewService(t, "HTTP/localhost", "EXAMPLE.COM").Write(t, filepath.Join(t.TempDir(), "keytab")))
 				}
 			}
 			raw, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": file})

@@ -363,6 +363,8 @@ type Input struct {
 	Values map[string][]string
 	// Callback is set when a provider sent the browser back.
 	Callback *Callback
+	// Token is what the browser answered a page that negotiates; nil: it is no answer of that.
+	Token []byte
 }
 
 // Value returns the single value of a field: "" when it is missing or doubled.

@@ -280,6 +280,26 @@ type RequestVerifier interface {
 	VerifyRequest(ctx context.Context, r *Request) (Proof, error)
 }
 
+// Negotiator is a provider that browsers answer by themselves, without the person (SPNEGO,
+// RFC 4559): by what they were given when the person signed in to their computer.
+type Negotiator interface {
+	// Unasked reports whether the browser of a request is asked before the person chooses.
+	Unasked(r *Request) bool
+	// Negotiate verifies what the browser of r answered. Evidence.At is when the person
+	// signed in to their computer, and Once has a mark of the answer. Refused with
+	// ReasonTicketRefused the person goes on to another provider; every other Refusal ends
+	// the attempt.
+	Negotiate(ctx context.Context, r *Request, token []byte) (Proof, error)
+}
+
+// Finder is a provider that says who has a login name, for another that verified them.
+type Finder interface {
+	// FindPerson answers the person of an account name, and what else comes with a login.
+	// ErrNotFound: nobody has it, or several. What is refused of an account that could not
+	// sign in here either is a Refusal, and so is what could not be asked.
+	FindPerson(ctx context.Context, account string) (Proof, error)
+}
+
 // ErrNobody says that a request does not tell who it is from.
 var ErrNobody = errors.New("the request names nobody")
 

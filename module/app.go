@@ -323,6 +323,7 @@ func (a *App) Start() error {
 	if err := a.checkArrives(); err != nil {
 		return err
 	}
+	a.warnHeaders()
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.stop = cancel
 	go a.sweep(ctx)

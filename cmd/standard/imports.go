@@ -9,6 +9,7 @@ import (
 
 	// Rooms: identity providers.
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/header"
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/kerberos"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/ldap"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/local"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"
