@@ -151,6 +151,8 @@ type Env struct {
 	Handle func(provider string, serial int) (string, error)
 	// Request is the request at hand: its headers and address.
 	Request *Request
+	// Locate answers where an address is; nil: no signal knows places.
+	Locate func(ip string) Place
 	// Asked is the provider that was asked last, for the trail: steps set it.
 	Asked string
 	// Cause is what a directory told of refused credentials, for counters and the log:
@@ -178,8 +180,9 @@ func (x *Execution) Facts() *Facts {
 	r := x.Request
 	if x.Env.Request != nil {
 		r.Header, r.IP, r.Peer, r.Native = x.Env.Request.Header, x.Env.Request.IP, x.Env.Request.Peer, x.Env.Request.Native
+		r.Trusted = x.Env.Request.Trusted
 	}
-	return &Facts{Request: &r, User: x.User, Evidence: x.Evidence, Readings: x.Readings, Now: x.Env.Now}
+	return &Facts{Request: &r, User: x.User, Evidence: x.Evidence, Readings: x.Readings, Locate: x.Env.Locate, Now: x.Env.Now}
 }
 
 // Honours reports whether evidence says in this run how the person signed in.

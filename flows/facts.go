@@ -19,6 +19,8 @@ type Request struct {
 	// IP is the client address after Caddy's trusted_proxies; Peer is the TCP peer.
 	IP   string `json:"ip,omitempty"`
 	Peer string `json:"peer,omitempty"`
+	// Trusted says that the peer is one of Caddy's trusted_proxies.
+	Trusted bool `json:"-"`
 	// Header is not serialised with an Execution.
 	Header map[string][]string `json:"-"`
 	// Captured are the headers that a RequestVerifier reads, in every spelling they came in,
@@ -85,6 +87,14 @@ type Facts struct {
 	Now    time.Time
 	// Approved are the rules that the person approved this very request for (I20).
 	Approved []string
+}
+
+// Place is where the request came from, as far as it is known.
+func (f *Facts) Place() Place {
+	if f.Locate == nil || f.Request == nil {
+		return Place{}
+	}
+	return f.Locate(f.Request.IP)
 }
 
 // FactorAt is when one of our own factors was last proved in this session; zero:

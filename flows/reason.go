@@ -64,6 +64,18 @@ const (
 	ReasonApprovalGone     Reason = "approval_gone"
 	ReasonNotVouched       Reason = "not_vouched"
 	ReasonInternal         Reason = "internal"
+
+	// What signals find unusual. Nobody is refused with one of these.
+	ReasonNewCountry       Reason = "new_country"
+	ReasonUnusualCountry   Reason = "unusual_country"
+	ReasonRiskyPlace       Reason = "risky_place"
+	ReasonImpossibleTravel Reason = "impossible_travel"
+	ReasonRiskyNetwork     Reason = "risky_network"
+	ReasonOutsideNetwork   Reason = "outside_network"
+	ReasonManyFailures     Reason = "many_failures"
+	ReasonUnusualTime      Reason = "unusual_time"
+	ReasonBotScore         Reason = "bot_score"
+	ReasonServiceScore     Reason = "service_score"
 )
 
 // Refusal is an error that is the far side's fault and ends the attempt with a

@@ -3,6 +3,8 @@ package flows
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -61,6 +63,36 @@ type SignalOptions struct {
 	Unknown *int `json:"unknown,omitempty"`
 }
 
+// ReadScore reads a score from 0 to 100.
+func ReadScore(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 100 {
+		return 0, fmt.Errorf("'%s' is no score from 0 to 100", s)
+	}
+	return n, nil
+}
+
+// SetUnknown reads what a Caddyfile says.
+func (o *SignalOptions) SetUnknown(s string) error {
+	n, err := ReadScore(s)
+	if err != nil {
+		return fmt.Errorf("unknown: %w", err)
+	}
+	o.Unknown = &n
+	return nil
+}
+
+// CheckOptions refuses what is no score.
+func (o *SignalOptions) CheckOptions() error {
+	if n := o.UnknownScore(); n < 0 || n > 100 {
+		return fmt.Errorf("unknown is a score from 0 to 100, not %d", n)
+	}
+	return nil
+}
+
+// UnknownReading is what a signal answers that does not know, and why: for the trail.
+func UnknownReading(why string) Reading { return Reading{Unknown: true, Text: why} }
+
 // UnknownScore is Unknown, or its default.
 func (o *SignalOptions) UnknownScore() int {
 	if o.Unknown == nil {
@@ -80,6 +112,23 @@ type Place struct {
 	Latitude, Longitude float64
 	Radius              uint
 	Placed              bool
+}
+
+// Fill takes over what is not known yet.
+func (p *Place) Fill(o Place) {
+	if p.Country == "" && p.City == "" && !p.Placed { // one place is not put together of two
+		p.Country, p.City = o.Country, o.City
+		p.Latitude, p.Longitude, p.Radius, p.Placed = o.Latitude, o.Longitude, o.Radius, o.Placed
+	}
+	if p.ASN == 0 {
+		p.ASN = o.ASN
+	}
+}
+
+// Placer is a Signal that asks Facts.Locate: the load fails where nobody knows places.
+type Placer interface {
+	Signal
+	NeedsPlaces()
 }
 
 // Locator is a Signal that knows where addresses are.

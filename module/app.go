@@ -52,6 +52,8 @@ type state struct {
 	passkeys  bool // a factor says who people are, too
 	// signals tell the usual from the unusual, by name.
 	signals map[string]flows.Signal
+	// locate answers where an address is; nil: no signal knows places.
+	locate func(ip string) flows.Place
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.

@@ -252,7 +252,7 @@ func (v *visit) lend(id string, x *flows.Execution) {
 	x.Env = flows.Env{
 		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v, x}, Devices: devices{v}, Holders: holders{v.app},
 		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
-		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x),
+		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x), Locate: v.app.locate,
 		Handle: func(provider string, serial int) (string, error) {
 			if v.receiver(provider) != nil {
 				return v.shortHandle(id, serial, x.Attempt)

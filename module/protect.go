@@ -262,19 +262,21 @@ func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err erro
 // mentionsBody reports whether a condition may look into the body; a named
 // policy may do so through others.
 func (p *Protect) mentionsBody(r *RuleConfig) bool {
-	return p.app.mentionsRequest(r.CEL, r.Policy != "" || strings.Contains(r.CEL, "policy."))
+	return p.app.mentions(r.CEL, r.Policy != "" || strings.Contains(r.CEL, "policy."), "request")
 }
 
-// mentionsRequest reports whether an expression may look at the request, itself
-// or through the named policies.
-func (a *App) mentionsRequest(cel string, named bool) bool {
+// mentions reports whether an expression may look at one of these things, itself or
+// through the named policies.
+func (a *App) mentions(cel string, named bool, things ...string) bool {
 	texts := []string{cel}
 	if named {
 		for _, pol := range a.Policies {
 			texts = append(texts, pol.CEL)
 		}
 	}
-	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "request") })
+	return slices.ContainsFunc(texts, func(t string) bool {
+		return slices.ContainsFunc(things, func(thing string) bool { return strings.Contains(t, thing) })
+	})
 }
 
 // checkReads refuses names that no finished flow can have produced (I22).

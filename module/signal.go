@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
@@ -13,6 +14,43 @@ import (
 func (a *App) provisionSignals(ctx caddy.Context) (err error) {
 	a.signals, err = namedGuests[flows.Signal](ctx, a, "signal", "SignalsRaw", a.SignalsRaw)
 	return err
+}
+
+// bindSignals binds them, and finds those that know where addresses are.
+func (a *App) bindSignals() error {
+	if err := bindNamed(a, "signal", a.signals); err != nil {
+		return err
+	}
+	var locators []flows.Locator
+	for _, name := range orderOf(nil, a.signals) {
+		if l, ok := a.signals[name].(flows.Locator); ok {
+			locators = append(locators, l)
+		}
+	}
+	if len(locators) > 0 {
+		a.locate = func(ip string) flows.Place { return a.place(locators, ip) }
+		return nil
+	}
+	for _, name := range orderOf(nil, a.signals) {
+		if _, needs := a.signals[name].(flows.Placer); needs {
+			return fmt.Errorf("signal %s: nobody knows where addresses are; write a signal of type geo beside it", name)
+		}
+	}
+	return nil
+}
+
+// place puts together what several signals know: each thing from the first, by name,
+// that knows it. A guest that panics knows nothing.
+func (a *App) place(locators []flows.Locator, ip string) (all flows.Place) {
+	for _, l := range locators {
+		var p flows.Place
+		if err := a.safely("locating an address", func() error { p, _ = l.Locate(ip); return nil }); err != nil {
+			a.log.Warn("an address was not located", zap.Error(err))
+			continue
+		}
+		all.Fill(p)
+	}
+	return all
 }
 
 // Signal finds a signal by its name.

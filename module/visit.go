@@ -90,7 +90,8 @@ func (v *visit) facts() *flows.Facts {
 	if v.p.gate != nil && v.p.readsBody {
 		q.Body = v.readBody
 	}
-	f.Request, f.Now = q, v.now
+	q.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	f.Request, f.Locate, f.Now = q, v.app.locate, v.now
 	if s := v.session; s != nil {
 		f.User, f.Evidence, f.Session, f.Readings = s.User, s.Evidence, &s.Facts, s.Readings
 	}

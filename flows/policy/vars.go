@@ -69,11 +69,10 @@ var (
 			"known":   {cel.BoolType, func(v *view) (any, error) { return types.Bool(v.f.Device.Known), nil }, nil},
 			"trusted": {cel.BoolType, func(v *view) (any, error) { return types.Bool(v.f.TrustsDevice()), nil }, nil},
 		},
-		// No signal of this release knows a place: unknown, as the contract spells it.
 		"geo": {
-			"country": {cel.StringType, func(*view) (any, error) { return types.String(""), nil }, nil},
-			"city":    {cel.StringType, func(*view) (any, error) { return types.String(""), nil }, nil},
-			"asn":     {cel.IntType, func(*view) (any, error) { return types.Int(0), nil }, nil},
+			"country": {cel.StringType, func(v *view) (any, error) { return types.String(v.f.Place().Country), nil }, nil},
+			"city":    {cel.StringType, func(v *view) (any, error) { return types.String(v.f.Place().City), nil }, nil},
+			"asn":     {cel.IntType, func(v *view) (any, error) { return types.Int(v.f.Place().ASN), nil }, nil},
 		},
 		"request": {
 			"method": asked(func(r *flows.Request) string { return r.Method }),
