@@ -121,7 +121,7 @@ func (s *signalSuite) judge(what string, r flows.Reading) {
 		s.addf("%s: the score is %d", what, r.Score)
 	case r.Unknown && r.Score != 0:
 		s.addf("%s: it does not know, and has a score of %d", what, r.Score)
-	case (r.Unknown || r.Score > 0) && r.Reason == "":
+	case r.Score > 0 && r.Reason == "", r.Unknown && r.Reason == "" && r.Text == "":
 		s.addf("%s: %+v has no reason", what, r)
 	case r.Reason != "" && (!flows.ValidName(string(r.Reason)) || len(r.Reason) > 40):
 		s.addf("%s: reason %q is no code", what, r.Reason)
