@@ -191,6 +191,7 @@ var kinds = []struct{ dir, title string }{
 	{"steps", "Steps of a flow"},
 	{"factors", "Second factors"},
 	{"messengers", "How codes and notices reach people"},
+	{"signals", "What tells the usual from the unusual"},
 	{"headers", "Headers to the application"},
 	{"stores", "Where sessions are kept"},
 	{"audit", "Where the trail goes"},

@@ -61,6 +61,8 @@ type DeviceFacts struct {
 	// Known says that this person signed in with it before, Trusted that they wanted it
 	// remembered.
 	Known, Trusted bool
+	// Unknown says that it could not be told: then the others mean nothing.
+	Unknown bool
 }
 
 // Reading is what a signal says. Unknown is a case of its own, not a score of zero.
@@ -71,6 +73,11 @@ type Reading struct {
 	Unknown bool   `json:"unknown,omitempty"`
 	// Ref is what the far side calls this reading, where a signal asked one.
 	Ref string `json:"ref,omitempty"`
+	// Weight and Contribution are what the risk step made of it, Observed that it does
+	// not count: the step only looks on. A signal leaves them alone.
+	Weight       int     `json:"weight,omitempty"`
+	Contribution float64 `json:"contribution,omitempty"`
+	Observed     bool    `json:"observed,omitempty"`
 }
 
 // Facts is the read-only view that signals, policies and dialects decide on.

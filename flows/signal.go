@@ -3,14 +3,15 @@ package flows
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"strconv"
 	"time"
 )
 
 // Signal is a guest `identity.signals.*`: one thing that is usual for a person, or is
-// not. One value serves everybody concurrently.
+// not. One value serves everybody concurrently. It embeds SignalOptions.
 type Signal interface {
+	Options() *SignalOptions
 	// Read answers a score from 0 (as always) to 100. learned is what a Learner noted of
 	// this person before; nil: nothing. It changes nothing (I26). What cannot be known is
 	// a Reading that is Unknown; an error is one, too, and is logged.
@@ -61,31 +62,20 @@ type Report struct {
 type SignalOptions struct {
 	// Unknown is the score that counts where the signal does not know, 0 to 100; default 50.
 	Unknown *int `json:"unknown,omitempty"`
+	// Timeout is how long one reading may take; a later one counts as unknown. Default 2s.
+	Timeout Duration `json:"timeout,omitempty"`
 }
 
-// ReadScore reads a score from 0 to 100.
-func ReadScore(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > 100 {
-		return 0, fmt.Errorf("'%s' is no score from 0 to 100", s)
+// Options gives the hall and the front door access to the embedded options.
+func (o *SignalOptions) Options() *SignalOptions { return o }
+
+// Valid reports options that make no sense.
+func (o *SignalOptions) Valid() error {
+	if s := o.UnknownScore(); s < 0 || s > 100 {
+		return fmt.Errorf("unknown is a score from 0 to 100, not %d", s)
 	}
-	return n, nil
-}
-
-// SetUnknown reads what a Caddyfile says.
-func (o *SignalOptions) SetUnknown(s string) error {
-	n, err := ReadScore(s)
-	if err != nil {
-		return fmt.Errorf("unknown: %w", err)
-	}
-	o.Unknown = &n
-	return nil
-}
-
-// CheckOptions refuses what is no score.
-func (o *SignalOptions) CheckOptions() error {
-	if n := o.UnknownScore(); n < 0 || n > 100 {
-		return fmt.Errorf("unknown is a score from 0 to 100, not %d", n)
+	if o.Timeout < 0 {
+		return errors.New("timeout must be positive")
 	}
 	return nil
 }
@@ -99,6 +89,14 @@ func (o *SignalOptions) UnknownScore() int {
 		return 50
 	}
 	return *o.Unknown
+}
+
+// ReadFor is Timeout, or its default.
+func (o *SignalOptions) ReadFor() time.Duration {
+	if o.Timeout == 0 {
+		return 2 * time.Second
+	}
+	return time.Duration(o.Timeout)
 }
 
 // Place is where an address is, as far as it is known.

@@ -13,6 +13,11 @@ import (
 // provisionSignals loads what tells the usual from the unusual.
 func (a *App) provisionSignals(ctx caddy.Context) (err error) {
 	a.signals, err = namedGuests[flows.Signal](ctx, a, "signal", "SignalsRaw", a.SignalsRaw)
+	for name, s := range a.signals {
+		if bad := s.Options().Valid(); bad != nil {
+			return fmt.Errorf("signal %s: %w", name, bad)
+		}
+	}
 	return err
 }
 

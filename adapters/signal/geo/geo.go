@@ -96,7 +96,7 @@ func (s *Signal) check() error {
 			return fmt.Errorf("%s cannot be usual and risky", r)
 		}
 	}
-	return s.CheckOptions()
+	return nil
 }
 
 // Cleanup lets go of the databases.
@@ -135,9 +135,17 @@ func (s *Signal) Locate(ip string) (p flows.Place, known bool) {
 	return p, p != flows.Place{}
 }
 
+// of is the place of a request.
+func (s *Signal) of(f *flows.Facts) (flows.Place, bool) {
+	if f.Request == nil {
+		return flows.Place{}, false
+	}
+	return s.Locate(f.Request.IP)
+}
+
 // Read compares the country with the configured ones, or with those of the person.
 func (s *Signal) Read(_ context.Context, f *flows.Facts, learned json.RawMessage) (flows.Reading, error) {
-	p, known := s.Locate(f.Request.IP)
+	p, known := s.of(f)
 	switch {
 	case known && s.isRisky(p):
 		return flows.Reading{Score: 100, Reason: flows.ReasonRiskyPlace, Text: where(p)}, nil
@@ -178,7 +186,6 @@ func where(p flows.Place) string {
 //	    database <file>...
 //	    usual    <country>...
 //	    risky    <country|AS...>...
-//	    unknown  <score>
 //	}
 func (s *Signal) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the name of the module
@@ -197,15 +204,8 @@ func (s *Signal) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			s.Usual = append(s.Usual, args...)
 		case "risky":
 			s.Risky = append(s.Risky, args...)
-		case "unknown":
-			if len(args) != 1 || s.Unknown != nil {
-				return d.Err("unknown takes one score, once")
-			}
-			if err := s.SetUnknown(args[0]); err != nil {
-				return d.WrapErr(err)
-			}
 		default:
-			return d.Errf("geo has no option '%s'; there are: database, risky, unknown, usual", word)
+			return d.Errf("geo has no option '%s'; there are: database, risky, usual", word)
 		}
 	}
 	if err := s.check(); err != nil {

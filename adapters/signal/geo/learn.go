@@ -1,8 +1,11 @@
 package geo
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -32,40 +35,26 @@ func read(learned json.RawMessage) (countries, error) {
 
 func (c countries) has(country string, now time.Time) bool {
 	last, ok := c[country]
-	return ok && day(now)-last <= day(time.Unix(0, 0).Add(forget))
+	return ok && now.Sub(time.Unix(last*86400, 0)) <= forget
 }
 
 // Learn notes the country; of too many the one that is longest ago is forgotten.
 func (s *Signal) Learn(f *flows.Facts, learned json.RawMessage) (json.RawMessage, error) {
-	p, _ := s.Locate(f.Request.IP)
+	c, err := read(learned)
+	if err != nil {
+		c, learned = countries{}, nil // what cannot be read is of no use to anybody
+	}
+	p, _ := s.of(f)
 	if p.Country == "" {
 		return learned, nil
 	}
-	c, err := read(learned)
-	if err != nil {
-		c = countries{} // what cannot be read is of no use to anybody
-	}
-	c[p.Country] = max(day(f.Now), c[p.Country])
-	for name := range c {
-		if !c.has(name, f.Now) {
+	delete(c, p.Country)
+	names := slices.SortedFunc(maps.Keys(c), func(a, b string) int { return cmp.Or(cmp.Compare(c[b], c[a]), cmp.Compare(a, b)) })
+	for i, name := range names {
+		if i >= maxCountries-1 || !c.has(name, f.Now) || !country.MatchString(name) {
 			delete(c, name)
 		}
 	}
-	for len(c) > maxCountries {
-		oldest := p.Country
-		for name, at := range c {
-			if at < c[oldest] || at == c[oldest] && name < oldest && oldest != p.Country {
-				oldest = name
-			}
-		}
-		if oldest == p.Country { // all are of today
-			for name := range c {
-				if name != p.Country && (oldest == p.Country || name < oldest) {
-					oldest = name
-				}
-			}
-		}
-		delete(c, oldest)
-	}
+	c[p.Country] = day(f.Now)
 	return json.Marshal(c)
 }
