@@ -30,6 +30,9 @@ func read(learned json.RawMessage) (countries, error) {
 	if err := json.Unmarshal(learned, &c); err != nil {
 		return nil, fmt.Errorf("reading the countries of a person: %w", err)
 	}
+	if c == nil { // null
+		c = countries{}
+	}
 	return c, nil
 }
 
