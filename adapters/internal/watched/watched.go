@@ -32,7 +32,7 @@ type stamp struct {
 }
 
 // Open reads a file of at most max bytes and hands it to take, which keeps nothing of
-// it when it answers an error.
+// it when it answers an error, which names the file.
 func Open(path string, max int64, take func(content []byte) error) (*File, error) {
 	f := &File{path: path, max: max, take: take}
 	s, err := f.stat()
@@ -44,7 +44,7 @@ func Open(path string, max int64, take func(content []byte) error) (*File, error
 		return nil, err
 	}
 	f.have, f.met = s, s
-	return f, f.hand(b)
+	return f, take(b)
 }
 
 // Look loads the file if it is another one than before and looks the same as at the
@@ -69,7 +69,7 @@ func (f *File) Look() (taken bool, err error) {
 			return false, nil
 		}
 		if err == nil {
-			err = f.hand(b)
+			err = f.take(b)
 		}
 	}
 	f.have = s
@@ -98,13 +98,6 @@ func (f *File) read() ([]byte, error) {
 		err = fmt.Errorf("%s is longer than %d bytes", f.path, f.max)
 	}
 	return b, err
-}
-
-func (f *File) hand(b []byte) error {
-	if err := f.take(b); err != nil {
-		return fmt.Errorf("%s: %w", f.path, err)
-	}
-	return nil
 }
 
 // Keep looks at files until ctx ends, and tells what came of each that changed.

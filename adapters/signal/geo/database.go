@@ -39,7 +39,12 @@ func borrow(path string) (*database, string, error) {
 	}
 	v, _, err := pool.LoadOrNew(path, func() (caddy.Destructor, error) {
 		db := new(database)
-		db.file, err = watched.Open(path, maxFile, db.take)
+		db.file, err = watched.Open(path, maxFile, func(content []byte) error {
+			if err := db.take(content); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			return nil
+		})
 		return db, err
 	})
 	if err != nil {

@@ -92,7 +92,7 @@ func (s *Signal) Provision(ctx caddy.Context) error {
 func (s *Signal) open(path string, risky bool) error {
 	l := &list{risky: risky}
 	f, err := watched.Open(path, maxFile, func(content []byte) error {
-		t, err := parse(content)
+		t, err := parse(path, content)
 		if err == nil {
 			l.table.Store(t)
 		}

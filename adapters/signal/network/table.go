@@ -1,7 +1,6 @@
 package network
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -31,7 +30,7 @@ func tableOf(lines []string) (*table, error) {
 }
 
 // parse reads a file: a network in each line, and comments.
-func parse(content []byte) (*table, error) {
+func parse(path string, content []byte) (*table, error) {
 	t := &table{known: map[netip.Prefix]struct{}{}}
 	n := 0
 	for line := range strings.Lines(strings.TrimPrefix(string(content), "\ufeff")) {
@@ -44,12 +43,12 @@ func parse(content []byte) (*table, error) {
 		}
 		p, err := prefix(line)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 		t.add(p)
 	}
 	if len(t.known) == 0 {
-		return nil, errors.New("it holds no network; a file of comments alone would be a mistake that nobody sees")
+		return nil, fmt.Errorf("%s holds no network", path)
 	}
 	t.done()
 	return t, nil
