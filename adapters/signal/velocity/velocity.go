@@ -93,7 +93,7 @@ func (s *Signal) check() error {
 
 // Bind takes the clock and a place for the counts.
 func (s *Signal) Bind(r flows.Registry) error {
-	s.now, s.vault = r.Now, r.Vault("counts in " + time.Duration(s.Window).String())
+	s.now, s.vault = r.Now, r.Vault("counts in "+time.Duration(s.Window).String())
 	return nil
 }
 
