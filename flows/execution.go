@@ -155,6 +155,8 @@ type Env struct {
 	Locate func(ip string) Place
 	// Asked is the provider that was asked last, for the trail: steps set it.
 	Asked string
+	// Tried is the login name that was typed last, for counters: steps set it.
+	Tried string
 	// Cause is what a directory told of refused credentials, for counters and the log:
 	// steps set it.
 	Cause *CredentialsError

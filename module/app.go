@@ -52,6 +52,9 @@ type state struct {
 	passkeys  bool // a factor says who people are, too
 	// signals tell the usual from the unusual, by name.
 	signals map[string]flows.Signal
+	// reporters are those of them that are told what came of logins.
+	reporters map[string]flows.Reporter
+	reports   reports
 	// locate answers where an address is; nil: no signal knows places.
 	locate func(ip string) flows.Place
 	// directories are where more is known of people, by name.
@@ -418,6 +421,7 @@ func (a *App) sweep(ctx context.Context) {
 				}
 				a.retryEnds(ctx)
 				a.endOverdue(ctx)
+				a.tellReports(ctx)
 			})
 		}
 	}

@@ -63,7 +63,11 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if old != nil {
 		b.ID = old.ID()
 	}
-	receipt, err := v.app.trail.Before(ctx, v.loginEvent(x, old != nil, b.ID))
+	e, refs := v.loginEvent(x, old != nil, b.ID), map[string]string{}
+	if old != nil {
+		refs = refsOf(old.Readings)
+	}
+	receipt, err := v.app.trail.Before(ctx, e)
 	if err != nil {
 		return v.failed(x, err)
 	}
@@ -95,6 +99,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 		return v.failed(x, err)
 	}
 	v.app.granted(x, old != nil)
+	v.tellSignals(x, e, true, refs)
 	v.clearPending()
 	v.setRecent(x.Attempt)
 	v.setDevice(x)
@@ -235,6 +240,11 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 		v.app.log.Warn("login refused", zap.String("id", e.ID), zap.String("reason", string(reason)), zap.Error(err))
 	}
 	v.app.trail.Note(e)
+	refs := map[string]string{}
+	if v.session != nil {
+		refs = refsOf(v.session.Readings)
+	}
+	v.tellSignals(x, e, false, refs)
 	view := pages.View{Kind: pages.KindError, Reason: reason, Text: text, ID: e.ID, Link: loginURL(x.ReturnTo)}
 	if reason == flows.ReasonNotAllowed {
 		view.Kind = pages.KindDenied
@@ -250,6 +260,7 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 // countDenied counts a wrong answer: refusals of strangers are counted, not
 // written one by one (I25). What a directory said of them goes no further.
 func (v *visit) countDenied(x *flows.Execution, reason flows.Reason) {
+	v.tellTry(x, reason)
 	more := zap.Skip()
 	if c := x.Env.Cause; c != nil {
 		reason, more = cmp.Or(c.Reason, reason), zap.String("detail", c.Detail)

@@ -27,6 +27,7 @@ type metrics struct {
 	messages  *prometheus.CounterVec
 	held      *prometheus.CounterVec
 	started   *prometheus.CounterVec
+	reports   *prometheus.CounterVec
 	panics    prometheus.Counter
 	unwritten prometheus.Counter
 	dropped   prometheus.Counter
@@ -53,6 +54,7 @@ func newMetrics() *metrics {
 		messages:  vector("messages_total", "Messages to people, by outcome: sent (the far side took it), failed (a try), unsent (a notice that was given up) or no_address (a notice to somebody of whom no vouched address is known).", "messenger", "kind", "outcome"),
 		held:      vector("held_requests_total", "Forms that met an expired session or a step-up: kept, sent on afterwards, or refused (their people send them again).", "outcome"),
 		started:   vector("event_flows_total", "Flows that events started, by outcome: done, denied, failed or dropped (too many waited).", "flow", "outcome"),
+		reports:   vector("reports_total", "What came of logins, told to signals outside, by outcome: told, failed (a try), refused (the far side did not want it) or dropped (given up, or too many waited).", "signal", "outcome"),
 		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
 		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
 		dropped:   counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),
@@ -71,7 +73,7 @@ func (a *App) provisionMetrics(ctx caddy.Context) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.held, m.started, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
+		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.held, m.started, m.reports, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
 	} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {

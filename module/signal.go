@@ -21,13 +21,18 @@ func (a *App) provisionSignals(ctx caddy.Context) (err error) {
 	return err
 }
 
-// bindSignals binds them, and finds those that know where addresses are.
+// bindSignals binds them, and finds those that are told what came of logins and those
+// that know where addresses are.
 func (a *App) bindSignals() error {
 	if err := bindNamed(a, "signal", a.signals); err != nil {
 		return err
 	}
 	var locators []flows.Locator
+	a.reporters = map[string]flows.Reporter{}
 	for _, name := range orderOf(nil, a.signals) {
+		if r, ok := a.signals[name].(flows.Reporter); ok {
+			a.reporters[name] = r
+		}
 		if l, ok := a.signals[name].(flows.Locator); ok {
 			locators = append(locators, l)
 		}
