@@ -29,6 +29,15 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/log"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/smtp"
 
+	// Rooms: signals.
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/geo"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/header"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/hours"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/http"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/network"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/travel"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/velocity"
+
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/memory"
