@@ -65,9 +65,10 @@ func (s *Signal) check() (*time.Location, error) {
 }
 
 // habit is what is known of a person: a weight for each hour of working days and, behind
-// them, of weekends, as of a time.
+// them, of weekends, as of a time, and of how many logins that was learned.
 type habit struct {
 	At    int64     `json:"t"`
+	Of    int       `json:"n"`
 	Hours []float64 `json:"h"`
 }
 
@@ -92,9 +93,12 @@ func read(learned json.RawMessage) (h habit, err error) {
 func (h habit) faded(now time.Time) habit {
 	past := max(now.Sub(time.Unix(h.At, 0)), 0)
 	keep := math.Exp2(-float64(past) / float64(halfLife))
-	f := habit{At: max(now.Unix(), h.At), Hours: make([]float64, 48)}
+	f := habit{At: max(now.Unix(), h.At), Of: min(max(h.Of, 0), 1e6), Hours: make([]float64, 48)}
 	for i, w := range h.Hours {
 		f.Hours[i] = math.Round(w*keep*1000) / 1000
+	}
+	if sum(f.Hours) < 0.5 { // all but forgotten
+		f.Of = 0
 	}
 	return f
 }
@@ -125,7 +129,7 @@ func (s *Signal) Read(_ context.Context, f *flows.Facts, learned json.RawMessage
 	if after == 0 {
 		after = usualAfter
 	}
-	if f.User == nil || sum(h.Hours) < float64(after)-0.5 { // the first ones have faded a little
+	if f.User == nil || h.Of < after {
 		return flows.UnknownReading("too few logins of this person are known"), nil
 	}
 	hours, hour := h.day(f.Now.In(s.zone))
@@ -149,6 +153,7 @@ func (s *Signal) Learn(f *flows.Facts, learned json.RawMessage) (json.RawMessage
 	h = h.faded(f.Now)
 	hours, hour := h.day(f.Now.In(s.zone))
 	hours[hour] = min(hours[hour]+1, 1e4)
+	h.Of++
 	return json.Marshal(h)
 }
 

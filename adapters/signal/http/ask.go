@@ -65,7 +65,7 @@ func fact(f *flows.Facts, root, name string) any {
 		return f.User.Lookup(name)
 	case root == "request" && f.Request != nil:
 		return requested(f.Request, name)
-	case root == "device" && f.User != nil:
+	case root == "device" && f.User != nil && !f.Device.Unknown:
 		return f.Device.Known
 	case root == "geo":
 		return f.Place().Country

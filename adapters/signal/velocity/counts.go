@@ -23,8 +23,8 @@ import (
 // make somebody look bad. A node adds what it counted to the pages every few seconds:
 // so many writes, however large the flood.
 const (
-	pages = 64
-	cells = 1024 // of each of the two rows of a page
+	pages = 128
+	cells = 2048 // of each of the two rows of a page
 	most  = math.MaxUint16
 	// every is the time between two writes of what was counted.
 	every = 5 * time.Second
