@@ -64,6 +64,13 @@ const (
 	ReasonApprovalGone     Reason = "approval_gone"
 	ReasonNotVouched       Reason = "not_vouched"
 	ReasonInternal         Reason = "internal"
+
+	// What signals and the risk step find. Nobody is refused with one of these.
+	ReasonNewDevice     Reason = "new_device"
+	ReasonKnownDevice   Reason = "known_device"
+	ReasonTrustedDevice Reason = "trusted_device"
+	ReasonSignalUnknown Reason = "signal_unknown"
+	ReasonSignalFailed  Reason = "signal_failed"
 )
 
 // Refusal is an error that is the far side's fault and ends the attempt with a

@@ -91,7 +91,7 @@ func (p *Protect) remoteUser(v *visit) string {
 		return ""
 	}
 	s := v.session
-	values, _ := p.remote.Values(&flows.Facts{Now: v.now, User: s.User, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings})
+	values, _ := p.remote.Values(&flows.Facts{Now: v.now, User: s.User, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings, Risk: s.Risk})
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return '_'

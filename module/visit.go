@@ -92,7 +92,7 @@ func (v *visit) facts() *flows.Facts {
 	}
 	f.Request, f.Now = q, v.now
 	if s := v.session; s != nil {
-		f.User, f.Evidence, f.Session, f.Readings = s.User, s.Evidence, &s.Facts, s.Readings
+		f.User, f.Evidence, f.Session, f.Readings, f.Risk = s.User, s.Evidence, &s.Facts, s.Readings, s.Risk
 	}
 	return f
 }

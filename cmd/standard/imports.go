@@ -28,6 +28,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/log"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/smtp"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/device"
 
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
@@ -49,6 +50,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/notify"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/register"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/risk"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/when"

@@ -82,11 +82,23 @@ type Event struct {
 	Fallback []string `json:"fallback,omitempty"`
 	// Drill is the id of the drill it belongs to.
 	Drill string `json:"drill,omitempty"`
+	// Risk is what was read in a login or step-up.
+	Risk *Risk `json:"risk,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
 	// Person is who it is about as the flow knows them, where that is at hand; it is
 	// not written.
 	Person *flows.User `json:"-"`
+}
+
+// Risk is the score of a login and what it is made of.
+type Risk struct {
+	Score int    `json:"score"`
+	Level string `json:"level"`
+	// Observed is the score with what a step only looked at.
+	Observed int `json:"observed"`
+	// Readings are by signal, each with its weight and what it contributed.
+	Readings map[string]flows.Reading `json:"readings"`
 }
 
 // Sink is a guest `identity.audit.*`. Write returns once the entry is as
