@@ -17,7 +17,7 @@ import (
 // browserName is that of the cookie by which a browser is known again. It goes where
 // the session cookie goes, or a session below a `domain` would seem to change its device
 // with every host.
-func (v *visit) browserName() string { return v.place.cookie + ".browser" }
+func (v *visit) browserName() string { return v.place.browser }
 
 // browserAge is for how long a browser keeps it after a login: as long as a profile.
 const browserAge = int(profileFor / 1e9)
@@ -83,6 +83,16 @@ func (v *visit) browser(u *flows.User, evidence []flows.Evidence) flows.DeviceFa
 		return flows.DeviceFacts{ID: f.ID, Unknown: true}
 	}
 	return f
+}
+
+// deviceOfSession is browser for every request. That the person signed in with it is
+// known of the device of their session; another one is looked up.
+func (v *visit) deviceOfSession() flows.DeviceFacts {
+	s := v.session
+	if id := v.heldDevice(); id != s.Device || id == "" {
+		return v.browser(s.User, s.Evidence)
+	}
+	return flows.DeviceFacts{ID: s.Device, Known: true}
 }
 
 // usedDevice reports whether a person signed in with a device before.

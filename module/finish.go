@@ -75,7 +75,9 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if err := v.refreshHolder(ctx, x); err != nil {
 		return v.failed(x, err)
 	}
-	b.Device = v.setBrowser(x)
+	if b.Device = v.setBrowser(x); b.Device != "" && readRisk(x) {
+		x.Risk.Device = b.Device
+	}
 	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
 	if err != nil {
 		return v.failed(x, err)
@@ -101,7 +103,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	v.setDevice(x)
 	v.learn(ctx, x, b.Device)
 	v.dropStored(id)
-	v.session, v.known = s, nil
+	v.session, v.known, v.review = s, nil, nil
 	if err := v.approve(x); err != nil {
 		return v.failed(x, err)
 	}

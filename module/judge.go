@@ -106,15 +106,16 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	v.known = nil
 	v.readPath(r)
 	over := v.session != nil && v.routeOver()
+	rose := v.p.every > 0 && v.session != nil && !over && v.riskRose()
 	if v.session != nil && len(v.p.logouts) > 0 {
 		if served, err := v.appLogout(next, over); served {
 			return err
 		}
 	}
-	if over {
+	if over || rose {
 		f := v.facts()
 		f.Session, f.User = nil, nil
-		return v.decided(policy.Decide(&v.p.gate.gate, f), next, true)
+		return v.decided(policy.Decide(&v.p.gate.gate, f), next, over)
 	}
 	return v.decided(v.decide(), next, false)
 }

@@ -123,6 +123,9 @@ func (v *visit) startLogin(l login) error {
 	if v.away() {
 		return v.leaveForPortal(l)
 	}
+	if err := v.challenge(&l); err != nil {
+		return v.unavailable(err)
+	}
 	x := v.begun(l, now)
 	x.Hop, x.Since, x.Rose = l.hop, l.since, l.rose
 	x.Guarded = !l.rose.IsZero()

@@ -28,7 +28,9 @@ const (
 	Admin          Kind = "admin"
 	// SteppedUp: somebody who is signed in proved again who they are, perhaps for one
 	// request; ApprovalUsed: that request was sent on.
-	SteppedUp     Kind = "step_up"
+	SteppedUp Kind = "step_up"
+	// RiskRose: a session is challenged, since it is used from elsewhere or with another device.
+	RiskRose      Kind = "risk_rose"
 	ApprovalUsed  Kind = "approval_used"
 	FactorAdded   Kind = "factor_added"
 	ProviderDown  Kind = "provider_down"
