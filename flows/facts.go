@@ -89,6 +89,8 @@ type Facts struct {
 	Session  *SessionFacts
 	Device   DeviceFacts
 	Readings map[string]Reading
+	// Risk is what they amount to; nil: no risk was read.
+	Risk *Risk
 	// Locate answers where an address is; nil: no signal knows places.
 	Locate func(ip string) Place
 	Now    time.Time

@@ -65,7 +65,12 @@ const (
 	ReasonNotVouched       Reason = "not_vouched"
 	ReasonInternal         Reason = "internal"
 
-	// What signals find unusual. Nobody is refused with one of these.
+	// What signals and the risk step find. Nobody is refused with one of these.
+	ReasonNewDevice        Reason = "new_device"
+	ReasonKnownDevice      Reason = "known_device"
+	ReasonTrustedDevice    Reason = "trusted_device"
+	ReasonSignalUnknown    Reason = "signal_unknown"
+	ReasonSignalFailed     Reason = "signal_failed"
 	ReasonNewCountry       Reason = "new_country"
 	ReasonUnusualCountry   Reason = "unusual_country"
 	ReasonRiskyPlace       Reason = "risky_place"

@@ -50,6 +50,8 @@ type state struct {
 	factors   map[string]flows.Factor
 	events    events
 	passkeys  bool // a factor says who people are, too
+	// readsDevice: some condition asks whether a device is known.
+	readsDevice bool
 	// signals tell the usual from the unusual, by name.
 	signals map[string]flows.Signal
 	// reporters are those of them that are told what came of logins.

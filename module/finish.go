@@ -38,7 +38,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if err != nil {
 		return v.failed(x, err)
 	}
-	if old != nil && x.Inherited && x.Since.IsZero() {
+	if old != nil && x.Inherited && !x.Anew() && !readRisk(x) {
 		if d, ok := old.Card.Flows[x.Flow]; ok && d.Digest == x.Digest {
 			return v.land(x) // nothing new was proved and nothing new completed
 		}
@@ -79,6 +79,9 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if err := v.refreshHolder(ctx, x); err != nil {
 		return v.failed(x, err)
 	}
+	if b.Device = v.setBrowser(x); b.Device != "" && readRisk(x) {
+		x.Risk.Device = b.Device
+	}
 	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
 	if err != nil {
 		return v.failed(x, err)
@@ -103,13 +106,17 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	v.clearPending()
 	v.setRecent(x.Attempt)
 	v.setDevice(x)
+	v.learn(ctx, x, b.Device)
 	v.dropStored(id)
-	v.session, v.known = s, nil
+	v.session, v.known, v.review = s, nil, nil
 	if err := v.approve(x); err != nil {
 		return v.failed(x, err)
 	}
 	return v.land(x)
 }
+
+// readRisk reports whether a risk step ran in this run.
+func readRisk(x *flows.Execution) bool { return x.Risk != nil && x.Risk.Run == x.ID }
 
 // standsOn is the session a finished run changes: the one it was begun on, or
 // one of the same person that another tab made meanwhile (B06).
@@ -161,6 +168,7 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	if x.Drill != nil {
 		e.Drill = x.Drill.ID
 	}
+	e.Risk = riskOf(x)
 	for _, ev := range x.Evidence {
 		e.Fallback = append(e.Fallback, ev.For...)
 	}
@@ -232,6 +240,7 @@ func (v *visit) denied(x *flows.Execution, d flows.Denial) error {
 func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason, text, source string, err error) error {
 	e := v.event(audit.LoginDenied)
 	e.Flow, e.Step, e.Provider, e.Reason, e.Text, e.Rule = x.Flow, v.app.stepLabel(x), x.Env.Asked, reason, text, source
+	e.Risk = riskOf(x)
 	if x.User != nil {
 		e.User, e.Name, e.Provider, e.Person = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider), x.User
 	}

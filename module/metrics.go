@@ -32,6 +32,8 @@ type metrics struct {
 	unwritten prometheus.Counter
 	dropped   prometheus.Counter
 	store     *prometheus.HistogramVec
+	scores    *prometheus.HistogramVec
+	unread    *prometheus.CounterVec
 
 	mu      sync.Mutex
 	reasons map[flows.Reason]bool
@@ -62,6 +64,11 @@ func newMetrics() *metrics {
 			Namespace: "sallyport", Name: "store_operation_seconds", Help: "Time of one operation of the session store.",
 			Buckets: []float64{.0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
 		}, []string{"operation", "outcome"}),
+		scores: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "sallyport", Name: "risk_score", Help: "Scores that risk steps found, by flow and level; level observed holds those that did not count.",
+			Buckets: []float64{0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100},
+		}, []string{"flow", "level"}),
+		unread:  vector("signal_failures_total", "Readings, and notes of what is usual, that a signal failed at, by cause: late, panic or error.", "signal", "cause"),
 		reasons: map[flows.Reason]bool{},
 	}
 }
@@ -73,7 +80,7 @@ func (a *App) provisionMetrics(ctx caddy.Context) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.held, m.started, m.reports, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
+		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.held, m.started, m.reports, m.panics, m.unwritten, m.dropped, m.store, m.scores, m.unread, nodeState{},
 	} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {
@@ -156,5 +163,14 @@ func (a *App) count(e audit.Event) {
 	case audit.SessionEnded, audit.Logout:
 		m.ended.WithLabelValues(m.reason(e.Reason)).Inc()
 	case audit.Login, audit.SessionChanged: // counted when the session is there
+	}
+}
+
+// assessed counts what the risk steps of a run found.
+func (m *metrics) assessed(x *flows.Execution) {
+	if r := x.Risk; r.Observed != r.Score {
+		m.scores.WithLabelValues(x.Flow, "observed").Observe(float64(r.Observed))
+	} else {
+		m.scores.WithLabelValues(x.Flow, r.Level).Observe(float64(r.Score))
 	}
 }

@@ -42,7 +42,9 @@ type gate struct {
 	passive    caddyhttp.MatcherSets
 	idle       time.Duration
 	life       time.Duration
-	strict     bool
+	// every is how often the risk of a session is read anew; 0: at its logins only.
+	every  time.Duration
+	strict bool
 	// preserve is how long a body may be that waits for a login; 0: none does.
 	preserve int64
 	// readsBody: some condition looks into the body.
@@ -111,6 +113,9 @@ func (p *Protect) provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := p.provisionSession(ctx); err != nil {
+		return err
+	}
+	if err := p.provisionRisk(); err != nil {
 		return err
 	}
 	if err := p.provisionPreserve(); err != nil {
@@ -282,8 +287,8 @@ func (a *App) mentions(cel string, named bool, things ...string) bool {
 // checkReads refuses names that no finished flow can have produced (I22).
 func (p *Protect) checkReads(c flows.Condition) error {
 	for _, n := range c.Reads() {
-		if strings.HasPrefix(n, "risk.") {
-			return fmt.Errorf("rule%s: %s is read, but flow %s has no risk step", written(c.Source()), n, p.Flow)
+		if strings.HasPrefix(n, "risk.") && !flows.Surely(p.app.steps[p.Flow], "risk") {
+			return fmt.Errorf("rule%s: %s is read, but flow %s has no risk step that always runs", written(c.Source()), n, p.Flow)
 		}
 	}
 	return nil

@@ -28,6 +28,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/log"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/smtp"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/device"
 
 	// Rooms: signals.
 	_ "github.com/sallyport-gateway/sallyport/adapters/signal/geo"
@@ -58,6 +59,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/notify"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/register"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/risk"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/when"
