@@ -111,3 +111,20 @@ func (a *App) Vouched(ctx context.Context, user flows.UserKey) ([]personVouched,
 	}
 	return a.exportVouched(ctx, list)
 }
+
+// TellDue tells signals what waits for them, as the sweep does.
+func (a *App) TellDue(ctx context.Context) { a.tellDue(ctx) }
+
+// QueueReport keeps a report for a signal.
+func (a *App) QueueReport(ctx context.Context, signal string, r flows.Report) {
+	a.queueReport(ctx, signal, r)
+}
+
+// ReportsWait is how many reports are kept, and ReportsKept how many at most.
+func (a *App) ReportsWait(ctx context.Context) int {
+	keys, _ := a.store.Members(ctx, reportsIndex, "", 2*reportsKept)
+	return len(keys)
+}
+
+// ReportsKept is how many reports are kept at most.
+const ReportsKept = reportsKept
