@@ -126,5 +126,9 @@ func (a *App) ReportsWait(ctx context.Context) int {
 	return len(keys)
 }
 
-// ReportsKept is how many reports are kept at most.
-const ReportsKept = reportsKept
+// SetReportsKept changes how many reports are kept at most.
+func SetReportsKept(n int) (back func()) {
+	was := reportsKept
+	reportsKept = n
+	return func() { reportsKept = was }
+}

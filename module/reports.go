@@ -69,9 +69,11 @@ func (a *App) tellSignal(ctx context.Context, name string, r flows.Report) {
 	}
 }
 
+// reportsKept is how many wait in the store, of all nodes; what comes on top is dropped.
+var reportsKept = 4096
+
 const (
-	reportsKept   = 4096 // in the store, of all nodes; what comes on top is dropped
-	reportsPage   = 64   // are looked at together
+	reportsPage   = 64 // are looked at together
 	reportFor     = 24 * time.Hour
 	reportTimeout = 10 * time.Second // of one try; shorter than the shortest pause
 	reportSave    = 2 * time.Second
