@@ -418,6 +418,7 @@ func (a *App) sweep(ctx context.Context) {
 				}
 				a.retryEnds(ctx)
 				a.endOverdue(ctx)
+				a.judgeStreams()
 			})
 		}
 	}

@@ -111,3 +111,10 @@ func (a *App) Vouched(ctx context.Context, user flows.UserKey) ([]personVouched,
 	}
 	return a.exportVouched(ctx, list)
 }
+
+// JudgeStreams judges all that are due, and waits for it.
+func (a *App) JudgeStreams() {
+	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
+		judge(a, u)
+	}
+}

@@ -268,7 +268,9 @@ func TestAProfileIsBoundedAndErased(t *testing.T) {
 		t.Fatalf("kept: %+v", list)
 	}
 	for _, bad := range []func() (json.RawMessage, error){
-		func() (json.RawMessage, error) { return json.RawMessage(`"` + strings.Repeat("x", flows.MaxLearned) + `"`), nil },
+		func() (json.RawMessage, error) {
+			return json.RawMessage(`"` + strings.Repeat("x", flows.MaxLearned) + `"`), nil
+		},
 		func() (json.RawMessage, error) { return json.RawMessage(`x`), nil },
 		func() (json.RawMessage, error) { return nil, errors.New("no") },
 		func() (json.RawMessage, error) { panic("no") },
