@@ -133,6 +133,8 @@ func complete(snippet string) string {
 		return "{\n" + snippet + "\n}\n"
 	case first == "identity":
 		return "{\n" + strings.Replace(snippet, "identity {\n", "identity {\n"+provider, 1) + "\n}\n"
+	case first == "signal":
+		return "{\nidentity {\n" + provider + snippet + "\n}\n}\n"
 	case first == "provider":
 		return "{\nidentity {\n" + snippet + "\n}\n}\n"
 	case strings.Contains(first, "."): // a site

@@ -424,6 +424,7 @@ func (a *App) sweep(ctx context.Context) {
 				a.retryEnds(ctx)
 				a.endOverdue(ctx)
 				a.tellReports(ctx)
+				a.judgeStreams()
 			})
 		}
 	}

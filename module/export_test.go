@@ -132,3 +132,10 @@ func SetReportsKept(n int) (back func()) {
 	reportsKept = n
 	return func() { reportsKept = was }
 }
+
+// JudgeStreams judges all that are due, and waits for it.
+func (a *App) JudgeStreams() {
+	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
+		judge(a, u)
+	}
+}

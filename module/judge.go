@@ -168,6 +168,9 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		v.noteCallOuts(live)
 	}
 	v.out.private = true
+	if v.p.long {
+		v.watch()
+	}
 	r := v.r
 	if upgrade { // hijacking clears deadlines; the proxied connection ends by its context
 		ctx, cancel := context.WithCancel(r.Context())

@@ -42,6 +42,12 @@ type gate struct {
 	passive    caddyhttp.MatcherSets
 	idle       time.Duration
 	life       time.Duration
+	// again are the rules as they are asked while a request goes on; long: they, or limits
+	// of this route, may come to another answer meanwhile.
+	again policy.Gate
+	long  bool
+	// readsHeader: some condition looks at headers of the request.
+	readsHeader bool
 	// every is how often the risk of a session is read anew; 0: at its logins only.
 	every  time.Duration
 	strict bool
@@ -230,6 +236,7 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 		}
 		p.gate.gate.Rules = append(p.gate.gate.Rules, rule)
 	}
+	p.provisionStreams()
 	return nil
 }
 
@@ -238,15 +245,20 @@ func (p *Protect) provisionMatch(ctx caddy.Context, r *RuleConfig, rule *policy.
 		r.MatchRaw[i] = Widen(set, !closes)
 	}
 	sets, err := loadMatchers(ctx, r, "MatchRaw")
+	at := len(p.gate.gate.Rules)
 	rule.Match = func(f *flows.Facts) (bool, error) {
 		if len(sets) == 0 {
 			return true, nil
 		}
-		v, ok := f.Request.Native.(*visit)
-		if !ok {
-			return false, errors.New("no request to match")
+		switch n := f.Request.Native.(type) {
+		case *visit:
+			hit, err := n.matches(sets, closes)
+			n.hits.note(at, hit)
+			return hit, err
+		case *hits:
+			return n.has(at), nil
 		}
-		return v.matches(sets, closes)
+		return false, errors.New("no request to match")
 	}
 	return err
 }
@@ -257,6 +269,7 @@ func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err erro
 		return err
 	}
 	p.readsBody = p.readsBody || p.mentionsBody(r)
+	p.readsHeader = p.readsHeader || p.app.readsHeader(r)
 	if err := p.checkReads(rule.Cond); err != nil {
 		return err
 	}

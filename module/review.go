@@ -40,7 +40,7 @@ const reviewEvery = 5 * time.Minute
 // what its flow found is new enough.
 func (v *visit) reviewed(every time.Duration) *review {
 	s := v.session
-	device, ip := v.heldDevice(), v.ip()
+	device, ip := v.heldDevice(), v.facts().Request.IP
 	if s.Risk.Device == device && s.Risk.IP == ip && v.now.Sub(s.Risk.At) < every {
 		return nil
 	}

@@ -62,6 +62,8 @@ type visit struct {
 	// replay is what was swapped in, of a request that was kept; nil for others.
 	replay *replay
 
+	// hits are the rules that are about this request.
+	hits hits
 	// review is what was read of the session's risk since its flow ended; nil: nothing.
 	review *review
 	// now is when the request came.

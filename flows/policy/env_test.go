@@ -34,7 +34,8 @@ func alice() *flows.Facts {
 			Header: http.Header{"User-Agent": {"curl"}, "Accept": {"a", "b"}, "Content-Type": {"application/json; charset=utf-8"}},
 			Body:   func() ([]byte, error) { return []byte(`{"amount": 12, "to": {"iban": "DE"}}`), nil },
 		},
-		Readings: map[string]flows.Reading{"travel": {Score: 40, Reason: "too_fast"}, "device": {Score: 5}},
+		Readings: map[string]flows.Reading{"travel": {Score: 40, Reason: "too_fast"}, "device": {Score: 5}, "net": {Score: 100, Reason: "listed", Observed: true}},
+		Risk:     &flows.Risk{Score: 45, Level: flows.RiskMedium},
 	}
 }
 
