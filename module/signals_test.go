@@ -106,8 +106,12 @@ func TestGeoIsReadByConditions(t *testing.T) {
 		ip, path string
 		want     int
 	}{
-		{paris, "/fr/a", http.StatusOK}, {lyon, "/fr/a", http.StatusForbidden}, {tokyo, "/fr/a", http.StatusForbidden},
-		{"10.0.0.1", "/fr/a", http.StatusForbidden}, {"10.0.0.1", "/nowhere/a", http.StatusOK}, {paris, "/nowhere/a", http.StatusForbidden},
+		{paris, "/fr/a", http.StatusOK},
+		{lyon, "/fr/a", http.StatusForbidden},
+		{tokyo, "/fr/a", http.StatusForbidden},
+		{"10.0.0.1", "/fr/a", http.StatusForbidden},
+		{"10.0.0.1", "/nowhere/a", http.StatusOK},
+		{paris, "/nowhere/a", http.StatusForbidden},
 		{"192.0.2.1", "/nowhere/a", http.StatusOK},
 	} {
 		from(b, tc.ip)

@@ -49,13 +49,26 @@ func TestRead(t *testing.T) {
 		values []string
 		want   int
 	}{
-		{"header Score", []string{"0"}, 0}, {"header Score", []string{"73"}, 73}, {"header Score", []string{"100"}, 100},
-		{"header Score\nrange 99 1", []string{"1"}, 100}, {"header Score\nrange 99 1", []string{"99"}, 0}, {"header Score\nrange 99 1", []string{"50"}, 50},
-		{"header Score\nrange 0 1", []string{"0.25"}, 25}, {"header Score\nrange -1 1", []string{"-1"}, 0},
-		{"header Score", nil, unknown}, {"header Score", []string{"10", "10"}, unknown}, {"header Score", []string{"10, 90"}, unknown},
-		{"header Score", []string{""}, unknown}, {"header Score", []string{"101"}, unknown}, {"header Score", []string{"-1"}, unknown},
-		{"header Score", []string{"NaN"}, unknown}, {"header Score", []string{"1e1"}, unknown}, {"header Score", []string{"0x10"}, unknown},
-		{"header Score", []string{" 10"}, unknown}, {"header Score", []string{strings.Repeat("1", 400)}, unknown}, {"header Score\nrange 99 1", []string{"0"}, unknown},
+		{"header Score", []string{"0"}, 0},
+		{"header Score", []string{"73"}, 73},
+		{"header Score", []string{"100"}, 100},
+		{"header Score\nrange 99 1", []string{"1"}, 100},
+		{"header Score\nrange 99 1", []string{"99"}, 0},
+		{"header Score\nrange 99 1", []string{"50"}, 50},
+		{"header Score\nrange 0 1", []string{"0.25"}, 25},
+		{"header Score\nrange -1 1", []string{"-1"}, 0},
+		{"header Score", nil, unknown},
+		{"header Score", []string{"10", "10"}, unknown},
+		{"header Score", []string{"10, 90"}, unknown},
+		{"header Score", []string{""}, unknown},
+		{"header Score", []string{"101"}, unknown},
+		{"header Score", []string{"-1"}, unknown},
+		{"header Score", []string{"NaN"}, unknown},
+		{"header Score", []string{"1e1"}, unknown},
+		{"header Score", []string{"0x10"}, unknown},
+		{"header Score", []string{" 10"}, unknown},
+		{"header Score", []string{strings.Repeat("1", 400)}, unknown},
+		{"header Score\nrange 99 1", []string{"0"}, unknown},
 	} {
 		s := start(t, tc.lines)
 		r, err := s.Read(t.Context(), with(true, "Score", tc.values...), nil)
@@ -78,10 +91,15 @@ func TestHeaderOfAStrangerIsNotRead(t *testing.T) {
 func TestUnmarshalCaddyfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ in, want string }{
-		{"header x", "header takes no argument"}, {"header", "header names no header"}, {"header {\nname x\n}", "header has no option 'name'; there are: header, range"},
-		{"header {\nheader a b\n}", "wrong argument count"}, {"header {\nheader a\nrange 1\n}", "wrong argument count"},
-		{"header {\nheader a\nrange 1 x\n}", "range takes two numbers"}, {"header {\nheader a\nrange 5 5\n}", "range 5 5 is none"},
-		{"header {\nheader a:b\n}", "no name of a header"}, {"header {\nheader a\nheader b\n}", "written twice"},
+		{"header x", "header takes no argument"},
+		{"header", "header names no header"},
+		{"header {\nname x\n}", "header has no option 'name'; there are: header, range"},
+		{"header {\nheader a b\n}", "wrong argument count"},
+		{"header {\nheader a\nrange 1\n}", "wrong argument count"},
+		{"header {\nheader a\nrange 1 x\n}", "range takes two numbers"},
+		{"header {\nheader a\nrange 5 5\n}", "range 5 5 is none"},
+		{"header {\nheader a:b\n}", "no name of a header"},
+		{"header {\nheader a\nheader b\n}", "written twice"},
 	} {
 		if err := new(Signal).UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in)); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", tc.in, err)

@@ -67,8 +67,12 @@ func TestRead(t *testing.T) {
 		after time.Duration
 		want  int
 	}{
-		{"nine o'clock", 9 * time.Hour, 0}, {"the hour before", 8*time.Hour + 59*time.Minute, 0}, {"the hour behind", 14 * time.Hour, 0},
-		{"three at night", 3 * time.Hour, 100}, {"eleven", 11 * time.Hour, 100}, {"nine on a Saturday", 5*24*time.Hour + 9*time.Hour, 100},
+		{"nine o'clock", 9 * time.Hour, 0},
+		{"the hour before", 8*time.Hour + 59*time.Minute, 0},
+		{"the hour behind", 14 * time.Hour, 0},
+		{"three at night", 3 * time.Hour, 100},
+		{"eleven", 11 * time.Hour, 100},
+		{"nine on a Saturday", 5*24*time.Hour + 9*time.Hour, 100},
 	} {
 		r, err := s.Read(t.Context(), at(next.Add(tc.after)), note)
 		if err != nil || r.Unknown || r.Score != tc.want || (r.Score > 0) != (r.Reason == flows.ReasonUnusualTime) {
@@ -135,9 +139,13 @@ func TestZone(t *testing.T) {
 func TestUnmarshalCaddyfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ in, want string }{
-		{"hours x", "hours takes no argument"}, {"hours {\nbetween 9 17\n}", "hours has no option 'between'; there are: after, zone"},
-		{"hours {\nzone Paris\n}", "zone 'Paris' is no time zone such as Europe/Paris"}, {"hours {\nzone Local\n}", "no time zone"},
-		{"hours {\nafter 0\n}", "no number of logins"}, {"hours {\nafter 1001\n}", "up to 1000"}, {"hours {\nafter\n}", "wrong argument count"},
+		{"hours x", "hours takes no argument"},
+		{"hours {\nbetween 9 17\n}", "hours has no option 'between'; there are: after, zone"},
+		{"hours {\nzone Paris\n}", "zone 'Paris' is no time zone such as Europe/Paris"},
+		{"hours {\nzone Local\n}", "no time zone"},
+		{"hours {\nafter 0\n}", "no number of logins"},
+		{"hours {\nafter 1001\n}", "up to 1000"},
+		{"hours {\nafter\n}", "wrong argument count"},
 		{"hours {\nzone UTC\nzone UTC\n}", "written twice"},
 	} {
 		if err := new(Signal).UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in)); err == nil || !strings.Contains(err.Error(), tc.want) {

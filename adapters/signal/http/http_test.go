@@ -166,7 +166,11 @@ func TestAnswers(t *testing.T) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, `{"score":0}`)
 		}, ""},
-		{"no content", status(204), ""}, {"created", status(201), ""}, {"401", status(401), ""}, {"429", status(429), ""}, {"500", status(500), ""},
+		{"no content", status(204), ""},
+		{"created", status(201), ""},
+		{"401", status(401), ""},
+		{"429", status(429), ""},
+		{"500", status(500), ""},
 		{"led away", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		}, ""},
@@ -389,18 +393,25 @@ func TestNobodyToAskAbout(t *testing.T) {
 func TestUnmarshalCaddyfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ in, want string }{
-		{"http x", "http takes no argument"}, {"http", "http names no address"}, {"http {\nbody x\n}", "http has no option 'body'; there are: cache, outcome, secret, send, signed_answers, url"},
-		{"http {\nurl http://fraud.example/key-1\n}", "url is no address such as"}, {"http {\nurl https://x.example\n}", "http has no secret"},
+		{"http x", "http takes no argument"},
+		{"http", "http names no address"},
+		{"http {\nbody x\n}", "http has no option 'body'; there are: cache, outcome, secret, send, signed_answers, url"},
+		{"http {\nurl http://fraud.example/key-1\n}", "url is no address such as"},
+		{"http {\nurl https://x.example\n}", "http has no secret"},
 		{"http {\nurl https://x.example\nsecret s\nsend user\n}", "http cannot send 'user'; there are: user.<attribute>, request.host"},
-		{"http {\nurl https://x.example\nsecret s\noutcome on\n}", "outcome is no address"}, {"http {\nurl a b\n}", "url takes 1 arguments, but got 2"},
-		{"http {\ncache soon\n}", "no duration"}, {"http {\nurl a\nurl b\n}", "written twice"}, {"http {\nsigned_answers yes\n}", "takes 0 arguments"},
+		{"http {\nurl https://x.example\nsecret s\noutcome on\n}", "outcome is no address"},
+		{"http {\nurl a b\n}", "url takes 1 arguments, but got 2"},
+		{"http {\ncache soon\n}", "no duration"},
+		{"http {\nurl a\nurl b\n}", "written twice"},
+		{"http {\nsigned_answers yes\n}", "takes 0 arguments"},
 	} {
 		if _, err := parsed(tc.in); err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "key-1") {
 			t.Errorf("%s: %v", tc.in, err)
 		}
 	}
 	for _, s := range []Signal{
-		{URL: "{env.SALLYPORT_TEST_FRAUD}", Secrets: []string{secret}}, {URL: "https://x.example", Secrets: []string{"short"}},
+		{URL: "{env.SALLYPORT_TEST_FRAUD}", Secrets: []string{secret}},
+		{URL: "https://x.example", Secrets: []string{"short"}},
 		{URL: "https://x.example", Secrets: []string{"{env.SALLYPORT_TEST_NOTHING}"}},
 	} {
 		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})

@@ -70,13 +70,28 @@ func TestRead(t *testing.T) {
 		lines, ip string
 		want      int
 	}{
-		{trusted, "10.1.2.3", 0}, {trusted, "192.0.2.1", 100}, {trusted, "2001:db8::1", 0}, {trusted, "2001:db9::1", 100},
-		{trusted, "::ffff:10.1.2.3", 0}, {trusted, "fe80::1%eth0", 100},
-		{risky, "192.0.2.1", 100}, {risky, "10.1.2.3", 0}, {risky, "2001:db8:5::1", 100}, {risky, "::ffff:192.0.2.1", 100},
-		{both, "10.1.2.3", 0}, {both, "10.9.1.1", 100}, {both, "192.0.2.7", 0}, {both, "192.0.2.8", 100},
-		{both, "198.51.100.1", 100}, {both, "203.0.113.1", 0}, {both, "2001:db8:5::1", 100}, {both, "2001:db8:6::1", 0},
-		{both + "\nother 40", "203.0.113.1", 40}, {trusted + "\nother 0", "203.0.113.1", 0},
-		{"risky ::ffff:192.0.2.0/120", "192.0.2.9", 100}, {"risky 0.0.0.0/0\ntrusted 10.0.0.0/8", "10.0.0.1", 0},
+		{trusted, "10.1.2.3", 0},
+		{trusted, "192.0.2.1", 100},
+		{trusted, "2001:db8::1", 0},
+		{trusted, "2001:db9::1", 100},
+		{trusted, "::ffff:10.1.2.3", 0},
+		{trusted, "fe80::1%eth0", 100},
+		{risky, "192.0.2.1", 100},
+		{risky, "10.1.2.3", 0},
+		{risky, "2001:db8:5::1", 100},
+		{risky, "::ffff:192.0.2.1", 100},
+		{both, "10.1.2.3", 0},
+		{both, "10.9.1.1", 100},
+		{both, "192.0.2.7", 0},
+		{both, "192.0.2.8", 100},
+		{both, "198.51.100.1", 100},
+		{both, "203.0.113.1", 0},
+		{both, "2001:db8:5::1", 100},
+		{both, "2001:db8:6::1", 0},
+		{both + "\nother 40", "203.0.113.1", 40},
+		{trusted + "\nother 0", "203.0.113.1", 0},
+		{"risky ::ffff:192.0.2.0/120", "192.0.2.9", 100},
+		{"risky 0.0.0.0/0\ntrusted 10.0.0.0/8", "10.0.0.1", 0},
 	} {
 		r, err := start(t, tc.lines).Read(t.Context(), from(tc.ip), nil)
 		if err != nil || r.Score != tc.want || r.Unknown {
@@ -142,11 +157,15 @@ func TestProvisionRefuses(t *testing.T) {
 func TestUnmarshalCaddyfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ in, want string }{
-		{"network x", "network takes no argument"}, {"network", "network has no list"},
+		{"network x", "network takes no argument"},
+		{"network", "network has no list"},
 		{"network {\nlist x\n}", "network has no option 'list'; there are: other, risky, risky_file, trusted, trusted_file"},
-		{"network {\ntrusted\n}", "wrong argument count"}, {"network {\ntrusted 10.0.0.0/8\nother x\n}", "other 'x' is no score"},
-		{"network {\ntrusted 10.0.0.0/8\nother 101\n}", "from 0 to 100, not 101"}, {"network {\ntrusted 10.0.0.0/8\nother 1\nother 2\n}", "once"},
-		{"network {\ntrusted office\n}", "'office' is no network"}, {"network {\ntrusted 10.0.0.1/8\n}", "is 10.0.0.0/8 meant?"},
+		{"network {\ntrusted\n}", "wrong argument count"},
+		{"network {\ntrusted 10.0.0.0/8\nother x\n}", "other 'x' is no score"},
+		{"network {\ntrusted 10.0.0.0/8\nother 101\n}", "from 0 to 100, not 101"},
+		{"network {\ntrusted 10.0.0.0/8\nother 1\nother 2\n}", "once"},
+		{"network {\ntrusted office\n}", "'office' is no network"},
+		{"network {\ntrusted 10.0.0.1/8\n}", "is 10.0.0.0/8 meant?"},
 		{"network {\nrisky ::ffff:0:0/95\n}", "more than all of IPv4"},
 	} {
 		if _, err := parsed(tc.in); err == nil || !strings.Contains(err.Error(), tc.want) {

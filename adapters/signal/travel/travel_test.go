@@ -139,9 +139,12 @@ func TestDistance(t *testing.T) {
 func TestUnmarshalCaddyfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ in, want string }{
-		{"travel x", "travel takes no argument"}, {"travel {\nfast 1\n}", "travel has no option 'fast'; there are: near, speed"},
-		{"travel {\nspeed\n}", "wrong argument count"}, {"travel {\nspeed mach1\n}", "no number such as 900"},
-		{"travel {\nnear 0\n}", "no number"}, {"travel {\nspeed 1\nspeed 2\n}", "written twice"},
+		{"travel x", "travel takes no argument"},
+		{"travel {\nfast 1\n}", "travel has no option 'fast'; there are: near, speed"},
+		{"travel {\nspeed\n}", "wrong argument count"},
+		{"travel {\nspeed mach1\n}", "no number such as 900"},
+		{"travel {\nnear 0\n}", "no number"},
+		{"travel {\nspeed 1\nspeed 2\n}", "written twice"},
 	} {
 		if err := new(Signal).UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in)); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", tc.in, err)

@@ -105,7 +105,8 @@ func TestOnlyWrongAnswersCount(t *testing.T) {
 	s := node(t, flowstest.NewRegistry(), "")
 	for _, r := range []flows.Report{
 		{Granted: true, User: "corp:u-1", Name: "anna", IP: "192.0.2.1"},
-		{Reason: flows.ReasonNotAllowed, User: "corp:u-1", IP: "192.0.2.1"}, {Reason: flows.ReasonProviderDown, Name: "anna", IP: "192.0.2.1"},
+		{Reason: flows.ReasonNotAllowed, User: "corp:u-1", IP: "192.0.2.1"},
+		{Reason: flows.ReasonProviderDown, Name: "anna", IP: "192.0.2.1"},
 	} {
 		if r.Time = flowstest.Start; s.Report(t.Context(), &r) != nil || score(t, s, anna("192.0.2.1")) != 0 {
 			t.Errorf("%+v counts", r)
@@ -258,9 +259,14 @@ func TestPagesAreWhatWasWritten(t *testing.T) {
 func TestUnmarshalCaddyfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ in, want string }{
-		{"velocity x", "velocity takes no argument"}, {"velocity {\nip 5\n}", "velocity has no option 'ip'; there are: address, network, user, window"},
-		{"velocity {\nuser\n}", "wrong argument count"}, {"velocity {\nuser 0\n}", "no number of wrong answers"}, {"velocity {\nuser 70000\n}", "no number of wrong answers"},
-		{"velocity {\nuser 1\nuser 2\n}", "written twice"}, {"velocity {\nwindow soon\n}", "no duration"}, {"velocity {\nwindow 1s\n}", "between 1m and 24h"},
+		{"velocity x", "velocity takes no argument"},
+		{"velocity {\nip 5\n}", "velocity has no option 'ip'; there are: address, network, user, window"},
+		{"velocity {\nuser\n}", "wrong argument count"},
+		{"velocity {\nuser 0\n}", "no number of wrong answers"},
+		{"velocity {\nuser 70000\n}", "no number of wrong answers"},
+		{"velocity {\nuser 1\nuser 2\n}", "written twice"},
+		{"velocity {\nwindow soon\n}", "no duration"},
+		{"velocity {\nwindow 1s\n}", "between 1m and 24h"},
 	} {
 		if err := new(Signal).UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in)); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", tc.in, err)
