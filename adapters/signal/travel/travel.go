@@ -100,7 +100,7 @@ func (s *Signal) Read(_ context.Context, f *flows.Facts, learned json.RawMessage
 		if gap <= float64(s.near()) {
 			continue
 		}
-		hours := math.Abs(f.Now.Sub(time.Unix(l.At, 0)).Hours()) // clocks of nodes differ
+		hours := max(f.Now.Sub(time.Unix(l.At, 0)).Hours(), 0) // clocks of nodes differ
 		if gap > hours*float64(s.speed()) {
 			return flows.Reading{Score: 100, Reason: flows.ReasonImpossibleTravel, Text: says(l, p, gap, hours)}, nil
 		}
