@@ -120,14 +120,14 @@ func (v *visit) startLogin(l login) error {
 	if len(l.returnTo) > maxReturn && l.hop == nil { // an application kept it before it sent us the rest
 		return v.longAddress(l.returnTo)
 	}
-	if v.away() {
-		return v.leaveForPortal(l)
-	}
 	if err := v.challenge(&l); err != nil {
 		return v.unavailable(err)
 	}
+	if v.away() {
+		return v.leaveForPortal(l)
+	}
 	x := v.begun(l, now)
-	x.Hop, x.Since, x.Rose = l.hop, l.since, l.rose
+	x.Hop, x.Since = l.hop, l.since
 	x.Guarded = !l.rose.IsZero()
 	if l.hop == nil {
 		v.wants(x, l.returnTo)
@@ -163,7 +163,7 @@ func (v *visit) newRun(p *flows.Program, returnTo string, now time.Time) *flows.
 func (v *visit) begun(l login, now time.Time) *flows.Execution {
 	x := v.newRun(l.flow, l.returnTo, now)
 	x.Saved, x.Provider, x.Hint, x.Attempt = l.saved, l.provider, l.hint, l.attempt
-	x.Fresh, x.Drill, x.StepUp = l.anew, l.drill, l.stepUp
+	x.Fresh, x.Drill, x.StepUp, x.Rose = l.anew, l.drill, l.stepUp, l.rose
 	return x
 }
 

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -142,26 +143,29 @@ func (v *visit) challenge(l *login) error {
 	if v.session == nil || v.session.Risk == nil || l.anew || !l.since.IsZero() {
 		return nil
 	}
-	every := v.p.gateEvery()
-	r := v.reviewed(every)
-	if r == nil || r.rose.IsZero() {
-		return nil
+	if l.rose.IsZero() { // else an application's host found it
+		r := v.reviewed(v.p.reviewEvery())
+		if r == nil || r.rose.IsZero() {
+			return nil
+		}
+		l.rose = r.rose
 	}
 	bare, err := v.unenrolled(l.flow.Name)
 	if err != nil {
 		return err
 	}
-	if l.rose = r.rose; bare && !v.signedInSince(v.now.Add(-freshLogin)) {
+	if bare && !v.signedInSince(v.now.Add(-freshLogin)) {
 		l.anew, l.rose = true, time.Time{}
 	}
 	return nil
 }
 
-func (p *Protect) gateEvery() time.Duration {
-	if p.gate == nil || p.every == 0 {
-		return reviewEvery
-	}
-	return p.every
+func (p *Protect) reviewEvery() time.Duration { return cmp.Or(p.every, reviewEvery) }
+
+// riskRead reports whether the session shows what a flow reads of risk: one that was
+// finished before the flow had such a step does not.
+func (v *visit) riskRead(flow string) bool {
+	return v.session.Risk != nil || !flows.Surely(v.app.steps[flow], "risk")
 }
 
 // heldDevice is deviceID for every request of a route with `risk every`: the cookie is

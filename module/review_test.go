@@ -1,7 +1,9 @@
 package module_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -146,4 +148,102 @@ func TestB21RulesReadTheRiskOfNow(t *testing.T) {
 	scripts(t, func(*flows.Facts) (flows.Reading, error) { return flows.Reading{Score: 60, Reason: "listed"}, nil })
 	from(b, "198.51.100.8")
 	want(t, g.open(b, g.url("/careful/x")), http.StatusOK) // 24: still low
+}
+
+// Two nodes judge a session each for itself, by the same readings, and what is accepted
+// on one is accepted on the other.
+func TestB28TwoNodesReadTheRisk(t *testing.T) {
+	scripts(t, nil)
+	clock, op := newClock(t), newOP(t)
+	// The second node sees 127.0.0.1, and so does the first without X-Forwarded-For.
+	global := asked(t, "idp", op) + strings.Replace(riskFlow, "enroll allow", "enroll require", 1) + "store file " + t.TempDir() + "/s.db\n"
+	g := start(t, global, everySite)
+	b := newBrowser(t)
+	mfaUser(op, "pwd", "mfa")
+	p := g.open(b, g.url("/a"))
+	secret := strings.ReplaceAll(manualKey.FindStringSubmatch(p.Body)[1], " ", "")
+	landed(t, fill(t, p, "code", code(t, secret, clock)), "/a", "idp:u-alice")
+	clock.Advance(time.Minute)
+	landed(t, g.again(t, b), "/a", "idp:u-alice")
+
+	cookies := func() string {
+		var all []string
+		for _, c := range b.Jar.Cookies(g.url("/")) {
+			all = append(all, c.Name+"="+c.Value)
+		}
+		return strings.Join(all, "; ")
+	}
+	serve := g.secondNode(global, everySite)
+	second := func() int {
+		r := httptest.NewRequest(http.MethodGet, g.url("/b"), nil)
+		r.Header.Set("Cookie", cookies())
+		r.Header.Set("Accept", "text/html")
+		return serve(r).Code
+	}
+	if got := second(); got != http.StatusOK {
+		t.Fatalf("the second node: %d", got)
+	}
+	scripts(t, func(*flows.Facts) (flows.Reading, error) { return flows.Reading{Score: 100, Reason: "listed"}, nil })
+	clock.Advance(6 * time.Minute)
+	if got := second(); got != http.StatusSeeOther {
+		t.Errorf("the second node, risen: %d", got)
+	}
+	p = g.open(b, g.url("/b"))
+	asksForCode(t, "the first node, risen", p)
+	landed(t, fill(t, p, "code", code(t, secret, clock)), "/b", "idp:u-alice")
+	if got := second(); got != http.StatusOK {
+		t.Errorf("the second node, accepted on the first: %d", got)
+	}
+}
+
+// With a portal the device is known there; an application's host looks at the address,
+// sends its person there to be asked, and has them back once.
+func TestB28ASessionElsewhereIsChallengedAtThePortal(t *testing.T) {
+	scripts(t, nil)
+	clock, op := newClock(t), newOP(t)
+	sites := "http://auth.localhost:{PORT} {\nbind 127.0.0.1\nprotect off\n}\nhttp://one.localhost:{PORT} {\nbind 127.0.0.1\nprotect staff {\nheader X-Key {user.key}\nrisk every 5m\n}\nreverse_proxy {APP}\n}\n"
+	g := start(t, asked(t, "idp", op, "scopes openid profile")+portalLine+strings.Replace(riskFlow, "enroll allow", "enroll require", 1), sites)
+	b := arrives(t, "198.51.100.7")
+	mfaUser(op, "pwd", "mfa")
+	p := g.open(b, g.on("one", "/a"))
+	m := manualKey.FindStringSubmatch(p.Body)
+	if m == nil {
+		t.Fatalf("not asked to set up a factor: %d at %s\n%s", p.Status, p.URL, p.Text())
+	}
+	secret := strings.ReplaceAll(m[1], " ", "")
+	p = fill(t, p, "code", code(t, secret, clock))
+	landed(t, p, "/a", "idp:u-alice")
+	forget := func() {
+		for _, host := range []string{"auth", "one"} {
+			u, _ := url.Parse(g.on(host, "/"))
+			b.Jar.Set(u, []*http.Cookie{{Name: fmt.Sprintf("sallyport-%d", g.port), Path: "/", MaxAge: -1}})
+		}
+	}
+	clock.Advance(time.Minute)
+	forget()
+	landed(t, g.open(b, g.on("one", "/a")), "/a", "idp:u-alice") // a known device
+	for range 2 {
+		landed(t, g.open(b, g.on("one", "/b")), "/b", "idp:u-alice")
+	}
+	from(b, "203.0.113.9")
+	p = g.open(b, g.on("one", "/b"))
+	asksForCode(t, "from elsewhere", p)
+	if !strings.HasPrefix(p.URL, g.on("auth", "/")) {
+		t.Errorf("asked at %s", p.URL)
+	}
+	landed(t, fill(t, p, "code", code(t, secret, clock)), "/b", "idp:u-alice")
+	landed(t, g.open(b, g.on("one", "/c")), "/c", "idp:u-alice")
+}
+
+// What was accepted on one device is not accepted on another: there a level that is not
+// low is challenged, though it is no higher.
+func TestB28AnotherDeviceAtTheSameLevelIsChallenged(t *testing.T) {
+	scripts(t, nil)
+	g, clock, secret, b := riskRig(t, riskFlow, everySite) // of medium risk, and accepted
+	landed(t, g.open(b, g.url("/b")), "/b", "idp:u-alice")
+	u, _ := url.Parse(g.url("/"))
+	b.Jar.Set(u, []*http.Cookie{{Name: browserCookie(t, g, b).Name, Path: "/", MaxAge: -1}})
+	p := g.open(b, g.url("/b"))
+	asksForCode(t, "another device", p)
+	landed(t, fill(t, p, "code", code(t, secret, clock)), "/b", "idp:u-alice")
 }

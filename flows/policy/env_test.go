@@ -144,6 +144,8 @@ func TestI22ErrorInAConditionIsAnError(t *testing.T) {
 		{`request.json.a == 1`, trailing},
 		{`request.json.a == 1`, nobody},
 		{`risk.score < 30`, nobody},
+		{`!device.known`, &flows.Facts{Device: flows.DeviceFacts{Unknown: true}}},
+		{`!device.trusted`, &flows.Facts{Device: flows.DeviceFacts{Unknown: true}}},
 		{`session.age < duration("1h")`, nobody},
 		{`user.level.startsWith("x")`, alice()},
 		{`cidr(user.name).containsIP(request.ip)`, alice()},
