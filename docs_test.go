@@ -133,6 +133,8 @@ func complete(snippet string) string {
 		return "{\n" + snippet + "\n}\n"
 	case first == "identity":
 		return "{\n" + strings.Replace(snippet, "identity {\n", "identity {\n"+provider, 1) + "\n}\n"
+	case first == "signal":
+		return "{\nidentity {\n" + provider + snippet + "\n}\n}\n"
 	case first == "provider":
 		return "{\nidentity {\n" + snippet + "\n}\n}\n"
 	case first == "directory":
@@ -193,6 +195,7 @@ var kinds = []struct{ dir, title string }{
 	{"steps", "Steps of a flow"},
 	{"factors", "Second factors"},
 	{"messengers", "How codes and notices reach people"},
+	{"signals", "What tells the usual from the unusual"},
 	{"headers", "Headers to the application"},
 	{"stores", "Where sessions are kept"},
 	{"audit", "Where the trail goes"},

@@ -34,7 +34,7 @@ type guest struct {
 
 // inlineKeys are the JSON keys that name a guest, by kind.
 var inlineKeys = map[string]string{
-	"providers": "type", "directories": "type", "messengers": "type", "stores": "backend", "audit": "sink", "steps": "step", "headers": "name",
+	"providers": "type", "directories": "type", "messengers": "type", "signals": "type", "stores": "backend", "audit": "sink", "steps": "step", "headers": "name",
 	"factors": "", // the kind itself is the key
 }
 
@@ -151,6 +151,8 @@ func suitesOf(dir string) []string {
 		return []string{"TestFactor", "TestImplied"}
 	case "adapters/messenger":
 		return []string{"TestMessenger"}
+	case "adapters/signal":
+		return []string{"TestSignal"}
 	case "adapters/store":
 		return []string{"TestStore"}
 	case "adapters/idp":
@@ -275,33 +277,38 @@ func TestGuestsHavePages(t *testing.T) {
 	}
 }
 
-// TestProviderPagesHaveACommonOne does the same for the words every provider takes.
-func TestProviderPagesHaveACommonOne(t *testing.T) {
-	const page = "docs/providers/README.md"
-	var b strings.Builder
-	b.WriteString("# All providers\n\n" + docBegin + "\nWords that every provider takes, whatever its type.\n")
-	for _, typ := range packageDoc(t, "caddyfile").Types {
-		for _, m := range typ.Methods {
-			if typ.Name == "identity" && m.Name == "provider" {
-				_, grammar, _ := strings.Cut(m.Doc, "Syntax:")
-				fmt.Fprintf(&b, "\n## Caddyfile\n\n%s", fenced(grammar))
+// TestKindsHaveACommonPage does the same for the words that every provider, or every
+// signal, takes.
+func TestKindsHaveACommonPage(t *testing.T) {
+	for _, k := range []struct{ one, many, options string }{
+		{"provider", "providers", "ProviderOptions"}, {"signal", "signals", "SignalOptions"},
+	} {
+		page := "docs/" + k.many + "/README.md"
+		var b strings.Builder
+		b.WriteString("# All " + k.many + "\n\n" + docBegin + "\nWords that every " + k.one + " takes, whatever its type.\n")
+		for _, typ := range packageDoc(t, "caddyfile").Types {
+			for _, m := range typ.Methods {
+				if typ.Name == "identity" && m.Name == k.one {
+					_, grammar, _ := strings.Cut(m.Doc, "Syntax:")
+					fmt.Fprintf(&b, "\n## Caddyfile\n\n%s", fenced(grammar))
+				}
 			}
 		}
-	}
-	fields(t, &b, guest{id: "ProviderOptions"}, packageDoc(t, "flows"), "ProviderOptions", "## JSON", map[string]bool{})
-	b.WriteString("\n" + docEnd)
-	old, err := os.ReadFile(page)
-	switch {
-	case err == nil && string(old) == b.String():
-	case *update:
-		if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
-			t.Fatal(err)
+		fields(t, &b, guest{id: k.options}, packageDoc(t, "flows"), k.options, "## JSON", map[string]bool{})
+		b.WriteString("\n" + docEnd)
+		old, err := os.ReadFile(page)
+		switch {
+		case err == nil && string(old) == b.String():
+		case *update:
+			if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			t.Errorf("%s is not what the code says; run go test -run Page -update . (%v)", page, err)
 		}
-		if err := os.WriteFile(page, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	default:
-		t.Errorf("%s is not what the code says; run go test -run Page -update . (%v)", page, err)
 	}
 }
 
@@ -336,8 +343,11 @@ func reference(t *testing.T, g guest) string {
 			}
 		}
 	}
-	if g.kind == "providers" {
+	switch g.kind {
+	case "providers":
 		b.WriteString("\nBeside these, every provider takes the words of [all providers](README.md).\n")
+	case "signals":
+		b.WriteString("\nBeside these, every signal takes the words of [all signals](README.md).\n")
 	}
 	done := map[string]bool{}
 	fields(t, &b, g, pkg, g.typ.Name(), "## JSON", done)

@@ -129,7 +129,7 @@ func (b *binder) Signal(name string) (flows.Signal, error) {
 	if !slices.Contains(b.known.signals, name) {
 		return nil, nobody("signal", name, b.known.signals)
 	}
-	return noSignal{}, nil
+	return &noSignal{}, nil
 }
 
 // Flow finds the steps of another flow, bound.
@@ -181,9 +181,9 @@ func (noDirectory) Find(context.Context, string, string) (flows.Attributes, erro
 
 func (n noDirectory) FindsBy(by string) error { return flows.FindsBy(n.written, by) }
 
-type noSignal struct{}
+type noSignal struct{ flows.SignalOptions }
 
-func (noSignal) Read(context.Context, *flows.Facts, json.RawMessage) (flows.Reading, error) {
+func (*noSignal) Read(context.Context, *flows.Facts, json.RawMessage) (flows.Reading, error) {
 	return flows.Reading{}, errAdapting
 }
 

@@ -17,11 +17,15 @@ import (
 //	    …             # the words of the type
 //	}
 func (id *identity) directory(d *caddyfile.Dispenser) error {
-	return named(d, "directory", "identity.directories", &id.DirectoriesRaw)
+	return named(d, "directory", "identity.directories", &id.DirectoriesRaw, caddyfile.UnmarshalModule)
 }
 
-// named parses a guest that has a name and a type: a directory, a messenger, a signal.
-func named(d *caddyfile.Dispenser, what, namespace string, all *map[string]json.RawMessage) error {
+// named parses a guest that has a name and a type, which unmarshal parses: a directory,
+// a messenger, a signal.
+func named(
+	d *caddyfile.Dispenser, what, namespace string, all *map[string]json.RawMessage,
+	unmarshal func(d *caddyfile.Dispenser, id string) (caddyfile.Unmarshaler, error),
+) error {
 	var name, typ string
 	if !d.Args(&name, &typ) {
 		return d.Errf("a %s wants a name and a type: %s <name> <type> { … }", what, what)
@@ -35,7 +39,7 @@ func named(d *caddyfile.Dispenser, what, namespace string, all *map[string]json.
 	if types := guests(namespace); !slices.Contains(types, typ) {
 		return d.Errf("no type of %s is called '%s'%s; there are: %s", what, typ, didYouMean(typ, types), strings.Join(types, ", "))
 	}
-	unm, err := caddyfile.UnmarshalModule(d, namespace+"."+typ)
+	unm, err := unmarshal(d, namespace+"."+typ)
 	if err != nil {
 		return err
 	}

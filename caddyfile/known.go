@@ -1,6 +1,7 @@
 package caddyfile
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/sallyport-gateway/sallyport/flows"
@@ -24,7 +26,9 @@ type known struct {
 	directories map[string]flows.Directory
 	// over are flows that sign nobody in: they run over a session.
 	over []string
-	env  *policy.Env
+	// risky are flows with a risk step.
+	risky []string
+	env   *policy.Env
 }
 
 // knownFrom compiles the policies.
@@ -38,8 +42,11 @@ func knownFrom(c *module.Config) (*known, error) {
 		signals:    slices.Sorted(maps.Keys(c.SignalsRaw)),
 	}
 	for _, name := range k.flows {
-		if !signsIn(c.Flows, name, nil) {
+		if !produces(c.Flows, name, "user", nil) {
 			k.over = append(k.over, name)
+		}
+		if produces(c.Flows, name, "risk", nil) {
+			k.risky = append(k.risky, name)
 		}
 	}
 	for kind := range c.FactorsRaw {
@@ -121,8 +128,8 @@ func (k *known) flow(named string) (string, error) {
 	return "", fmt.Errorf("protect names no flow, and there are several, none called 'default': %s", strings.Join(signing, ", "))
 }
 
-// signsIn is flows.SignsIn for a flow as it stands in the JSON.
-func signsIn(all map[string]*module.Flow, name string, path []string) bool {
+// produces reports whether a step of a flow produces a name, as far as its JSON tells.
+func produces(all map[string]*module.Flow, name, what string, path []string) bool {
 	f := all[name]
 	if f == nil || slices.Contains(path, name) {
 		return false
@@ -130,32 +137,43 @@ func signsIn(all map[string]*module.Flow, name string, path []string) bool {
 	path = append(slices.Clone(path), name)
 	return slices.ContainsFunc(f.StepsRaw, func(raw json.RawMessage) bool {
 		var v any
-		return json.Unmarshal(raw, &v) == nil && stepSignsIn(all, v, path)
+		return json.Unmarshal(raw, &v) == nil && stepProduces(all, v, what, path)
 	})
 }
 
-// stepSignsIn looks at a step and at every step inside it, wherever its guest keeps those.
-func stepSignsIn(all map[string]*module.Flow, v any, path []string) bool {
+// stepProduces looks at a step and at every step inside it, wherever its guest keeps those.
+func stepProduces(all map[string]*module.Flow, v any, what string, path []string) bool {
 	switch v := v.(type) {
 	case []any:
-		return slices.ContainsFunc(v, func(e any) bool { return stepSignsIn(all, e, path) })
+		return slices.ContainsFunc(v, func(e any) bool { return stepProduces(all, e, what, path) })
 	case map[string]any:
 		kind, _ := v["step"].(string)
 		if m, err := caddy.GetModule(stepNamespace + "." + kind); kind != "" && err == nil {
-			if p, ok := m.New().(flows.Producer); ok && slices.Contains(p.Produces(), "user") {
+			if p, ok := m.New().(flows.Producer); ok && slices.Contains(p.Produces(), what) {
 				return true
 			}
-			if other, ok := v["flow"].(string); ok && signsIn(all, other, path) {
+			if other, ok := v["flow"].(string); ok && produces(all, other, what, path) {
 				return true
 			}
 		}
 		for _, e := range v {
-			if stepSignsIn(all, e, path) {
+			if stepProduces(all, e, what, path) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// readsRisk refuses a condition of a site that reads risk where its flow has no risk
+// step (I22); whether that surely runs is found when the flow is bound.
+func (p *protect) readsRisk(d *caddyfile.Dispenser, c flows.Condition) error {
+	for _, name := range c.Reads() {
+		if strings.HasPrefix(name, "risk.") && !slices.Contains(p.known.risky, p.Flow) {
+			return d.Errf("%s is read, but flow %s has no risk step", name, cmp.Or(p.Flow, module.ImplicitFlow))
+		}
+	}
+	return nil
 }
 
 // stateKey is where one adaptation keeps what the global block defined.

@@ -8,5 +8,5 @@ import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 //	    …             # the words of the type
 //	}
 func (id *identity) messenger(d *caddyfile.Dispenser) error {
-	return named(d, "messenger", "identity.messengers", &id.MessengersRaw)
+	return named(d, "messenger", "identity.messengers", &id.MessengersRaw, caddyfile.UnmarshalModule)
 }

@@ -1,9 +1,11 @@
 package caddyfile
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -53,6 +55,7 @@ type protect struct {
 //	    logout          <matcher> [pass]
 //	    on_logout       <url>
 //	    session         { idle <duration> ; lifetime <duration> ; passive <matcher…> }
+//	    risk every      <duration>
 //	    url             <https://host>
 //	}
 //	protect off
@@ -160,7 +163,23 @@ var protectWords = map[string]word[*protect]{
 		p.Session = new(module.RouteSessionConfig)
 		return parseBlock(p, d, "session", routeSessionWords)
 	}},
-	"url": baseWords["url"],
+	"risk": {parse: (*protect).risk},
+	"url":  baseWords["url"],
+}
+
+// risk parses how often the risk of a session is read anew. Syntax:
+//
+//	risk every <duration>
+func (p *protect) risk(d *caddyfile.Dispenser) error {
+	if !d.NextArg() || d.Val() != "every" {
+		return d.Errf("risk in protect says how often it is read anew: risk every 5m")
+	}
+	if !slices.Contains(p.known.risky, p.Flow) {
+		return d.Errf("risk every reads anew what the flow read, but flow %s has no risk step", cmp.Or(p.Flow, module.ImplicitFlow))
+	}
+	v, err := duration(d)
+	p.RiskEvery = v
+	return err
 }
 
 func (p *protect) preservePost(d *caddyfile.Dispenser) error {

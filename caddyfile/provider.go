@@ -45,10 +45,7 @@ func (id *identity) provider(d *caddyfile.Dispenser) error {
 	if types := guests("identity.providers"); !slices.Contains(types, typ) {
 		return d.Errf("no provider type is called '%s'%s; there are: %s", typ, didYouMean(typ, types), strings.Join(types, ", "))
 	}
-	common, own, err := splitProvider(d)
-	if err != nil {
-		return err
-	}
+	common, own := splitBlock(d, providerWords)
 	unm, err := caddyfile.UnmarshalModule(own, "identity.providers."+typ)
 	if err != nil {
 		return err
@@ -85,10 +82,10 @@ func (id *identity) provider(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// splitProvider takes the words every provider has out of the block and leaves
-// the guest a segment that starts at its type. Every token keeps its place in
+// splitBlock takes the words that every guest of a kind has out of the block and
+// leaves the guest a segment that starts at its type. Every token keeps its place in
 // the file. Both dispensers stand on the type.
-func splitProvider(d *caddyfile.Dispenser) (common, own *caddyfile.Dispenser, err error) {
+func splitBlock[T any](d *caddyfile.Dispenser, words map[string]word[T]) (common, own *caddyfile.Dispenser) {
 	head := caddyfile.Segment{d.Token()}
 	for d.NextArg() {
 		head = append(head, d.Token())
@@ -98,7 +95,7 @@ func splitProvider(d *caddyfile.Dispenser) (common, own *caddyfile.Dispenser, er
 	if b.there {
 		ours, theirs = append(ours, b.open), append(slices.Clone(head), b.open)
 		for _, line := range b.lines {
-			if _, ok := providerWords[line[0].Text]; ok {
+			if _, ok := words[line[0].Text]; ok {
 				ours = append(ours, line...)
 			} else {
 				theirs = append(theirs, line...)
@@ -106,7 +103,7 @@ func splitProvider(d *caddyfile.Dispenser) (common, own *caddyfile.Dispenser, er
 		}
 		ours, theirs = append(ours, b.close), append(theirs, b.close)
 	}
-	return dispense(ours), dispense(theirs), nil
+	return dispense(ours), dispense(theirs)
 }
 
 // providerWords are the words every provider has, whatever its type.

@@ -92,10 +92,8 @@ func (p *protect) require(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return d.WrapErr(err)
 	}
-	for _, name := range cond.Reads() {
-		if strings.HasPrefix(name, "risk.") { // no flow of this release reads risk (I22)
-			return d.Errf("%s is read, but no flow has a risk step", name)
-		}
+	if err := p.readsRisk(d, cond); err != nil {
+		return err
 	}
 	r.Policy, r.CEL = ref.Policy, ref.CEL
 	if d.NextArg() {

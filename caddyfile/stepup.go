@@ -81,10 +81,8 @@ func (p *protect) stepUpCondition(d *caddyfile.Dispenser, r *module.RuleConfig, 
 	if err != nil {
 		return d.WrapErr(err)
 	}
-	for _, name := range cond.Reads() {
-		if strings.HasPrefix(name, "risk.") { // as in require (I22)
-			return d.Errf("%s is read, but no flow has a risk step", name)
-		}
+	if err := p.readsRisk(d, cond); err != nil {
+		return err
 	}
 	r.Policy, r.CEL = ref.Policy, ref.CEL
 	return nil

@@ -37,6 +37,12 @@ func SignsIn(steps []Step) bool {
 	return false
 }
 
+// Surely reports whether a name is there whenever these steps came to their end.
+func Surely(steps []Step, name string) bool {
+	after, _, err := dataflow{}.walk(map[string]bool{"user": true, "risk": name != "risk"}, steps)
+	return err == nil && after[name]
+}
+
 // dataflow knows every user.* name that some `set` of the whole flow sets: those
 // are judged one by one, while other attributes come from the provider.
 type dataflow struct{ set map[string]bool }

@@ -42,6 +42,8 @@ type Execution struct {
 	User     *User              `json:"user,omitempty"`
 	Evidence []Evidence         `json:"evidence,omitempty"`
 	Readings map[string]Reading `json:"readings,omitempty"`
+	// Risk is what the risk steps made of the readings; nil: no risk was read.
+	Risk *Risk `json:"risk,omitempty"`
 	// Grants are what providers handed over with their proofs, for logout and refresh.
 	Grants []Grant `json:"grants,omitempty"`
 	// Inherited says that user and evidence are a session's and nothing was added since.
@@ -51,6 +53,9 @@ type Execution struct {
 	// Since makes a run ask anew: a factor that was proved before, or set up just now,
 	// does not count in it. Zero: whatever the session shows counts.
 	Since time.Time `json:"since,omitzero"`
+	// Rose is when the risk of the session became higher than its flow had found it: a
+	// factor that was proved before, or set up just now, does not count. A login does.
+	Rose time.Time `json:"rose,omitzero"`
 	// Show is what the run is for, where it is bound to one request: the fields that the
 	// person reads before they approve it.
 	Show []Row `json:"show,omitempty"`
@@ -151,8 +156,12 @@ type Env struct {
 	Handle func(provider string, serial int) (string, error)
 	// Request is the request at hand: its headers and address.
 	Request *Request
+	// Locate answers where an address is; nil: no signal knows places.
+	Locate func(ip string) Place
 	// Asked is the provider that was asked last, for the trail: steps set it.
 	Asked string
+	// Tried is the login name that was typed last, for counters: steps set it.
+	Tried string
 	// Cause is what a directory told of refused credentials, for counters and the log:
 	// steps set it.
 	Cause *CredentialsError
@@ -174,6 +183,13 @@ type Env struct {
 	Trail func(context.Context, Deed) error
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
 	Device func(name string) string
+	// Browser tells what is known of the device behind the request, and of a person's
+	// use of it; nil of them: nobody is known yet.
+	Browser func(u *User) DeviceFacts
+	// Learned answers what a signal noted of a person; nothing is no error.
+	Learned func(ctx context.Context, user UserKey, signal string) (json.RawMessage, error)
+	// Unread hears of a signal that failed; it may be called concurrently.
+	Unread func(signal string, err error)
 }
 
 // Facts are what conditions of this run may look at.
@@ -181,14 +197,22 @@ func (x *Execution) Facts() *Facts {
 	r := x.Request
 	if x.Env.Request != nil {
 		r.Header, r.IP, r.Peer, r.Native = x.Env.Request.Header, x.Env.Request.IP, x.Env.Request.Peer, x.Env.Request.Native
+		r.Trusted = x.Env.Request.Trusted
 	}
-	return &Facts{Request: &r, User: x.User, Evidence: x.Evidence, Readings: x.Readings, Now: x.Env.Now}
+	f := &Facts{Request: &r, User: x.User, Evidence: x.Evidence, Readings: x.Readings, Risk: x.Risk, Locate: x.Env.Locate, Now: x.Env.Now}
+	if x.Env.Browser != nil {
+		f.Device = x.Env.Browser(x.User)
+	}
+	return f
 }
 
 // Honours reports whether evidence says in this run how the person signed in.
 func (x *Execution) Honours(e *Evidence) bool {
-	return e.Counts() && (x.Since.IsZero() || e.Kind != EnrolledNow && e.At.After(x.Since))
+	return e.Counts() && (!x.Anew() || e.Kind != EnrolledNow && e.At.After(x.Since) && e.At.After(x.Rose))
 }
+
+// Anew reports whether a factor must be proved in this run, whatever the session shows.
+func (x *Execution) Anew() bool { return !x.Since.IsZero() || !x.Rose.IsZero() }
 
 // Gained are the proofs of this run that were not in the session it stands on.
 func (x *Execution) Gained(session []Evidence) []Evidence {
@@ -351,7 +375,7 @@ func (x *Execution) SetDerived(d Derived, v any) {
 // to go: used when the digest changed (I28).
 func (x *Execution) Restart(digest string) {
 	x.Digest, x.PC, x.Wait, x.Private = digest, 0, nil, nil
-	x.User, x.Evidence, x.Readings, x.Grants, x.Marks = nil, nil, nil, nil, nil
+	x.User, x.Evidence, x.Readings, x.Risk, x.Grants, x.Marks = nil, nil, nil, nil, nil, nil
 	x.Inherited, x.Session, x.Guarded = false, "", false
 }
 

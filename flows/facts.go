@@ -19,6 +19,8 @@ type Request struct {
 	// IP is the client address after Caddy's trusted_proxies; Peer is the TCP peer.
 	IP   string `json:"ip,omitempty"`
 	Peer string `json:"peer,omitempty"`
+	// Trusted says that the peer is one of Caddy's trusted_proxies.
+	Trusted bool `json:"-"`
 	// Header is not serialised with an Execution.
 	Header map[string][]string `json:"-"`
 	// Captured are the headers that a RequestVerifier reads, in every spelling they came in,
@@ -59,6 +61,8 @@ type DeviceFacts struct {
 	// Known says that this person signed in with it before, Trusted that they wanted it
 	// remembered.
 	Known, Trusted bool
+	// Unknown says that it could not be told: then the others mean nothing.
+	Unknown bool
 }
 
 // Reading is what a signal says. Unknown is a case of its own, not a score of zero.
@@ -69,6 +73,11 @@ type Reading struct {
 	Unknown bool   `json:"unknown,omitempty"`
 	// Ref is what the far side calls this reading, where a signal asked one.
 	Ref string `json:"ref,omitempty"`
+	// Weight and Contribution are what the risk step made of it, Observed that it does
+	// not count: the step only looks on. A signal leaves them alone.
+	Weight       int     `json:"weight,omitempty"`
+	Contribution float64 `json:"contribution,omitempty"`
+	Observed     bool    `json:"observed,omitempty"`
 }
 
 // Facts is the read-only view that signals, policies and dialects decide on.
@@ -80,11 +89,21 @@ type Facts struct {
 	Session  *SessionFacts
 	Device   DeviceFacts
 	Readings map[string]Reading
+	// Risk is what they amount to; nil: no risk was read.
+	Risk *Risk
 	// Locate answers where an address is; nil: no signal knows places.
 	Locate func(ip string) Place
 	Now    time.Time
 	// Approved are the rules that the person approved this very request for (I20).
 	Approved []string
+}
+
+// Place is where the request came from, as far as it is known.
+func (f *Facts) Place() Place {
+	if f.Locate == nil || f.Request == nil {
+		return Place{}
+	}
+	return f.Locate(f.Request.IP)
 }
 
 // FactorAt is when one of our own factors was last proved in this session; zero:

@@ -75,7 +75,7 @@ func TestI28ChangedDigestRestartsAndKeepsOnlyReturnTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	x.Evidence, x.Grants, x.Marks = []flows.Evidence{{Method: "oidc"}}, []flows.Grant{{Provider: "corp"}}, []flows.Mark{{ID: "m"}}
-	x.Readings, x.Inherited, x.Session = map[string]flows.Reading{"r": {}}, true, "public"
+	x.Readings, x.Risk, x.Inherited, x.Session = map[string]flows.Reading{"r": {}}, new(flows.Risk), true, "public"
 	serial := x.Serial
 	changed, err := flows.Compile("staff", "d2", []flows.Step{ask{"new", 1}, mark{"c"}})
 	if err != nil {

@@ -65,6 +65,23 @@ const (
 	ReasonNotVouched       Reason = "not_vouched"
 	ReasonTicketRefused    Reason = "ticket_refused"
 	ReasonInternal         Reason = "internal"
+
+	// What signals and the risk step find. Nobody is refused with one of these.
+	ReasonNewDevice        Reason = "new_device"
+	ReasonKnownDevice      Reason = "known_device"
+	ReasonTrustedDevice    Reason = "trusted_device"
+	ReasonSignalUnknown    Reason = "signal_unknown"
+	ReasonSignalFailed     Reason = "signal_failed"
+	ReasonNewCountry       Reason = "new_country"
+	ReasonUnusualCountry   Reason = "unusual_country"
+	ReasonRiskyPlace       Reason = "risky_place"
+	ReasonImpossibleTravel Reason = "impossible_travel"
+	ReasonRiskyNetwork     Reason = "risky_network"
+	ReasonOutsideNetwork   Reason = "outside_network"
+	ReasonManyFailures     Reason = "many_failures"
+	ReasonUnusualTime      Reason = "unusual_time"
+	ReasonBotScore         Reason = "bot_score"
+	ReasonServiceScore     Reason = "service_score"
 )
 
 // Refusal is an error that is the far side's fault and ends the attempt with a

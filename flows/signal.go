@@ -3,12 +3,15 @@ package flows
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 )
 
 // Signal is a guest `identity.signals.*`: one thing that is usual for a person, or is
-// not. One value serves everybody concurrently.
+// not. One value serves everybody concurrently. It embeds SignalOptions.
 type Signal interface {
+	Options() *SignalOptions
 	// Read answers a score from 0 (as always) to 100. learned is what a Learner noted of
 	// this person before; nil: nothing. It changes nothing (I26). What cannot be known is
 	// a Reading that is Unknown; an error is one, too, and is logged.
@@ -59,7 +62,26 @@ type Report struct {
 type SignalOptions struct {
 	// Unknown is the score that counts where the signal does not know, 0 to 100; default 50.
 	Unknown *int `json:"unknown,omitempty"`
+	// Timeout is how long one reading may take; a later one counts as unknown. Default 2s.
+	Timeout Duration `json:"timeout,omitempty"`
 }
+
+// Options gives the hall and the front door access to the embedded options.
+func (o *SignalOptions) Options() *SignalOptions { return o }
+
+// Valid reports options that make no sense.
+func (o *SignalOptions) Valid() error {
+	if s := o.UnknownScore(); s < 0 || s > 100 {
+		return fmt.Errorf("unknown is a score from 0 to 100, not %d", s)
+	}
+	if o.Timeout < 0 {
+		return errors.New("timeout must be positive")
+	}
+	return nil
+}
+
+// UnknownReading is what a signal answers that does not know, and why: for the trail.
+func UnknownReading(why string) Reading { return Reading{Unknown: true, Text: why} }
 
 // UnknownScore is Unknown, or its default.
 func (o *SignalOptions) UnknownScore() int {
@@ -67,6 +89,14 @@ func (o *SignalOptions) UnknownScore() int {
 		return 50
 	}
 	return *o.Unknown
+}
+
+// ReadFor is Timeout, or its default.
+func (o *SignalOptions) ReadFor() time.Duration {
+	if o.Timeout == 0 {
+		return 2 * time.Second
+	}
+	return time.Duration(o.Timeout)
 }
 
 // Place is where an address is, as far as it is known.
@@ -80,6 +110,23 @@ type Place struct {
 	Latitude, Longitude float64
 	Radius              uint
 	Placed              bool
+}
+
+// Fill takes over what is not known yet.
+func (p *Place) Fill(o Place) {
+	if p.Country == "" && p.City == "" && !p.Placed { // one place is not put together of two
+		p.Country, p.City = o.Country, o.City
+		p.Latitude, p.Longitude, p.Radius, p.Placed = o.Latitude, o.Longitude, o.Radius, o.Placed
+	}
+	if p.ASN == 0 {
+		p.ASN = o.ASN
+	}
+}
+
+// Placer is a Signal that asks Facts.Locate: the load fails where nobody knows places.
+type Placer interface {
+	Signal
+	NeedsPlaces()
 }
 
 // Locator is a Signal that knows where addresses are.

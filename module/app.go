@@ -50,8 +50,15 @@ type state struct {
 	factors   map[string]flows.Factor
 	events    events
 	passkeys  bool // a factor says who people are, too
+	// readsDevice: some condition asks whether a device is known.
+	readsDevice bool
 	// signals tell the usual from the unusual, by name.
 	signals map[string]flows.Signal
+	// reporters are those of them that are told what came of logins.
+	reporters map[string]flows.Reporter
+	reports   reports
+	// locate answers where an address is; nil: no signal knows places.
+	locate func(ip string) flows.Place
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
@@ -418,6 +425,8 @@ func (a *App) sweep(ctx context.Context) {
 				}
 				a.retryEnds(ctx)
 				a.endOverdue(ctx)
+				a.tellReports(ctx)
+				a.judgeStreams()
 			})
 		}
 	}

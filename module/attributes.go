@@ -14,6 +14,7 @@ import (
 // "user.department" or, with another prefix or none, what is no attribute.
 func (a *App) readsAttributes(source string, names []string) {
 	for _, n := range names {
+		a.readsDevice = a.readsDevice || strings.HasPrefix(n, "device.")
 		if n, ok := strings.CutPrefix(n, "user."); ok {
 			n, _, _ = strings.Cut(n, ".")
 			if a.read == nil {

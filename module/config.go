@@ -126,6 +126,9 @@ type ProtectConfig struct {
 	OnLogout []*CallOutConfig `json:"on_logout,omitempty"`
 	// Session limits for this protect only.
 	Session *RouteSessionConfig `json:"session,omitempty"`
+	// How often the risk of a session that is used here is read anew, and at once when
+	// its address or device is another; default: at its logins only.
+	RiskEvery caddy.Duration `json:"risk_every,omitempty"`
 	// URL is the public scheme and host when TLS ends in front of us.
 	URL string `json:"url,omitempty"`
 	// Source is the file and line it was written at.

@@ -51,33 +51,42 @@ func (a *App) deviceVault() *vault {
 // path /, since a flow is also begun where an application was asked for.
 func (v *visit) trustName() string { return v.sideName("trust") }
 
-// Trusted finds the browser's record, with nothing changed since (I24).
+// Trusted finds the browser's record, and notes that it was used.
 func (d devices) Trusted(ctx context.Context, u *flows.User, evidence []flows.Evidence) (flows.TrustedDevice, error) {
-	held := d.v.sideValue(d.v.trustName())
-	if held == "" {
-		return flows.TrustedDevice{}, flows.ErrNotFound
-	}
-	list, err := d.v.app.devicesOf(ctx, u.Key)
+	one, err := d.find(ctx, u.Key, evidence)
 	if err != nil {
 		return flows.TrustedDevice{}, err
-	}
-	sum := sha256.Sum256([]byte(held))
-	i := slices.IndexFunc(list, func(o device) bool { return subtle.ConstantTimeCompare(o.Hash, sum[:]) == 1 })
-	if i < 0 {
-		return flows.TrustedDevice{}, flows.ErrNotFound
-	}
-	enrolled, err := d.v.app.enrolledMark(ctx, u.Key)
-	if err != nil {
-		return flows.TrustedDevice{}, err
-	}
-	one := list[i]
-	if one.Enrolled != enrolled || !one.sameCredentials(evidence) {
-		return flows.TrustedDevice{}, flows.ErrNotFound
 	}
 	if err := d.v.app.deviceUsed(ctx, u.Key, one.ID, d.v.ip()); err != nil {
 		return flows.TrustedDevice{}, err
 	}
 	return flows.TrustedDevice{ID: one.ID, Factor: one.Factor, Proved: one.Proved}, nil
+}
+
+// find finds the browser's record, with nothing changed since (I24). ErrNotFound: there
+// is none.
+func (d devices) find(ctx context.Context, user flows.UserKey, evidence []flows.Evidence) (device, error) {
+	held := d.v.sideValue(d.v.trustName())
+	if held == "" {
+		return device{}, flows.ErrNotFound
+	}
+	list, err := d.v.app.devicesOf(ctx, user)
+	if err != nil {
+		return device{}, err
+	}
+	sum := sha256.Sum256([]byte(held))
+	i := slices.IndexFunc(list, func(o device) bool { return subtle.ConstantTimeCompare(o.Hash, sum[:]) == 1 })
+	if i < 0 {
+		return device{}, flows.ErrNotFound
+	}
+	enrolled, err := d.v.app.enrolledMark(ctx, user)
+	if err != nil {
+		return device{}, err
+	}
+	if one := list[i]; one.Enrolled == enrolled && one.sameCredentials(evidence) {
+		return one, nil
+	}
+	return device{}, flows.ErrNotFound
 }
 
 // sameCredentials reports whether every password that the evidence is of is the one

@@ -130,3 +130,31 @@ func DisabledUnderNewest(user flows.UserKey) bool {
 	_, err = a.store.Get(context.Background(), "d/"+h[0])
 	return err == nil
 }
+
+// TellDue tells signals what waits for them, as the sweep does.
+func (a *App) TellDue(ctx context.Context) { a.tellDue(ctx) }
+
+// QueueReport keeps a report for a signal.
+func (a *App) QueueReport(ctx context.Context, signal string, r flows.Report) {
+	a.queueReport(ctx, signal, r)
+}
+
+// ReportsWait is how many reports are kept, and ReportsKept how many at most.
+func (a *App) ReportsWait(ctx context.Context) int {
+	keys, _ := a.store.Members(ctx, reportsIndex, "", 2*reportsKept)
+	return len(keys)
+}
+
+// SetReportsKept changes how many reports are kept at most.
+func SetReportsKept(n int) (back func()) {
+	was := reportsKept
+	reportsKept = n
+	return func() { reportsKept = was }
+}
+
+// JudgeStreams judges all that are due, and waits for it.
+func (a *App) JudgeStreams() {
+	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
+		judge(a, u)
+	}
+}

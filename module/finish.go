@@ -38,7 +38,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if err != nil {
 		return v.failed(x, err)
 	}
-	if old != nil && x.Inherited && x.Since.IsZero() {
+	if old != nil && x.Inherited && !x.Anew() && !readRisk(x) {
 		if d, ok := old.Card.Flows[x.Flow]; ok && d.Digest == x.Digest {
 			return v.land(x) // nothing new was proved and nothing new completed
 		}
@@ -63,7 +63,11 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	if old != nil {
 		b.ID = old.ID()
 	}
-	receipt, err := v.app.trail.Before(ctx, v.loginEvent(x, old != nil, b.ID))
+	e, refs := v.loginEvent(x, old != nil, b.ID), map[string]string{}
+	if old != nil {
+		refs = refsOf(old.Readings)
+	}
+	receipt, err := v.app.trail.Before(ctx, e)
 	if err != nil {
 		return v.failed(x, err)
 	}
@@ -74,6 +78,9 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	}
 	if err := v.refreshHolder(ctx, x); err != nil {
 		return v.failed(x, err)
+	}
+	if b.Device = v.setBrowser(x); b.Device != "" && readRisk(x) {
+		x.Risk.Device = b.Device
 	}
 	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
 	if err != nil {
@@ -95,16 +102,21 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 		return v.failed(x, err)
 	}
 	v.app.granted(x, old != nil)
+	v.tellSignals(x, e, true, refs)
 	v.clearPending()
 	v.setRecent(x.Attempt)
 	v.setDevice(x)
+	v.learn(ctx, x, b.Device)
 	v.dropStored(id)
-	v.session, v.known = s, nil
+	v.session, v.known, v.review = s, nil, nil
 	if err := v.approve(x); err != nil {
 		return v.failed(x, err)
 	}
 	return v.land(x)
 }
+
+// readRisk reports whether a risk step ran in this run.
+func readRisk(x *flows.Execution) bool { return x.Risk != nil && x.Risk.Run == x.ID }
 
 // standsOn is the session a finished run changes: the one it was begun on, or
 // one of the same person that another tab made meanwhile (B06).
@@ -156,6 +168,7 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	if x.Drill != nil {
 		e.Drill = x.Drill.ID
 	}
+	e.Risk = riskOf(x)
 	for _, ev := range x.Evidence {
 		e.Fallback = append(e.Fallback, ev.For...)
 	}
@@ -227,6 +240,7 @@ func (v *visit) denied(x *flows.Execution, d flows.Denial) error {
 func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason, text, source string, err error) error {
 	e := v.event(audit.LoginDenied)
 	e.Flow, e.Step, e.Provider, e.Reason, e.Text, e.Rule = x.Flow, v.app.stepLabel(x), x.Env.Asked, reason, text, source
+	e.Risk = riskOf(x)
 	if x.User != nil {
 		e.User, e.Name, e.Provider, e.Person = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider), x.User
 	}
@@ -235,6 +249,11 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 		v.app.log.Warn("login refused", zap.String("id", e.ID), zap.String("reason", string(reason)), zap.Error(err))
 	}
 	v.app.trail.Note(e)
+	refs := map[string]string{}
+	if v.session != nil {
+		refs = refsOf(v.session.Readings)
+	}
+	v.tellSignals(x, e, false, refs)
 	view := pages.View{Kind: pages.KindError, Reason: reason, Text: text, ID: e.ID, Link: loginURL(x.ReturnTo)}
 	if reason == flows.ReasonNotAllowed {
 		view.Kind = pages.KindDenied
@@ -250,6 +269,7 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 // countDenied counts a wrong answer: refusals of strangers are counted, not
 // written one by one (I25). What a directory said of them goes no further.
 func (v *visit) countDenied(x *flows.Execution, reason flows.Reason) {
+	v.tellTry(x, reason)
 	more := zap.Skip()
 	if c := x.Env.Cause; c != nil {
 		reason, more = cmp.Or(c.Reason, reason), zap.String("detail", c.Detail)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
@@ -36,6 +37,8 @@ type hop struct {
 	Attempt  int          `json:"a,omitempty"`
 	Drill    *flows.Drill `json:"d,omitempty"`
 	Expires  int64        `json:"e"`
+	// Rose is since when the risk of the session is higher than its flow found it.
+	Rose time.Time `json:"s,omitzero"`
 	// StepUp is what the person has to prove there.
 	StepUp *flows.StepUp `json:"u,omitempty"`
 }
@@ -89,7 +92,7 @@ func (v *visit) hopWith(id string, x, detour *flows.Execution) error {
 	b, err := json.Marshal(hop{
 		Origin: v.place.origin, ReturnTo: x.ReturnTo, Flow: x.Flow, Pending: id, Nonce: x.Token, Saved: x.Saved,
 		Provider: x.Provider, Hint: x.Hint, Anew: x.Fresh, Attempt: x.Attempt, Drill: x.Drill, Expires: x.Expires.Unix(),
-		StepUp: x.StepUp,
+		StepUp: x.StepUp, Rose: x.Rose,
 	})
 	if err != nil {
 		return v.failed(x, err)
@@ -154,11 +157,17 @@ func (v *visit) takeHop(text string) error {
 		v.logWithout("step-up for an application", http.StatusSeeOther)
 		return v.stepUp(stepUp{StepUp: *h.StepUp, base: prog, returnTo: returnTo, hop: to})
 	}
-	if !h.Anew && h.Provider == "" && p.gate.gate.SignedIn(v.facts()) {
-		return v.handOver(h.Flow, to, returnTo, h.Attempt)
+	l := login{flow: prog, returnTo: returnTo, anew: h.Anew, provider: h.Provider, hint: h.Hint, attempt: h.Attempt, hop: to, drill: h.Drill, stepUp: h.StepUp, rose: h.Rose}
+	if !h.Anew && h.Provider == "" && p.gate.gate.SignedIn(v.facts()) && v.riskRead(h.Flow) {
+		switch err := v.challenge(&l); {
+		case err != nil:
+			return v.unavailable(err)
+		case !l.anew && l.rose.IsZero():
+			return v.handOver(h.Flow, to, returnTo, h.Attempt)
+		}
 	}
 	v.logWithout("login for an application", http.StatusSeeOther)
-	return v.startLogin(login{flow: prog, returnTo: returnTo, anew: h.Anew, provider: h.Provider, hint: h.Hint, attempt: h.Attempt, hop: to, drill: h.Drill, stepUp: h.StepUp})
+	return v.startLogin(l)
 }
 
 // elsewhere answers a login on the portal that wants to end at another origin: an

@@ -91,7 +91,7 @@ func (p *Protect) remoteUser(v *visit) string {
 		return ""
 	}
 	s := v.session
-	values, _ := p.remote.Values(&flows.Facts{Now: v.now, User: s.User, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings})
+	values, _ := p.remote.Values(&flows.Facts{Now: v.now, User: s.User, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings, Risk: s.Risk})
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return '_'
@@ -106,15 +106,16 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	v.known = nil
 	v.readPath(r)
 	over := v.session != nil && v.routeOver()
+	rose := v.p.every > 0 && v.session != nil && !over && v.riskRose()
 	if v.session != nil && len(v.p.logouts) > 0 {
 		if served, err := v.appLogout(next, over); served {
 			return err
 		}
 	}
-	if over {
+	if over || rose {
 		f := v.facts()
 		f.Session, f.User = nil, nil
-		return v.decided(policy.Decide(&v.p.gate.gate, f), next, true)
+		return v.decided(policy.Decide(&v.p.gate.gate, f), next, over)
 	}
 	return v.decided(v.decide(), next, false)
 }
@@ -167,6 +168,9 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		v.noteCallOuts(live)
 	}
 	v.out.private = true
+	if v.p.long {
+		v.watch()
+	}
 	r := v.r
 	if upgrade { // hijacking clears deadlines; the proxied connection ends by its context
 		ctx, cancel := context.WithCancel(r.Context())

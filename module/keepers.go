@@ -26,6 +26,9 @@ func (a *App) keepers() (list []flows.Keeper) {
 			list = append(list, k) // each keeps its own
 		}
 	}
+	if a.profiles() {
+		list = append(list, profileKeeper{a})
+	}
 	return list
 }
 

@@ -35,6 +35,8 @@ type login struct {
 	hop *flows.Hop
 	// since: no factor that was proved before, or set up in a login, counts.
 	since time.Time
+	// rose is when the risk of the session became higher than its flow had found it.
+	rose time.Time
 	// stepUp is what the login makes way for.
 	stepUp *flows.StepUp
 	// arrived is an answer that its provider began by itself, at is when it came.
@@ -118,11 +120,15 @@ func (v *visit) startLogin(l login) error {
 	if len(l.returnTo) > maxReturn && l.hop == nil { // an application kept it before it sent us the rest
 		return v.longAddress(l.returnTo)
 	}
+	if err := v.challenge(&l); err != nil {
+		return v.unavailable(err)
+	}
 	if v.away() {
 		return v.leaveForPortal(l)
 	}
 	x := v.begun(l, now)
 	x.Hop, x.Since = l.hop, l.since
+	x.Guarded = !l.rose.IsZero()
 	if l.hop == nil {
 		v.wants(x, l.returnTo)
 	} else { // conditions judge what the person asked the application for
@@ -157,7 +163,7 @@ func (v *visit) newRun(p *flows.Program, returnTo string, now time.Time) *flows.
 func (v *visit) begun(l login, now time.Time) *flows.Execution {
 	x := v.newRun(l.flow, l.returnTo, now)
 	x.Saved, x.Provider, x.Hint, x.Attempt = l.saved, l.provider, l.hint, l.attempt
-	x.Fresh, x.Drill, x.StepUp = l.anew, l.drill, l.stepUp
+	x.Fresh, x.Drill, x.StepUp, x.Rose = l.anew, l.drill, l.stepUp, l.rose
 	return x
 }
 
@@ -212,7 +218,7 @@ func (v *visit) program(x *flows.Execution) (*flows.Program, bool) {
 func (v *visit) restart(p *flows.Program, x *flows.Execution) {
 	session, fresh := x.Session, x.Fresh
 	x.Restart(p.Digest)
-	x.Guarded = !x.Since.IsZero()
+	x.Guarded = x.Anew()
 	if v.session != nil && v.session.ID() == session {
 		x.Session = session
 		if !fresh {
@@ -233,7 +239,11 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 		return err
 	}
 	v.lend(id, x)
+	was := x.Risk
 	out, fin, err := p.Advance(v.r.Context(), x, in)
+	if x.Risk != was {
+		v.app.shared.metrics.assessed(x)
+	}
 	switch {
 	case x.Env.Arrived != nil && err == nil: // no login of the flow wanted it (I02)
 		return v.refuseLogin(x, http.StatusForbidden, flows.ReasonProviderMismatch, "", "", fmt.Errorf("no login of flow %s takes what provider %s began", x.Flow, x.Env.Arrived.Provider))
@@ -249,11 +259,12 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 
 // lend gives a run what it needs of this request.
 func (v *visit) lend(id string, x *flows.Execution) {
+	defer v.lendSignals(x)
 	x.Env = flows.Env{
 		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v, x}, Devices: devices{v}, Holders: holders{v.app},
 		MayEnter:    v.app.sessions.MayEnter,
 		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
-		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x),
+		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x), Locate: v.app.locate,
 		Handle: func(provider string, serial int) (string, error) {
 			if v.receiver(provider) != nil {
 				return v.shortHandle(id, serial, x.Attempt)

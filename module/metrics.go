@@ -27,10 +27,13 @@ type metrics struct {
 	messages  *prometheus.CounterVec
 	held      *prometheus.CounterVec
 	started   *prometheus.CounterVec
+	reports   *prometheus.CounterVec
 	panics    prometheus.Counter
 	unwritten prometheus.Counter
 	dropped   prometheus.Counter
 	store     *prometheus.HistogramVec
+	scores    *prometheus.HistogramVec
+	unread    *prometheus.CounterVec
 
 	mu      sync.Mutex
 	reasons map[flows.Reason]bool
@@ -53,6 +56,7 @@ func newMetrics() *metrics {
 		messages:  vector("messages_total", "Messages to people, by outcome: sent (the far side took it), failed (a try), unsent (a notice that was given up) or no_address (a notice to somebody of whom no vouched address is known).", "messenger", "kind", "outcome"),
 		held:      vector("held_requests_total", "Forms that met an expired session or a step-up: kept, sent on afterwards, or refused (their people send them again).", "outcome"),
 		started:   vector("event_flows_total", "Flows that events started, by outcome: done, denied, failed or dropped (too many waited).", "flow", "outcome"),
+		reports:   vector("reports_total", "What came of logins, told to signals outside, by outcome: told, failed (a try), refused (the far side did not want it) or dropped (given up, or too many waited).", "signal", "outcome"),
 		panics:    counter("panics_total", "Panics of a guest that were caught; each is a bug, and its request was refused."),
 		unwritten: counter("audit_failures_total", "Entries of the trail that a sink did not take."),
 		dropped:   counter("audit_dropped_total", "Entries of the trail that were lost because its sinks are too slow."),
@@ -60,6 +64,11 @@ func newMetrics() *metrics {
 			Namespace: "sallyport", Name: "store_operation_seconds", Help: "Time of one operation of the session store.",
 			Buckets: []float64{.0001, .0003, .001, .003, .01, .03, .1, .3, 1, 3, 10},
 		}, []string{"operation", "outcome"}),
+		scores: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "sallyport", Name: "risk_score", Help: "Scores that risk steps found, by flow and level; level observed holds those that did not count.",
+			Buckets: []float64{0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100},
+		}, []string{"flow", "level"}),
+		unread:  vector("signal_failures_total", "Readings, and notes of what is usual, that a signal failed at, by cause: late, panic or error.", "signal", "cause"),
 		reasons: map[flows.Reason]bool{},
 	}
 }
@@ -71,7 +80,7 @@ func (a *App) provisionMetrics(ctx caddy.Context) error {
 		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.held, m.started, m.panics, m.unwritten, m.dropped, m.store, nodeState{},
+		m.begun, m.logins, m.tries, m.denials, m.ended, m.refreshes, m.messages, m.held, m.started, m.reports, m.panics, m.unwritten, m.dropped, m.store, m.scores, m.unread, nodeState{},
 	} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := reg.Register(c); err != nil && !errors.As(err, &twice) {
@@ -154,5 +163,14 @@ func (a *App) count(e audit.Event) {
 	case audit.SessionEnded, audit.Logout:
 		m.ended.WithLabelValues(m.reason(e.Reason)).Inc()
 	case audit.Login, audit.SessionChanged: // counted when the session is there
+	}
+}
+
+// assessed counts what the risk steps of a run found.
+func (m *metrics) assessed(x *flows.Execution) {
+	if r := x.Risk; r.Observed != r.Score {
+		m.scores.WithLabelValues(x.Flow, "observed").Observe(float64(r.Observed))
+	} else {
+		m.scores.WithLabelValues(x.Flow, r.Level).Observe(float64(r.Score))
 	}
 }

@@ -86,7 +86,7 @@ func (v *visit) savePending(id string, x *flows.Execution) error {
 	carried := *x
 	switch {
 	case x.Inherited && !x.Guarded:
-		carried.User, carried.Evidence, carried.Readings = nil, nil, nil
+		carried.User, carried.Evidence, carried.Readings, carried.Risk = nil, nil, nil, nil
 	case x.User != nil:
 		if err := v.storeExecution(id, x); err != nil {
 			return err
@@ -165,7 +165,10 @@ func (v *visit) inherit(x *flows.Execution) bool {
 	if v.session == nil || v.session.ID() != x.Session {
 		return false
 	}
-	x.User, x.Evidence, x.Readings, x.Inherited = v.session.User, slices.Clone(v.session.Evidence), v.session.Readings, true
+	x.User, x.Evidence, x.Inherited = v.session.User, slices.Clone(v.session.Evidence), true
+	if x.Risk == nil || x.Risk.Run != x.ID {
+		x.Readings, x.Risk = v.session.Readings, v.session.Risk
+	}
 	return true
 }
 

@@ -42,7 +42,15 @@ type gate struct {
 	passive    caddyhttp.MatcherSets
 	idle       time.Duration
 	life       time.Duration
-	strict     bool
+	// again are the rules as they are asked while a request goes on; long: they, or limits
+	// of this route, may come to another answer meanwhile.
+	again policy.Gate
+	long  bool
+	// readsHeader: some condition looks at headers of the request.
+	readsHeader bool
+	// every is how often the risk of a session is read anew; 0: at its logins only.
+	every  time.Duration
+	strict bool
 	// preserve is how long a body may be that waits for a login; 0: none does.
 	preserve int64
 	// readsBody: some condition looks into the body.
@@ -111,6 +119,9 @@ func (p *Protect) provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := p.provisionSession(ctx); err != nil {
+		return err
+	}
+	if err := p.provisionRisk(); err != nil {
 		return err
 	}
 	if err := p.provisionPreserve(); err != nil {
@@ -225,6 +236,7 @@ func (p *Protect) provisionRules(ctx caddy.Context) error {
 		}
 		p.gate.gate.Rules = append(p.gate.gate.Rules, rule)
 	}
+	p.provisionStreams()
 	return nil
 }
 
@@ -233,15 +245,20 @@ func (p *Protect) provisionMatch(ctx caddy.Context, r *RuleConfig, rule *policy.
 		r.MatchRaw[i] = Widen(set, !closes)
 	}
 	sets, err := loadMatchers(ctx, r, "MatchRaw")
+	at := len(p.gate.gate.Rules)
 	rule.Match = func(f *flows.Facts) (bool, error) {
 		if len(sets) == 0 {
 			return true, nil
 		}
-		v, ok := f.Request.Native.(*visit)
-		if !ok {
-			return false, errors.New("no request to match")
+		switch n := f.Request.Native.(type) {
+		case *visit:
+			hit, err := n.matches(sets, closes)
+			n.hits.note(at, hit)
+			return hit, err
+		case *hits:
+			return n.has(at), nil
 		}
-		return v.matches(sets, closes)
+		return false, errors.New("no request to match")
 	}
 	return err
 }
@@ -252,6 +269,7 @@ func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err erro
 		return err
 	}
 	p.readsBody = p.readsBody || p.mentionsBody(r)
+	p.readsHeader = p.readsHeader || p.app.readsHeader(r)
 	if err := p.checkReads(rule.Cond); err != nil {
 		return err
 	}
@@ -262,26 +280,28 @@ func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err erro
 // mentionsBody reports whether a condition may look into the body; a named
 // policy may do so through others.
 func (p *Protect) mentionsBody(r *RuleConfig) bool {
-	return p.app.mentionsRequest(r.CEL, r.Policy != "" || strings.Contains(r.CEL, "policy."))
+	return p.app.mentions(r.CEL, r.Policy != "" || strings.Contains(r.CEL, "policy."), "request")
 }
 
-// mentionsRequest reports whether an expression may look at the request, itself
-// or through the named policies.
-func (a *App) mentionsRequest(cel string, named bool) bool {
+// mentions reports whether an expression may look at one of these things, itself or
+// through the named policies.
+func (a *App) mentions(cel string, named bool, things ...string) bool {
 	texts := []string{cel}
 	if named {
 		for _, pol := range a.Policies {
 			texts = append(texts, pol.CEL)
 		}
 	}
-	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "request") })
+	return slices.ContainsFunc(texts, func(t string) bool {
+		return slices.ContainsFunc(things, func(thing string) bool { return strings.Contains(t, thing) })
+	})
 }
 
 // checkReads refuses names that no finished flow can have produced (I22).
 func (p *Protect) checkReads(c flows.Condition) error {
 	for _, n := range c.Reads() {
-		if strings.HasPrefix(n, "risk.") {
-			return fmt.Errorf("rule%s: %s is read, but flow %s has no risk step", written(c.Source()), n, p.Flow)
+		if strings.HasPrefix(n, "risk.") && !flows.Surely(p.app.steps[p.Flow], "risk") {
+			return fmt.Errorf("rule%s: %s is read, but flow %s has no risk step that always runs", written(c.Source()), n, p.Flow)
 		}
 	}
 	return nil

@@ -63,7 +63,7 @@ func (a *App) bind() error {
 	if err := bindNamed(a, "messenger", a.messengers); err != nil {
 		return err
 	}
-	if err := bindNamed(a, "signal", a.signals); err != nil {
+	if err := a.bindSignals(); err != nil {
 		return err
 	}
 	if err := bindNamed(a, "factor", a.factors); err != nil {

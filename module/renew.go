@@ -239,9 +239,9 @@ func (a *App) endRenewed(s *flowsession.Session, why flows.Reason, cause error) 
 // rederive works out anew what steps of the flow concluded from claims. What
 // cannot be any more is dropped: a condition that reads it then denies (I22).
 func (a *App) rederive(u *flows.User, s *flowsession.Session) *flows.User {
-	f := flows.Facts{Request: new(flows.Request), User: u, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings, Now: Now()}
+	f := flows.Facts{Request: new(flows.Request), User: u, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings, Risk: s.Risk, Now: Now()}
 	for _, d := range u.Derived {
-		if d.CEL == "" || a.mentionsRequest(d.CEL, strings.Contains(d.CEL, "policy.")) {
+		if d.CEL == "" || a.mentions(d.CEL, strings.Contains(d.CEL, "policy."), "request", "geo", "device") {
 			continue // the request of the login is not there any more
 		}
 		e, err := a.policies.Expression(d.CEL, d.Source)

@@ -62,6 +62,10 @@ type visit struct {
 	// replay is what was swapped in, of a request that was kept; nil for others.
 	replay *replay
 
+	// hits are the rules that are about this request.
+	hits hits
+	// review is what was read of the session's risk since its flow ended; nil: nothing.
+	review *review
 	// now is when the request came.
 	now time.Time
 	// room for what every signed-in request needs a slice for.
@@ -90,9 +94,16 @@ func (v *visit) facts() *flows.Facts {
 	if v.p.gate != nil && v.p.readsBody {
 		q.Body = v.readBody
 	}
-	f.Request, f.Now = q, v.now
+	q.Trusted, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	f.Request, f.Locate, f.Now = q, v.app.locate, v.now
 	if s := v.session; s != nil {
-		f.User, f.Evidence, f.Session, f.Readings = s.User, s.Evidence, &s.Facts, s.Readings
+		f.User, f.Evidence, f.Session, f.Readings, f.Risk = s.User, s.Evidence, &s.Facts, s.Readings, s.Risk
+		if v.review != nil {
+			f.Readings, f.Risk = v.review.readings, v.review.risk
+		}
+		if v.app.readsDevice {
+			f.Device = v.deviceOfSession()
+		}
 	}
 	return f
 }
@@ -130,8 +141,8 @@ type place struct {
 	// audience is where tickets are good: the origin, or with `domain` its hosts.
 	audience string
 	secure   bool
-	// cookie is the name of the session cookie here.
-	cookie string
+	// cookie is the name of the session cookie here, browser that of the device's.
+	cookie, browser string
 }
 
 func (p *Protect) begin(w http.ResponseWriter, r *http.Request, vars map[string]any) *visit {
@@ -189,6 +200,7 @@ func newPlace(scheme, host string, c *SessionConfig) *place {
 	case pl.secure:
 		pl.cookie = "__Host-" + pl.cookie
 	}
+	pl.browser = pl.cookie + ".browser"
 	return pl
 }
 

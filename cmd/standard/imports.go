@@ -30,6 +30,16 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/log"
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/smtp"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/device"
+
+	// Rooms: signals.
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/geo"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/header"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/hours"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/http"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/network"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/travel"
+	_ "github.com/sallyport-gateway/sallyport/adapters/signal/velocity"
 
 	// Rooms: stores.
 	_ "github.com/sallyport-gateway/sallyport/adapters/store/file"
@@ -51,6 +61,7 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/notify"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/register"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/require"
+	_ "github.com/sallyport-gateway/sallyport/flows/steps/risk"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/set"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/use"
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/when"

@@ -28,7 +28,9 @@ const (
 	Admin          Kind = "admin"
 	// SteppedUp: somebody who is signed in proved again who they are, perhaps for one
 	// request; ApprovalUsed: that request was sent on.
-	SteppedUp     Kind = "step_up"
+	SteppedUp Kind = "step_up"
+	// RiskRose: a session is challenged, since it is used from elsewhere or with another device.
+	RiskRose      Kind = "risk_rose"
 	ApprovalUsed  Kind = "approval_used"
 	FactorAdded   Kind = "factor_added"
 	ProviderDown  Kind = "provider_down"
@@ -85,11 +87,23 @@ type Event struct {
 	Fallback []string `json:"fallback,omitempty"`
 	// Drill is the id of the drill it belongs to.
 	Drill string `json:"drill,omitempty"`
+	// Risk is what was read in a login or step-up.
+	Risk *Risk `json:"risk,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
 	// Person is who it is about as the flow knows them, where that is at hand; it is
 	// not written.
 	Person *flows.User `json:"-"`
+}
+
+// Risk is the score of a login and what it is made of.
+type Risk struct {
+	Score int    `json:"score"`
+	Level string `json:"level"`
+	// Observed is the score with what a step only looked at.
+	Observed int `json:"observed"`
+	// Readings are by signal, each with its weight and what it contributed.
+	Readings map[string]flows.Reading `json:"readings"`
 }
 
 // Sink is a guest `identity.audit.*`. Write returns once the entry is as

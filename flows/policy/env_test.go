@@ -34,7 +34,8 @@ func alice() *flows.Facts {
 			Header: http.Header{"User-Agent": {"curl"}, "Accept": {"a", "b"}, "Content-Type": {"application/json; charset=utf-8"}},
 			Body:   func() ([]byte, error) { return []byte(`{"amount": 12, "to": {"iban": "DE"}}`), nil },
 		},
-		Readings: map[string]flows.Reading{"travel": {Score: 40, Reason: "too_fast"}, "device": {Score: 5}},
+		Readings: map[string]flows.Reading{"travel": {Score: 40, Reason: "too_fast"}, "device": {Score: 5}, "net": {Score: 100, Reason: "listed", Observed: true}},
+		Risk:     &flows.Risk{Score: 45, Level: flows.RiskMedium},
 	}
 }
 
@@ -143,6 +144,8 @@ func TestI22ErrorInAConditionIsAnError(t *testing.T) {
 		{`request.json.a == 1`, trailing},
 		{`request.json.a == 1`, nobody},
 		{`risk.score < 30`, nobody},
+		{`!device.known`, &flows.Facts{Device: flows.DeviceFacts{Unknown: true}}},
+		{`!device.trusted`, &flows.Facts{Device: flows.DeviceFacts{Unknown: true}}},
 		{`session.age < duration("1h")`, nobody},
 		{`user.level.startsWith("x")`, alice()},
 		{`cidr(user.name).containsIP(request.ip)`, alice()},

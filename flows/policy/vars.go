@@ -26,14 +26,15 @@ type field struct {
 const tenYears = 10 * 365 * 24 * time.Hour
 
 var (
-	strs      = cel.ListType(cel.StringType)
-	strMap    = cel.MapType(cel.StringType, cel.StringType)
-	durMap    = cel.MapType(cel.StringType, cel.DurationType)
-	anyMap    = cel.MapType(cel.StringType, cel.DynType)
-	errNoRisk = errors.New("risk was not read")
-	errNoUser = errors.New("nobody is signed in")
-	errNoBody = errors.New("the body of this request cannot be read here")
-	objects   = map[string]map[string]field{
+	strs        = cel.ListType(cel.StringType)
+	strMap      = cel.MapType(cel.StringType, cel.StringType)
+	durMap      = cel.MapType(cel.StringType, cel.DurationType)
+	anyMap      = cel.MapType(cel.StringType, cel.DynType)
+	errNoRisk   = errors.New("risk was not read")
+	errNoDevice = errors.New("it could not be told whether the device is known")
+	errNoUser   = errors.New("nobody is signed in")
+	errNoBody   = errors.New("the body of this request cannot be read here")
+	objects     = map[string]map[string]field{
 		"user": {
 			"key": reserved("key"), "realm": reserved("realm"), "provider": reserved("provider"),
 			"subject": reserved("subject"), "name": reserved("name"), "display_name": reserved("display_name"),
@@ -61,19 +62,18 @@ var (
 			"factor_age": {durMap, func(v *view) (any, error) { return v.factorAges(), nil }, nil},
 		},
 		"risk": {
-			"score":   {cel.IntType, risk(func(s int, _ []string) any { return types.Int(s) }), hasRisk},
-			"level":   {cel.StringType, risk(func(s int, _ []string) any { return types.String(flows.RiskLevel(s)) }), hasRisk},
-			"reasons": {strs, risk(func(_ int, why []string) any { return why }), hasRisk},
+			"score":   {cel.IntType, risk(func(f *flows.Facts) any { return types.Int(f.Risk.Score) }), hasRisk},
+			"level":   {cel.StringType, risk(func(f *flows.Facts) any { return types.String(f.Risk.Level) }), hasRisk},
+			"reasons": {strs, risk(func(f *flows.Facts) any { return flows.Reasons(f.Readings) }), hasRisk},
 		},
 		"device": {
-			"known":   {cel.BoolType, func(v *view) (any, error) { return types.Bool(v.f.Device.Known), nil }, nil},
-			"trusted": {cel.BoolType, func(v *view) (any, error) { return types.Bool(v.f.TrustsDevice()), nil }, nil},
+			"known":   device(func(f *flows.Facts) bool { return f.Device.Known }),
+			"trusted": device((*flows.Facts).TrustsDevice),
 		},
-		// No signal of this release knows a place: unknown, as the contract spells it.
 		"geo": {
-			"country": {cel.StringType, func(*view) (any, error) { return types.String(""), nil }, nil},
-			"city":    {cel.StringType, func(*view) (any, error) { return types.String(""), nil }, nil},
-			"asn":     {cel.IntType, func(*view) (any, error) { return types.Int(0), nil }, nil},
+			"country": {cel.StringType, func(v *view) (any, error) { return types.String(v.f.Place().Country), nil }, nil},
+			"city":    {cel.StringType, func(v *view) (any, error) { return types.String(v.f.Place().City), nil }, nil},
+			"asn":     {cel.IntType, func(v *view) (any, error) { return types.Int(v.f.Place().ASN), nil }, nil},
 		},
 		"request": {
 			"method": asked(func(r *flows.Request) string { return r.Method }),
@@ -132,23 +132,26 @@ func asked(get func(*flows.Request) string) field {
 	return field{cel.StringType, func(v *view) (any, error) { return types.String(get(v.request())), nil }, nil}
 }
 
-func hasRisk(v *view) bool { return v.f.Readings != nil }
+func hasRisk(v *view) bool { return v.f.Risk != nil }
 
-// risk is what the signals contributed, and why.
-func risk(of func(score int, reasons []string) any) func(*view) (any, error) {
+// risk is what the risk steps made of what the signals read.
+func risk(of func(*flows.Facts) any) func(*view) (any, error) {
 	return func(v *view) (any, error) {
 		if !hasRisk(v) {
 			return nil, errNoRisk
 		}
-		reasons := []string{}
-		for _, r := range v.f.Readings {
-			if r.Reason != "" {
-				reasons = append(reasons, string(r.Reason))
-			}
-		}
-		slices.Sort(reasons)
-		return of(flows.RiskScore(v.f.Readings), slices.Compact(reasons)), nil
+		return of(v.f), nil
 	}
+}
+
+// device answers one thing of it, or an error where it could not be told (I22).
+func device(of func(*flows.Facts) bool) field {
+	return field{cel.BoolType, func(v *view) (any, error) {
+		if v.f.Device.Unknown {
+			return nil, errNoDevice
+		}
+		return types.Bool(of(v.f)), nil
+	}, nil}
 }
 
 // provider teaches CEL our objects, so that an unknown field is a load error

@@ -14,7 +14,9 @@ import (
 
 var errOver = flows.Refuse(flows.ReasonInvalidAnswer, errors.New("the login is over already"))
 
-func (s *Session) body() *body { return &body{s.User, s.Evidence, s.Grants, s.Readings} }
+func (s *Session) body() *body {
+	return &body{s.User, s.Evidence, s.Grants, s.Readings, s.Risk, s.Device}
+}
 
 func sealBody(key []byte, id string, b *body) ([]byte, error) {
 	text, err := json.Marshal(b)

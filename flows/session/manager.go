@@ -54,6 +54,8 @@ type Browser struct {
 	// ID is the public id of a new session, so that its audit event can name it
 	// before it exists; "" makes one.
 	ID string
+	// Device stands for what the browser is known by.
+	Device string
 }
 
 // Create makes a session of a finished Execution, after its audit receipt. old
@@ -65,7 +67,7 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 		return Ticket{}, nil, errors.New("a session needs a finished execution and an audit receipt")
 	}
 	now := m.Now()
-	s := &Session{User: x.User, Evidence: x.Evidence, Grants: x.Grants, Readings: x.Readings, Origin: cmp.Or(b.Audience, b.Origin)}
+	s := &Session{User: x.User, Evidence: x.Evidence, Grants: x.Grants, Readings: x.Readings, Risk: x.Risk, Device: b.Device, Origin: cmp.Or(b.Audience, b.Origin)}
 	if old != nil {
 		if old.User.Key != x.User.Key {
 			return Ticket{}, nil, flows.Refuse(flows.ReasonUserMismatch, errors.New("the session belongs to somebody else"))
@@ -74,6 +76,10 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 		s.Card.Flows, s.Card.SIDs = maps.Clone(old.Card.Flows), maps.Clone(old.Card.SIDs)
 		s.Card.LogoutKeys = maps.Clone(old.Card.LogoutKeys)
 		s.dataKey = old.dataKey
+		if s.Risk == nil { // a flow without a risk step takes back nothing that was read
+			s.Readings, s.Risk = old.Readings, old.Risk
+		}
+		s.Device = cmp.Or(s.Device, old.Device)
 	} else {
 		s.Card = Card{ID: cmp.Or(b.ID, rand.Text()), User: x.User.Key, Started: now, Idle: l.Idle, Expires: now.Add(l.Lifetime)}
 		s.dataKey = make([]byte, 32)
@@ -459,7 +465,7 @@ func (m *Manager) load(ctx context.Context, secret ticketSecret, origin string, 
 	}
 	s := &Session{
 		Card: *c, Origin: origin, dataKey: secret.DataKey, lent: secret.Lent, rotation: secret.Rotation,
-		User: b.User, Evidence: b.Evidence, Grants: b.Grants, Readings: b.Readings,
+		User: b.User, Evidence: b.Evidence, Grants: b.Grants, Readings: b.Readings, Risk: b.Risk, Device: b.Device,
 	}
 	s.prepare()
 	return s, nil

@@ -53,6 +53,8 @@ type body struct {
 	Evidence []flows.Evidence         `json:"evidence"`
 	Grants   []flows.Grant            `json:"grants,omitempty"`
 	Readings map[string]flows.Reading `json:"readings,omitempty"`
+	Risk     *flows.Risk              `json:"risk,omitempty"`
+	Device   string                   `json:"device,omitempty"`
 }
 
 // Session is a loaded session. Everything but the activity clock is immutable:
@@ -63,6 +65,10 @@ type Session struct {
 	Evidence []flows.Evidence
 	Grants   []flows.Grant
 	Readings map[string]flows.Reading
+	// Risk is that of the latest run which read it; nil: none did.
+	Risk *flows.Risk
+	// Device stands for the browser that the latest flow was finished in.
+	Device string
 	// Origin is the one this ticket was made for, or the audience of several.
 	Origin string
 	// Facts are what policies see; prepared once.

@@ -241,6 +241,10 @@ type Live struct {
 	Latest   atomic.Value
 	// Routes is when each route was last used, for limits of a route's own (B17).
 	Routes sync.Map
+	// Reviews are the hall's: the risk of the session, read anew, newest first; Review is
+	// held while one is made. Device is what the browser holds that came last, and its id.
+	Reviews, Device atomic.Value
+	Review          sync.Mutex
 	// Noted are applications that the card says are to be told of the session's end.
 	Noted sync.Map
 }
@@ -297,7 +301,10 @@ func (l *Live) end() {
 // Stream is one request in flight; it ends with its session.
 type Stream struct {
 	// Cancel, if set, is called as well: a WebSocket is proxied by context.
-	Cancel     context.CancelFunc
+	Cancel context.CancelFunc
+	// Judge, if set, is asked again while the request goes on; Judged is when it last was.
+	Judge      Judge
+	Judged     time.Time
 	w          http.ResponseWriter
 	prev, next *Stream
 }
@@ -321,6 +328,54 @@ func (s *Stream) cut() {
 	_ = c.SetReadDeadline(past)
 	_ = c.SetWriteDeadline(past)
 }
+
+// Judge decides again about a request that is under way. It is asked by another
+// goroutine than the request's own.
+type Judge interface {
+	// Again reports whether the request may still go on.
+	Again(now time.Time) bool
+}
+
+// Due are the requests under way that were not judged for so long; each is taken by one
+// caller. The caller cuts what may not go on.
+func (c *Cache) Due(now time.Time, every time.Duration) (due []Under) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.lives {
+		l.mu.Lock()
+		for s := l.first; s != nil; s = s.next {
+			if s.Judge != nil && now.Sub(s.Judged) >= every {
+				s.Judged = now
+				due = append(due, Under{s.Judge, l, s})
+			}
+		}
+		l.mu.Unlock()
+	}
+	return due
+}
+
+// Under is a request under way.
+type Under struct {
+	Judge
+
+	live   *Live
+	stream *Stream
+}
+
+// Cut ends it, unless it has ended by itself.
+func (u Under) Cut() {
+	u.live.mu.Lock()
+	defer u.live.mu.Unlock()
+	for s := u.live.first; s != nil; s = s.next {
+		if s == u.stream {
+			s.cut()
+			return
+		}
+	}
+}
+
+// Current is the newest value of the session on this node; nil: none is kept.
+func (l *Live) Current() *session.Session { return l.current.Load() }
 
 // Open registers a request and the writer of its answer. The caller must Close
 // it before the handler returns. False: the session has ended.

@@ -47,7 +47,7 @@ type conn struct{ d *table }
 
 func (c *conn) Prepare(string) (driver.Stmt, error) { return nil, errors.New("not prepared") }
 func (c *conn) Close() error                        { c.d.conns.Add(-1); return nil }
-func (c *conn) Begin() (driver.Tx, error) { return nil, errors.New("not without options") }
+func (c *conn) Begin() (driver.Tx, error)           { return nil, errors.New("not without options") }
 
 func (c *conn) Commit() error   { c.d.t.Error("committed"); c.d.open.Add(-1); return nil }
 func (c *conn) Rollback() error { c.d.open.Add(-1); return nil }

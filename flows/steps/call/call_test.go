@@ -104,15 +104,6 @@ func TestCallSendsWhatIsChosenAndSignsIt(t *testing.T) {
 	if want := "v1," + base64.StdEncoding.EncodeToString(m.Sum(nil)); s.head.Get("webhook-signature") != want || s.head.Get("webhook-timestamp") != "1772366400" {
 		t.Errorf("%v, want %s", s.head, want)
 	}
-	// The vector of the Standard Webhooks specification's reference libraries.
-	key, err := keyOf("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.keys = [][]byte{key}
-	if got := c.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`)); got != "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" {
-		t.Errorf("signed %s", got)
-	}
 	// A run that asks again says so; another run does not.
 	first := s.head.Get("webhook-id")
 	_, _ = enter(t, c, run())
@@ -252,20 +243,6 @@ func TestCallProduces(t *testing.T) {
 	}
 	if c = (&Call{Send: []string{"request.ip"}}); c.Conditions() != nil {
 		t.Error("an address alone belongs to nobody")
-	}
-}
-
-func TestCallSecrets(t *testing.T) {
-	t.Parallel()
-	for _, s := range []string{"short", "whsec_!!!", "whsec_MfKQ"} {
-		if _, err := keyOf(s); err == nil || strings.Contains(err.Error(), s) {
-			t.Errorf("%s: %v", s, err)
-		}
-	}
-	c, _ := start(t, says(`{}`), "")
-	c.keys = append(c.keys, []byte("another secret of ours"))
-	if got := strings.Fields(c.sign("a", "1", nil)); len(got) != 2 || got[0] == got[1] {
-		t.Errorf("two secrets sign %v", got)
 	}
 }
 

@@ -70,6 +70,7 @@ func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provi
 		return l.choose(ctx, x, "", "")
 	}
 	name, password := strings.TrimSpace(in.Value("username")), in.Value("password")
+	x.Env.Tried = clip(name)
 	reserved, wait := l.budgets.Reserve(keys(x, p, name)...)
 	if wait > 0 {
 		return l.again(x, l.passwordPage(x, p, clip(name), flows.ReasonTooManyTries, wait))

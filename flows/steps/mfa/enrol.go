@@ -162,7 +162,7 @@ func (m *MFA) offerSpare(ctx context.Context, x *flows.Execution) (flows.Outcome
 // enrolledNow goes on behind an enrolment. A run that asks anew asks for the factor
 // once more: setting it up says nothing about who did it (I03).
 func (m *MFA) enrolledNow(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
-	if x.Since.IsZero() {
+	if !x.Anew() {
 		return flows.Continue(), nil
 	}
 	return m.Enter(ctx, x)

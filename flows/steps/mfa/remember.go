@@ -23,8 +23,7 @@ func validRemember(d time.Duration) error {
 // a factor is asked for anew (I03), not in a fallback login (I23), not at a risk that
 // is more than low (I24), and for nobody who is somebody for this login only (I04).
 func (m *MFA) mayTrust(x *flows.Execution) bool {
-	low := x.Readings == nil || flows.RiskLevel(flows.RiskScore(x.Readings)) == flows.RiskLow
-	return m.Remember > 0 && x.Env.Devices != nil && x.Since.IsZero() && !flows.FellBack(x.Evidence) && low && !x.User.Transient
+	return m.Remember > 0 && x.Env.Devices != nil && !x.Anew() && !flows.FellBack(x.Evidence) && x.Risk.Low() && !x.User.Transient
 }
 
 // trusted reports whether the person had this browser trusted, by one of the factors

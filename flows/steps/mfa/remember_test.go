@@ -69,12 +69,11 @@ func TestI24WhereTrustInABrowserCounts(t *testing.T) {
 		change func(x *flows.Execution)
 		trusts bool
 	}{
-		"no risk was read":  {func(*flows.Execution) {}, true},
-		"the risk is low":   {func(x *flows.Execution) { x.Readings = map[string]flows.Reading{"geo": {Score: 29}} }, true},
-		"nothing raises it": {func(x *flows.Execution) { x.Readings = map[string]flows.Reading{} }, true},
-		"the risk is medium": {func(x *flows.Execution) {
-			x.Readings = map[string]flows.Reading{"geo": {Score: 20}, "net": {Score: 10}}
-		}, false},
+		"no risk was read":    {func(*flows.Execution) {}, true},
+		"the risk is low":     {func(x *flows.Execution) { x.Risk = &flows.Risk{Score: 29, Level: flows.RiskLow} }, true},
+		"the risk is medium":  {func(x *flows.Execution) { x.Risk = &flows.Risk{Score: 5, Level: flows.RiskMedium} }, false},
+		"the risk is high":    {func(x *flows.Execution) { x.Risk = &flows.Risk{Score: 90, Level: flows.RiskHigh} }, false},
+		"the risk rose":       {func(x *flows.Execution) { x.Rose = x.Env.Now }, false},
 		"a fallback login":    {func(x *flows.Execution) { x.Evidence[0].Kind = flows.Fallback }, false},
 		"asked anew":          {func(x *flows.Execution) { x.Since = x.Env.Now }, false},
 		"a transient subject": {func(x *flows.Execution) { x.User.Transient = true }, false},
