@@ -92,7 +92,7 @@ type Facts struct {
 	// Risk is what they amount to; nil: no risk was read.
 	Risk *Risk
 	// Locate answers where an address is; nil: no signal knows places.
-	Locate func(ip string) Place
+	Locate func(ip string) Place `json:"-"`
 	Now    time.Time
 	// Approved are the rules that the person approved this very request for (I20).
 	Approved []string

@@ -62,7 +62,6 @@ func TestWordsThatMakeNoSense(t *testing.T) {
 		"device {\nnew 1\nnew 2\n}":  "written twice",
 		"device {\nknown -1\n}":      "not '-1'",
 		"device {\ntrusted 1 2 3\n}": "got 3 words",
-		"device {\nnew 1 {\nx\n}\n}": "got 2 words",
 	} {
 		if err := new(Device).UnmarshalCaddyfile(caddyfile.NewTestDispenser(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
