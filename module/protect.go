@@ -277,12 +277,10 @@ func (a *App) mentionsRequest(cel string, named bool) bool {
 	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "request") })
 }
 
-// checkReads refuses names that no finished flow can have produced (I22).
+// checkReads refuses names that a finished flow may not have produced (I22).
 func (p *Protect) checkReads(c flows.Condition) error {
-	for _, n := range c.Reads() {
-		if strings.HasPrefix(n, "risk.") {
-			return fmt.Errorf("rule%s: %s is read, but flow %s has no risk step", written(c.Source()), n, p.Flow)
-		}
+	if err := p.program.Knows(c); err != nil {
+		return fmt.Errorf("rule%s: %w", written(c.Source()), err)
 	}
 	return nil
 }
