@@ -1,6 +1,7 @@
 package module_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -109,6 +110,10 @@ func TestI26ExplainIsPure(t *testing.T) {
 	status, out := admin(t, http.MethodPost, "/identity/explain", `{"url":"`+g.url("/o/x")+`","session":"`+id+`"}`)
 	if status != http.StatusOK || out["decision"] != "allowed" {
 		t.Errorf("%d %v", status, out)
+	}
+	token := header(g.open(b, g.url("/o/x")).Body, "X-Identity-Assertion")
+	if told := fmt.Sprintf("JWT, %d bytes", len(token[0])); !strings.Contains(fmt.Sprint(out["headers"]), told) {
+		t.Errorf("a token of %s is told as %v", told, out["headers"])
 	}
 	if n := g.count("admin"); n != 1 {
 		t.Errorf("%d events of one call", n)
