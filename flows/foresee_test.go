@@ -43,8 +43,13 @@ func TestI26ForesightRunsNothing(t *testing.T) {
 	ran := 0
 	page := flows.Page{Kind: "factor"}
 	steps := []flows.Step{
-		login(), mark{"user"}, sends{&ran}, risky{sends{&ran}}, foresees{sends{&ran}, flows.Continue(), nil},
-		foresees{sends{&ran}, flows.Ask(page), nil}, stop{"never"},
+		login(),
+		mark{"user"},
+		sends{&ran},
+		risky{sends{&ran}},
+		foresees{sends{&ran}, flows.Continue(), nil},
+		foresees{sends{&ran}, flows.Ask(page), nil},
+		stop{"never"},
 	}
 	p, err := flows.Compile("staff", "d", steps)
 	if err != nil {

@@ -65,7 +65,9 @@ func TestI26ExplainIsPure(t *testing.T) {
 	cases := []module.ExplainCase{}
 	known := map[string]flows.Attributes{"hr": {"department": "it"}}
 	for _, user := range []*module.ExplainUser{
-		nil, {Key: "corp:alice"}, {Key: "corp:bob"},
+		nil,
+		{Key: "corp:alice"},
+		{Key: "corp:bob"},
 		{Attributes: map[string]any{"name": "eve", "email": "eve@example.test", "groups": []any{"never"}}},
 	} {
 		for _, url := range []string{"/", "/o/x", "/o/json", "/o/pay", "/s", "/a//b", "/.identity/logout"} {
