@@ -27,7 +27,7 @@ type Foreseen struct {
 	// Waits is the outcome if the run would wait here, Denied if it would end here.
 	Waits  Outcome
 	Denied *Denial
-	// Err is what the step could not tell.
+	// Err is what the step could not tell, or why the person may not enter at all.
 	Err error
 }
 
@@ -47,6 +47,9 @@ var errForeseen = errors.New("a run that was only thought through")
 // flow would end with the person let in. x is used up: it continues nothing.
 func (p *Program) Foresee(ctx context.Context, x *Execution) (way []Foreseen, finished bool, err error) {
 	m := &move{p: p, x: x}
+	if err := m.mayEnter(ctx); err != nil {
+		return []Foreseen{{Took: -1, Err: err}}, false, nil
+	}
 	for m.out == nil && x.PC < len(p.ops) {
 		if err := ctx.Err(); err != nil {
 			return way, false, err
@@ -60,7 +63,7 @@ func (p *Program) Foresee(ctx context.Context, x *Execution) (way []Foreseen, fi
 		at := x.PC
 		o, leftOut, err := foresee(ctx, cur.step, x)
 		if f.LeftOut = leftOut; err == nil {
-			err = m.take(o, nil)
+			err = m.take(ctx, o, nil)
 		}
 		if err != nil {
 			f.Err = err

@@ -64,6 +64,9 @@ func (e *explaining) through(p *flows.Program, anew bool) (*flows.Execution, boo
 		Down: e.down(x), Given: e.given(), Offline: e.c.Offline,
 		Trail: func(context.Context, flows.Deed) error { return errThinking },
 	}
+	if e.stored {
+		x.Env.MayEnter = v.app.sessions.MayEnter
+	}
 	way, in, err := p.Foresee(v.r.Context(), x)
 	if err != nil && len(way) == 0 {
 		return x, false, err
@@ -190,8 +193,12 @@ func failedStatus(reason flows.Reason) int {
 	switch reason {
 	case flows.ReasonProviderDown, flows.ReasonAuditDown, flows.ReasonDirectoryDown, flows.ReasonStoreDown:
 		return http.StatusServiceUnavailable
+	case flows.ReasonInternal:
+		return http.StatusInternalServerError
+	case flows.ReasonInvalidAnswer, flows.ReasonProviderMismatch:
+		return http.StatusBadRequest
 	}
-	return http.StatusInternalServerError
+	return http.StatusForbidden
 }
 
 // sent is the status of the answer to who has to sign in or to prove more first.

@@ -215,7 +215,7 @@ func PrintExplanation(w io.Writer, x *module.Explanation) error {
 	}
 	line("decision", "%s", sentences[x.Decision])
 	if x.Reason != "" {
-		line("reason", "%s%s", x.Reason, quoted(x.Text))
+		line("reason", "%s%s", x.Reason, inTicks(x.Text))
 	}
 	if x.Rule != "" {
 		line("rule", "%s", x.Rule)
@@ -233,7 +233,7 @@ func PrintExplanation(w io.Writer, x *module.Explanation) error {
 		line("factors", "%s", strings.Join(x.Factors, ", "))
 	}
 	for _, l := range x.Lines {
-		line("line", "%s %s%s: %s%s", l.Source, l.Do, quoted(l.Condition), l.Says, because(l.Error))
+		line("line", "%s %s%s: %s%s", l.Source, l.Do, inTicks(l.Condition), l.Says, because(l.Error))
 	}
 	printPath(line, x)
 	if x.Risk != nil {
@@ -261,7 +261,7 @@ func printPath(line func(string, string, ...any), x *module.Explanation) {
 		more := ""
 		switch {
 		case s.Asks != "":
-			more = ": " + s.Asks + quoted(strings.Join(s.Choices, " "))
+			more = ": " + s.Asks + inTicks(strings.Join(s.Choices, " "))
 		case s.Block > 0:
 			more = fmt.Sprintf(", block %d", s.Block)
 		}
@@ -272,7 +272,7 @@ func printPath(line func(string, string, ...any), x *module.Explanation) {
 	}
 }
 
-func quoted(s string) string {
+func inTicks(s string) string {
 	if s == "" {
 		return ""
 	}
