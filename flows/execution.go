@@ -190,6 +190,18 @@ type Env struct {
 	Learned func(ctx context.Context, user UserKey, signal string) (json.RawMessage, error)
 	// Unread hears of a signal that failed; it may be called concurrently.
 	Unread func(signal string, err error)
+	// Said are, in a run that is only thought through, what signals say, by name.
+	Said map[string]Reading
+	// Given are, in a run that is only thought through, what directories answer, by name.
+	Given map[string]Finding
+	// Offline is such a run in which nobody outside is asked.
+	Offline bool
+}
+
+// Finding is what somebody says a directory would answer: nobody, or the attributes.
+type Finding struct {
+	Attributes Attributes
+	Err        error
 }
 
 // Facts are what conditions of this run may look at.

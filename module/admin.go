@@ -21,7 +21,7 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 
 // AdminAPI serves /identity/… on Caddy's admin endpoint: who is signed in, ending
 // sessions, what is kept of people, keeping them out, releasing names, the flows, how the providers
-// are, and drills. Who may reach the admin endpoint may do all of it; every call, reading
+// are, what would happen to a request, and drills. Who may reach the admin endpoint may do all of it; every call, reading
 // too, is an event of the trail (I26). A <key> is a user's, a <name> one that applications
 // see, both as base64url.
 //
@@ -43,6 +43,7 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 //	GET    /identity/flows
 //	GET    /identity/flows/schema
 //	GET    /identity/providers
+//	POST   /identity/explain {"url", "user", …}
 //	POST   /identity/drills {"provider", "user", "for"}
 //	DELETE /identity/drills/<id>
 type AdminAPI struct{}
@@ -63,6 +64,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		adminRoute("/identity/flows", (*App).adminFlows, http.MethodGet),
 		adminRoute("/identity/flows/schema", (*App).adminFlowSchema, http.MethodGet),
 		adminRoute("/identity/providers", (*App).adminProviders, http.MethodGet),
+		adminRoute("/identity/explain", (*App).adminExplain, http.MethodPost),
 		adminRoute("/identity/drills", (*App).adminDrill, http.MethodPost),
 		adminRoute("/identity/drills/", (*App).adminEndDrill, http.MethodDelete),
 	}

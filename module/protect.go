@@ -280,29 +280,27 @@ func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err erro
 // mentionsBody reports whether a condition may look into the body; a named
 // policy may do so through others.
 func (p *Protect) mentionsBody(r *RuleConfig) bool {
-	return p.app.mentions(r.CEL, r.Policy != "" || strings.Contains(r.CEL, "policy."), "request")
+	return p.app.mentions(r.CEL, r.Policy != "", "form", "json")
 }
 
-// mentions reports whether an expression may look at one of these things, itself or
-// through the named policies.
-func (a *App) mentions(cel string, named bool, things ...string) bool {
+// mentions reports whether an expression may use one of these words, itself or through
+// the named policies.
+func (a *App) mentions(cel string, named bool, words ...string) bool {
 	texts := []string{cel}
-	if named {
+	if named || strings.Contains(cel, "policy") {
 		for _, pol := range a.Policies {
 			texts = append(texts, pol.CEL)
 		}
 	}
 	return slices.ContainsFunc(texts, func(t string) bool {
-		return slices.ContainsFunc(things, func(thing string) bool { return strings.Contains(t, thing) })
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(t, w) })
 	})
 }
 
-// checkReads refuses names that no finished flow can have produced (I22).
+// checkReads refuses names that a finished flow may not have produced (I22).
 func (p *Protect) checkReads(c flows.Condition) error {
-	for _, n := range c.Reads() {
-		if strings.HasPrefix(n, "risk.") && !flows.Surely(p.app.steps[p.Flow], "risk") {
-			return fmt.Errorf("rule%s: %s is read, but flow %s has no risk step that always runs", written(c.Source()), n, p.Flow)
-		}
+	if err := p.program.Knows(c); err != nil {
+		return fmt.Errorf("rule%s: %w", written(c.Source()), err)
 	}
 	return nil
 }
@@ -319,6 +317,8 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	switch seen := vars[visitVar].(type) {
 	case *probe:
 		return p.answerProbe(seen, w, r, next)
+	case *explaining:
+		return p.explain(seen, w, r, vars, next)
 	case *visit:
 		v = seen
 	default:

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/textproto"
-	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"cel.dev/cel-go/common/types"
@@ -22,7 +22,13 @@ type view struct {
 	known  []answer // of named policies, by index
 	ctx    context.Context
 	cancel context.CancelFunc
+	// lists that conditions on every request read, here so that they allocate nothing.
+	groups, amr words
+	docs        *documents
 }
+
+// views are used again: an evaluation leaves nothing behind that looks into one.
+var views = sync.Pool{New: func() any { return new(view) }}
 
 type answer struct {
 	done, ok bool
@@ -40,13 +46,17 @@ func newView(e *Env, f *flows.Facts) *view {
 	if f == nil {
 		f = &noFacts
 	}
-	return &view{env: e, f: f}
+	v := views.Get().(*view)
+	v.env, v.f = e, f
+	return v
 }
 
 func (v *view) close() {
 	if v.cancel != nil {
 		v.cancel()
 	}
+	*v = view{}
+	views.Put(v)
 }
 
 // deadline bounds this evaluation and all policies it refers to together.
@@ -164,36 +174,6 @@ func (v *view) header() ref.Val {
 		all := map[ref.Val]ref.Val{}
 		for k, lines := range h {
 			all[types.String(strings.ToLower(k))] = types.String(strings.Join(lines, ", "))
-		}
-		return all
-	})
-}
-
-func (v *view) query() (ref.Val, error) {
-	q, err := url.ParseQuery(v.request().Query)
-	if err != nil {
-		return nil, fmt.Errorf("request.query: %w", err)
-	}
-	return once("request.query", q), nil
-}
-
-// once shows names that occur once. A doubled one is an error on access: the
-// application may well take the value that we did not look at.
-func once(what string, vals url.Values) ref.Val {
-	one := func(name string) (ref.Val, bool) {
-		switch got := vals[name]; len(got) {
-		case 0:
-			return nil, false
-		case 1:
-			return types.String(got[0]), true
-		default:
-			return types.NewErr("%s: '%s' occurs %d times", what, name, len(got)), false
-		}
-	}
-	return newDict(one, func() map[ref.Val]ref.Val {
-		all := map[ref.Val]ref.Val{}
-		for k := range vals {
-			all[types.String(k)], _ = one(k)
 		}
 		return all
 	})

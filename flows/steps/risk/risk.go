@@ -23,6 +23,7 @@ package risk
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -115,6 +116,27 @@ func (r *Risk) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, er
 	return flows.Continue(), nil
 }
 
+// Foresee implements flows.Foreseer: signals only read, and one that talks to others
+// is not asked (I26).
+func (r *Risk) Foresee(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	reads := slices.Clone(r.reads)
+	for i := range reads {
+		if _, outward := reads[i].Signal.(flows.Outward); outward {
+			reads[i].Signal = unasked{reads[i].Signal}
+		}
+	}
+	flows.Assess(ctx, x, reads, r.formula)
+	return flows.Continue(), nil
+}
+
+// unasked is a signal that does not know, since it is not asked.
+type unasked struct{ flows.Signal }
+
+// Read implements flows.Signal.
+func (unasked) Read(context.Context, *flows.Facts, json.RawMessage) (flows.Reading, error) {
+	return flows.UnknownReading("not asked: it talks to others"), nil
+}
+
 // Produces implements flows.Producer: `risk.*` is there behind it (I22).
 func (*Risk) Produces() []string { return []string{"risk"} }
 
@@ -134,6 +156,7 @@ var (
 	_ caddy.Validator       = (*Risk)(nil)
 	_ caddyfile.Unmarshaler = (*Risk)(nil)
 	_ flows.Binder          = (*Risk)(nil)
+	_ flows.Foreseer        = (*Risk)(nil)
 	_ flows.Producer        = (*Risk)(nil)
 	_ flows.Reacher         = (*Risk)(nil)
 	_ flows.Sourced         = (*Risk)(nil)
