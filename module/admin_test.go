@@ -53,6 +53,7 @@ var adminCalls = map[string][]adminTried{
 	"/identity/flows":        {{"GET", "/identity/flows", "", 200}, {"POST", "/identity/flows", "", 405}},
 	"/identity/flows/schema": {{"GET", "/identity/flows/schema", "", 200}, {"POST", "/identity/flows/schema", "", 405}},
 	"/identity/providers":    {{"GET", "/identity/providers", "", 200}, {"DELETE", "/identity/providers", "", 405}},
+	"/identity/explain":      {{"POST", "/identity/explain", `{`, 400}, {"POST", "/identity/explain", `{"url":"x"}`, 400}, {"GET", "/identity/explain", "", 405}},
 	"/identity/drills":       {{"POST", "/identity/drills", `{"provider":"nosuch"}`, 400}, {"GET", "/identity/drills", "", 405}},
 	"/identity/drills/":      {{"DELETE", "/identity/drills/nosuch", "", 404}, {"POST", "/identity/drills/nosuch", "", 405}},
 }

@@ -26,15 +26,15 @@ func (a *App) adminExplain(w http.ResponseWriter, r *http.Request) error {
 			err = errors.New("something follows the case")
 		}
 	}
-	if err != nil {
-		return badRequest(fmt.Errorf("reading the case: %w", err))
-	}
 	var user flows.UserKey
 	if c.User != nil {
 		user = c.User.Key
 	}
 	if err := a.adminAudit(r, audit.Event{User: user, Session: c.Session}); err != nil {
 		return err
+	}
+	if err != nil {
+		return badRequest(fmt.Errorf("reading the case: %w", err))
 	}
 	out, err := a.Explain(r.Context(), c)
 	switch {
