@@ -156,7 +156,7 @@ func suitesOf(dir string) []string {
 	case "adapters/store":
 		return []string{"TestStore"}
 	case "adapters/idp":
-		return []string{"TestRedirector", "TestPasswordVerifier", "TestRequestVerifier"}
+		return []string{"TestRedirector", "TestPasswordVerifier", "TestRequestVerifier", "TestNegotiator"}
 	case "headers":
 		return []string{"TestDialect"}
 	}

@@ -14,8 +14,10 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	"github.com/sallyport-gateway/sallyport/adapters/idp/kerberos/kerberostest"
 	_ "github.com/sallyport-gateway/sallyport/cmd/standard"
 	"github.com/sallyport-gateway/sallyport/examples/internal/parts"
+	"github.com/sallyport-gateway/sallyport/module"
 )
 
 var placeholder = regexp.MustCompile(`\{(?:\$|env\.)([A-Z_]+)\}`)
@@ -33,6 +35,8 @@ func stand(name string) string {
 		return "http://127.0.0.1:9/metadata"
 	case strings.HasSuffix(name, "_HASH"):
 		return "$2a$04$7Zr2pO2nBGgYH7r5o2Xw4eAPzxJm7xLQG3h1F9iVbWvJxwN7oWb3K"
+	case name == "LDAP_BASE":
+		return "dc=example,dc=test"
 	case name == "LDAP_URL":
 		return "ldap://127.0.0.1:9"
 	case name == "LDAP_URL_REPLICA":
@@ -70,6 +74,9 @@ func TestExamplesLoad(t *testing.T) {
 				if strings.HasSuffix(string(m[1]), "_CA") {
 					t.Setenv(string(m[1]), ca)
 				}
+				if string(m[1]) == "KEYTAB" {
+					t.Setenv("KEYTAB", kerberostest.NewService(t, "HTTP/localhost", "EXAMPLE.COM").Write(t, filepath.Join(t.TempDir(), "keytab")))
+				}
 			}
 			raw, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(text, map[string]any{"filename": file})
 			if err != nil {
@@ -84,6 +91,16 @@ func TestExamplesLoad(t *testing.T) {
 			}
 			if err := caddy.Validate(&config); err != nil {
 				t.Error(err)
+			}
+			found, err := module.Lint(raw)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, f := range found {
+				if f.Code == "long_session" && filepath.Dir(file) == "from-oauth2-proxy" {
+					continue // a week, as oauth2-proxy has it
+				}
+				t.Errorf("lint: %s %s %s: %s", f.Severity, f.Code, f.Source, f.What)
 			}
 		})
 	}

@@ -172,6 +172,9 @@ type Env struct {
 	// Down reports whether a provider is down, as the hall's own checks say, or the drill
 	// of the run while it lasts. Nothing else starts a fallback (I23).
 	Down func(p *Provider) bool
+	// MayEnter is asked of whoever becomes known, and again whenever the run goes on: an
+	// error ends it. Nil: everybody may.
+	MayEnter func(context.Context, UserKey) error
 	// Trail tells of a deed before a step does it; an error means that it must not be done (I25).
 	Trail func(context.Context, Deed) error
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
@@ -379,6 +382,8 @@ type Input struct {
 	Values map[string][]string
 	// Callback is set when a provider sent the browser back.
 	Callback *Callback
+	// Token is what the browser answered a page that negotiates; nil: it is no answer of that.
+	Token []byte
 }
 
 // Value returns the single value of a field: "" when it is missing or doubled.

@@ -18,6 +18,11 @@ type Page struct {
 	Wait int `json:"wait,omitempty"`
 	// Submit is the label code of the submit button; empty for pages made of choices only.
 	Submit string `json:"submit,omitempty"`
+	// Negotiate asks the browser for what it can sign in by without the person (SPNEGO).
+	// The person sees the page only if it has nothing.
+	Negotiate bool `json:"negotiate,omitempty"`
+	// Auto pages are submitted by themselves where scripts run.
+	Auto bool `json:"auto,omitempty"`
 }
 
 // WaitSeconds is a wait as a Page says it: in whole seconds, never too few.

@@ -63,6 +63,7 @@ const (
 	ReasonUnclearFields    Reason = "unclear_fields"
 	ReasonApprovalGone     Reason = "approval_gone"
 	ReasonNotVouched       Reason = "not_vouched"
+	ReasonTicketRefused    Reason = "ticket_refused"
 	ReasonInternal         Reason = "internal"
 
 	// What signals and the risk step find. Nobody is refused with one of these.

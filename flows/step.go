@@ -33,6 +33,9 @@ type Container interface {
 	Blocks() (blocks [][]Step, all bool)
 }
 
+// Labelled is a Container that says in a few words when each of its blocks is taken.
+type Labelled interface{ Labels() []string }
+
 // Terminator is a Step that may always end the flow: then what stands behind it
 // in its block never runs (I22).
 type Terminator interface{ Terminates() bool }
@@ -54,6 +57,10 @@ type Named interface {
 	Reads() []string
 	Source() string
 }
+
+// Constant is a condition that may be the same whatever it is asked about; constant says
+// whether it is, and holds what it is.
+type Constant interface{ Constant() (holds, constant bool) }
 
 // Reacher names what a guest's meaning depends on, for the digest: "provider:corp", "flow:x", "policy:y" (I28).
 type Reacher interface{ Reaches() []string }
@@ -271,6 +278,26 @@ type RequestVerifier interface {
 	// VerifyRequest reads Peer, Certificate and Captured of a request. An error that wraps
 	// ErrNobody says that the request names nobody; any other that it could not be told.
 	VerifyRequest(ctx context.Context, r *Request) (Proof, error)
+}
+
+// Negotiator is a provider that browsers answer by themselves, without the person (SPNEGO,
+// RFC 4559): by what they were given when the person signed in to their computer.
+type Negotiator interface {
+	// Unasked reports whether the browser of a request is asked before the person chooses.
+	Unasked(r *Request) bool
+	// Negotiate verifies what the browser of r answered. Evidence.At is when the person
+	// signed in to their computer, and Once has a mark of the answer. Refused with
+	// ReasonTicketRefused the person goes on to another provider; every other Refusal ends
+	// the attempt.
+	Negotiate(ctx context.Context, r *Request, token []byte) (Proof, error)
+}
+
+// Finder is a provider that says who has a login name, for another that verified them.
+type Finder interface {
+	// FindPerson answers the person of an account name, and what else comes with a login.
+	// ErrNotFound: nobody has it, or several. What is refused of an account that could not
+	// sign in here either is a Refusal, and so is what could not be asked.
+	FindPerson(ctx context.Context, account string) (Proof, error)
 }
 
 // ErrNobody says that a request does not tell who it is from.

@@ -22,7 +22,8 @@ func (a *App) provisionAccount(ctx caddy.Context) error {
 	var names []string
 	for _, p := range a.providers {
 		_, leaves := p.Guest.(flows.Redirector)
-		if _, stays := p.Guest.(flows.PasswordVerifier); leaves || stays {
+		_, negotiates := p.Guest.(flows.Negotiator)
+		if _, stays := p.Guest.(flows.PasswordVerifier); leaves || stays || negotiates {
 			names = append(names, p.Name)
 		}
 	}

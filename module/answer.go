@@ -61,6 +61,9 @@ func (a *answer) Ask(p flows.Page) error {
 		v.slow()
 		v.countDenied(a.x, p.Problem)
 		return v.ask(http.StatusUnauthorized, a.id, a.x, p)
+	case flows.ReasonTicketRefused: // a 401 would ask for another
+		v.countDenied(a.x, p.Problem)
+		return v.ask(http.StatusForbidden, a.id, a.x, p)
 	case flows.ReasonInvalidField:
 		return v.ask(http.StatusUnprocessableEntity, a.id, a.x, p)
 	case flows.ReasonTooManyTries:
@@ -163,6 +166,10 @@ func (v *visit) ask(status int, id string, x *flows.Execution, p flows.Page) err
 	}
 	if v.mayKeep(x) {
 		view.Key, view.Back = x.ID, x.ReturnTo
+	}
+	if p.Negotiate && v.mayNegotiate() {
+		v.w.Header().Set("WWW-Authenticate", negotiate)
+		status = http.StatusUnauthorized
 	}
 	v.show(status, view)
 	return nil

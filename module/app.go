@@ -325,6 +325,7 @@ func (a *App) Start() error {
 	if err := a.checkArrives(); err != nil {
 		return err
 	}
+	a.warnHeaders()
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.stop = cancel
 	go a.sweep(ctx)
@@ -350,6 +351,7 @@ func (a *App) Start() error {
 		}
 	})
 	go a.tendKeys(ctx)
+	go a.carryDisabled(ctx)
 	a.checkHealth(ctx)
 	a.warnByPassed()
 	a.warnUnreached()

@@ -173,7 +173,7 @@ func untrusted(global string) string {
 }
 
 func ofServers(line string) bool {
-	return strings.HasPrefix(line, "trusted_proxies") || strings.HasPrefix(line, "expected_underscore_headers")
+	return strings.HasPrefix(line, "trusted_proxies") || strings.HasPrefix(line, "expected_underscore_headers") || strings.HasPrefix(line, "max_header_size")
 }
 
 func (g *gateway) load(global, site string) error {

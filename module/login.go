@@ -254,7 +254,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 	case fin != nil:
 		return v.finish(id, x, *fin)
 	}
-	return out.Accept(&answer{v: v, id: id, x: x, posted: in != nil && in.Callback == nil, detour: detour})
+	return out.Accept(&answer{v: v, id: id, x: x, posted: in != nil && in.Callback == nil && in.Token == nil, detour: detour})
 }
 
 // lend gives a run what it needs of this request.
@@ -262,6 +262,7 @@ func (v *visit) lend(id string, x *flows.Execution) {
 	defer v.lendSignals(x)
 	x.Env = flows.Env{
 		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v, x}, Devices: devices{v}, Holders: holders{v.app},
+		MayEnter:    v.app.sessions.MayEnter,
 		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
 		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x),
 		Handle: func(provider string, serial int) (string, error) {
@@ -282,6 +283,9 @@ func (v *visit) showCurrent(id string, p *flows.Program, x *flows.Execution) err
 	}
 	if err != nil {
 		return v.stale(x.ReturnTo, savedOf(x), x.Attempt)
+	}
+	if token := v.negotiated(); page.Negotiate && token != nil {
+		return v.advance(id, p, x, &flows.Input{Step: x.Wait.Step, Serial: x.Wait.Serial, Token: token})
 	}
 	return v.ask(http.StatusOK, id, x, page)
 }

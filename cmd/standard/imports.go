@@ -9,6 +9,7 @@ import (
 
 	// Rooms: identity providers.
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/header"
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/kerberos"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/ldap"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/local"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/oidc"
@@ -23,6 +24,7 @@ import (
 	// Rooms: directories.
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/ldap"
+	_ "github.com/sallyport-gateway/sallyport/adapters/directory/sql"
 
 	// Rooms: messengers.
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/http"

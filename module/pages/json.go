@@ -39,6 +39,8 @@ type jsonPage struct {
 	ProblemText string `json:"problem_text,omitempty"`
 	Wait        int    `json:"wait,omitempty"`
 	Submit      string `json:"submit,omitempty"`
+	// Negotiate: a navigation to this page is asked for a ticket (SPNEGO).
+	Negotiate bool `json:"negotiate,omitempty"`
 }
 
 func (s *Set) document(lang string, v *View) document {
@@ -93,7 +95,7 @@ func (c catalogue) page(v *View) *jsonPage {
 	if p == nil {
 		p = &flows.Page{}
 	}
-	j := &jsonPage{Kind: p.Kind, Title: c.heading(v), Problem: p.Problem, ProblemText: c.problem(p), Wait: p.Wait, Submit: p.Submit}
+	j := &jsonPage{Kind: p.Kind, Title: c.heading(v), Problem: p.Problem, ProblemText: c.problem(p), Wait: p.Wait, Submit: p.Submit, Negotiate: p.Negotiate}
 	for _, w := range p.Widgets {
 		j.Widgets = append(j.Widgets, c.jsonWidget(w))
 	}

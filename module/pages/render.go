@@ -137,8 +137,10 @@ type Data struct {
 	Inputs                 []Input
 	// Choices stand behind the submit button. Files: a widget is a download, and its
 	// button belongs to the form of that id.
-	Choices                  []Input
-	Files                    bool
+	Choices []Input
+	Files   bool
+	// Auto: the page is submitted by itself, by the button of id onward.
+	Auto                     bool
 	Submit, SubmitLabel      string
 	Or, OtherWays            string
 	NoScript, ContinueButton string

@@ -33,6 +33,9 @@ var scripts = map[Kind]*script{
 // credentialScript runs beside that of the kind, where a page asks for a key.
 var credentialScript = newScript("credential", "credential")
 
+// onwardScript submits a page that is only for those who wait.
+var onwardScript = newScript("", "onward")
+
 // newScript joins files to one script with a scope of its own.
 func newScript(needs string, names ...string) *script {
 	var b strings.Builder
@@ -54,13 +57,16 @@ func newScript(needs string, names ...string) *script {
 }
 
 // scriptsOf are what runs on a page; none on most. A form has nothing to run
-// unless there may be a fragment to keep, or a key is asked for.
+// unless there may be a fragment to keep, or a key is asked for, or it goes on by itself.
 func scriptsOf(v *View) (all []*script) {
 	if sc := scripts[v.kind()]; sc != nil && (v.kind() != KindAsk || v.Key != "") {
 		all = append(all, sc)
 	}
 	if v.kind() == KindAsk && v.Page != nil && slices.ContainsFunc(v.Page.Widgets, isCredential) {
 		all = append(all, credentialScript)
+	}
+	if v.kind() == KindAsk && v.Page != nil && v.Page.Auto {
+		all = append(all, onwardScript)
 	}
 	return all
 }

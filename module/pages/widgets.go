@@ -57,6 +57,7 @@ func (c catalogue) widgets(d *Data, p *flows.Page) {
 	if d.Problem != "" || d.Wait != "" {
 		d.Trouble = c["label.trouble"]
 	}
+	d.Auto = p.Auto
 	if p.Submit != "" {
 		d.Submit, d.SubmitLabel = p.Submit, c.label(p.Submit)
 	}

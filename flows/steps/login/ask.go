@@ -15,20 +15,23 @@ import (
 // no provider's name.
 const another = "*"
 
-// start sends the person to a provider: away, or to its password page. hint is
-// the name they gave already.
+// start sends the person to a provider: away, or to its password page, or has their
+// browser answer it. hint is the name they gave already.
 func (l *Login) start(ctx context.Context, x *flows.Execution, p *flows.Provider, hint string) (flows.Outcome, error) {
 	x.Env.Asked = p.Name
 	var k kept
 	if _, err := x.Kept(&k); err != nil {
 		return nil, err
 	}
-	r, away := p.Guest.(flows.Redirector)
-	if !away {
+	if stays(p) {
 		return l.wait(ctx, x, kept{Provider: p.Name}, l.passwordPage(x, p, hint, "", 0))
 	}
 	if len(x.Show) > 0 && !k.Approve { // the provider cannot show what it is for
 		return flows.Ask(approvePage(x)), x.Keep(kept{Provider: p.Name, Approve: true})
+	}
+	r, away := p.Guest.(flows.Redirector)
+	if !away {
+		return flows.Ask(l.negotiatePage(p)), x.Keep(kept{Provider: p.Name})
 	}
 	// The wait that follows gets the next serial; the handle names it (B06).
 	handle, err := x.Env.Handle(p.Name, x.Serial+1)
@@ -109,5 +112,3 @@ func (l *Login) passwordPage(x *flows.Execution, p *flows.Provider, name string,
 	page.Widgets = append(approving(x), page.Widgets...)
 	return page
 }
-
-func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }

@@ -27,7 +27,7 @@ type Login struct {
 	// others vouched for them then; alone: if any provider did.
 	Providers []string `json:"providers,omitempty"`
 	// How long a passkey is good after its owner last signed in by a provider; default: 30
-	// days. Providers that can be asked without the person (local) are asked each time instead.
+	// days. Providers that can be asked without the person (local, ldap) are asked each time instead.
 	Vouched caddy.Duration `json:"vouched,omitempty"`
 	// Which provider is for which e-mail domains: asked for on the chooser.
 	Discover []Discover `json:"discover,omitempty"`
@@ -160,7 +160,7 @@ func usable(p *flows.Provider) bool {
 
 func asksPeople(p *flows.Provider) bool {
 	_, leaves := p.Guest.(flows.Redirector)
-	return leaves || stays(p)
+	return leaves || stays(p) || negotiates(p)
 }
 
 // stays reports that the provider asks on a page of ours.
@@ -234,8 +234,11 @@ func (l *Login) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, e
 	if p == nil && l.alone() && (l.keys == nil || stays(l.shown[0])) {
 		p = l.shown[0]
 	}
+	if n := l.unasked(x); n != nil {
+		return l.start(ctx, x, n, "")
+	}
 	switch {
-	case p == nil:
+	case p == nil, negotiates(p) && askedAnew(x):
 		return l.choose(ctx, x, "", "")
 	case !slices.Contains(down, p.Name):
 		return l.start(ctx, x, p, "")
@@ -256,6 +259,9 @@ func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) 
 	if in.Callback != nil {
 		return l.returned(ctx, x, k, *in.Callback)
 	}
+	if in.Token != nil {
+		return l.negotiated(ctx, x, k, in.Token)
+	}
 	if l.keys != nil {
 		if handle, there := l.keys.Holder(in); there {
 			return l.passkey(ctx, x, k, in, handle)
@@ -275,6 +281,8 @@ func (l *Login) Resume(ctx context.Context, x *flows.Execution, in flows.Input) 
 		return l.Enter(ctx, x)
 	case p == nil:
 		return l.discover(ctx, x, in)
+	case negotiates(p):
+		return l.onward(ctx, x, p, "")
 	}
 	return l.password(ctx, x, p, in)
 }

@@ -86,7 +86,11 @@ func (l *Login) again(x *flows.Execution, p flows.Page) (flows.Outcome, error) {
 
 // current is the page that the step waits with.
 func (l *Login) current(x *flows.Execution, k kept, problem flows.Reason, wait time.Duration) flows.Page {
-	if p := l.may(x, k.Provider); p != nil {
+	switch p := l.may(x, k.Provider); {
+	case p == nil:
+	case negotiates(p):
+		return l.negotiatePage(p)
+	default:
 		return l.passwordPage(x, p, "", problem, wait)
 	}
 	p := l.chooser(x, "", problem)
@@ -97,7 +101,7 @@ func (l *Login) current(x *flows.Execution, k kept, problem flows.Reason, wait t
 // offer puts the passkey on a page, and into the autofill of a name's field. Where
 // there is nothing else to choose the page is all about it.
 func (l *Login) offer(x *flows.Execution, k kept, p flows.Page) flows.Page {
-	if l.keys == nil {
+	if l.keys == nil || p.Negotiate {
 		return p
 	}
 	drawn := l.keys.Draw(l.challenge(x, k))

@@ -1,0 +1,3 @@
+// Package activedirectory walks a domain: passwords of its directory, and tickets of
+// its computers.
+package activedirectory

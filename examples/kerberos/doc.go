@@ -1,0 +1,2 @@
+// Package kerberos walks browsers inside and outside of a domain.
+package kerberos
