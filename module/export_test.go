@@ -112,6 +112,13 @@ func (a *App) Vouched(ctx context.Context, user flows.UserKey) ([]personVouched,
 	return a.exportVouched(ctx, list)
 }
 
+// JudgeStreams judges all that are due, and waits for it.
+func (a *App) JudgeStreams() {
+	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
+		judge(a, u)
+	}
+}
+
 // DisabledUnderNewest reports whether the running gateway finds a disabled user by the
 // newest of its keys alone.
 func DisabledUnderNewest(user flows.UserKey) bool {
@@ -141,7 +148,9 @@ func (a *App) QueueReport(ctx context.Context, signal string, r flows.Report) {
 
 // ReportsWait is how many reports are kept, and ReportsKept how many at most.
 func (a *App) ReportsWait(ctx context.Context) int {
-	keys, _ := a.store.Members(ctx, reportsIndex, "", 2*reportsKept)
+	keys, _
+// JudgeStreams judges all that are due, and waits for it.
+func (a *App) := a.store.Members(ctx, reportsIndex, "", 2*reportsKept)
 	return len(keys)
 }
 
@@ -157,4 +166,10 @@ func (a *App) JudgeStreams() {
 	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
 		judge(a, u)
 	}
+}JudgeStreams() {
+	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
+		judge(a, u)
+	}
 }
+>>=======
+>>>>>>> theirs
