@@ -182,3 +182,12 @@ func Resume(line []byte, id string) (Chain, bool) {
 	}
 	return Chain{ID: id, Seq: l.seq, Head: l.hash}, true
 }
+
+// CheckpointOf reads a line that is a checkpoint.
+func CheckpointOf(line []byte) (Checkpoint, bool) {
+	l, err := readLink(bytes.TrimSuffix(line, []byte{'\n'}))
+	if err != nil || l.checkpoint == nil {
+		return Checkpoint{}, false
+	}
+	return *l.checkpoint, true
+}

@@ -119,7 +119,7 @@ func (f *fileOfChain) read(line []byte) error {
 		return nil
 	case err == nil && line[len(line)-1] != '\n':
 		return f.broken(f.at.Line, "cut", "the line has no end")
-	case f.odd != nil && (err != nil || l.checkpoint == nil || l.checkpoint.Torn != tornHash(f.odd)):
+	case f.odd != nil && (err != nil || l.checkpoint == nil || l.checkpoint.Torn != TornHash(f.odd)):
 		return f.broken(f.oddAt, "changed", "this is no entry as the gateway writes them")
 	case err != nil:
 		f.odd, f.oddAt = bytes.Clone(line), f.at.Line
@@ -139,8 +139,8 @@ func (f *fileOfChain) read(line []byte) error {
 	return f.take(l)
 }
 
-// tornHash is how a checkpoint names a piece of a line.
-func tornHash(line []byte) string {
+// TornHash is how a checkpoint names a piece of a line.
+func TornHash(line []byte) string {
 	sum := sha256.Sum256(bytes.TrimSuffix(line, []byte{'\n'}))
 	return encode(sum[:])
 }
