@@ -31,6 +31,7 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 //	DELETE /identity/users/<key, base64url>/factors
 //	DELETE /identity/names/<name, base64url>
 //	GET    /identity/providers
+//	GET    /identity/audit
 //	POST   /identity/drills {"provider", "user", "for"}
 //	DELETE /identity/drills/<id>
 type AdminAPI struct{}
@@ -48,6 +49,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		adminRoute("/identity/users/", (*App).adminUser, http.MethodGet, http.MethodDelete),
 		adminRoute("/identity/names/", (*App).adminRelease, http.MethodDelete),
 		adminRoute("/identity/providers", (*App).adminProviders, http.MethodGet),
+		adminRoute("/identity/audit", (*App).adminTrail, http.MethodGet),
 		adminRoute("/identity/drills", (*App).adminDrill, http.MethodPost),
 		adminRoute("/identity/drills/", (*App).adminEndDrill, http.MethodDelete),
 	}

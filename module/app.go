@@ -167,32 +167,6 @@ func (a *App) provisionPages(caddy.Context) error {
 	return nil
 }
 
-func (a *App) provisionAudit(ctx caddy.Context) error {
-	if len(a.AuditRaw) == 0 {
-		a.AuditRaw = []json.RawMessage{json.RawMessage(`{"sink":"log"}`)}
-	}
-	mods, err := ctx.LoadModule(a, "AuditRaw")
-	if err != nil {
-		return fmt.Errorf("loading audit: %w", err)
-	}
-	var sinks []audit.Sink
-	for _, m := range mods.([]any) {
-		s, ok := m.(audit.Sink)
-		if !ok {
-			return fmt.Errorf("loading audit: %T is no audit sink", m)
-		}
-		setClock(m)
-		sinks = append(sinks, s)
-	}
-	a.trail = audit.NewTrail(func(err error) {
-		a.shared.metrics.unwritten.Inc()
-		a.log.Error("audit entry not written", zap.Error(err))
-	}, sinks...)
-	a.trail.Observe(a.count, a.shared.metrics.dropped.Inc)
-	a.trail.Follow(a.started)
-	return nil
-}
-
 func (a *App) provisionStore(ctx caddy.Context) error {
 	if a.StoreRaw == nil {
 		a.StoreRaw = json.RawMessage(`{"backend":"file"}`)

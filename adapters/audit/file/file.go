@@ -23,6 +23,8 @@ func init() { caddy.RegisterModule(new(Sink)) }
 // and anew when it was moved or removed, so logrotate needs no signal. Its lines are a
 // hash chain that the cluster's key signs; one process writes one file.
 type Sink struct {
+	audit.SinkOptions
+
 	// The file; created with mode 0600, its directory with 0700. Placeholders are
 	// resolved when the config is loaded.
 	Path string `json:"path"`

@@ -3,7 +3,6 @@ package call
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -12,36 +11,19 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // sendable is what can be sent beside attributes of the user.
 var sendable = []string{
 	"request.host", "request.path", "request.method", "request.ip",
 	"auth.provider", "auth.method", "auth.acr", "auth.amr",
-}
-
-// keyOf reads a secret as Standard Webhooks write them: whsec_ and base64, or any
-// text that is long enough.
-func keyOf(secret string) ([]byte, error) {
-	key := []byte(secret)
-	if text, ok := strings.CutPrefix(secret, "whsec_"); ok {
-		b, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return nil, errors.New("a secret begins with whsec_ but is no base64 behind it")
-		}
-		key = b
-	}
-	if len(key) < 16 {
-		return nil, fmt.Errorf("a secret has %d bytes; 16 or more are needed", len(key))
-	}
-	return key, nil
 }
 
 // question is the body of the request.
@@ -122,18 +104,6 @@ func (c *Call) id(x *flows.Execution) string {
 	return "msg_" + base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
-// sign makes the header of Standard Webhooks: an HMAC-SHA256 of id, time and body,
-// one for each secret.
-func (c *Call) sign(id, at string, body []byte) string {
-	var all []string
-	for _, k := range c.keys {
-		m := hmac.New(sha256.New, k)
-		_, _ = fmt.Fprintf(m, "%s.%s.%s", id, at, body)
-		all = append(all, "v1,"+base64.StdEncoding.EncodeToString(m.Sum(nil)))
-	}
-	return strings.Join(all, " ")
-}
-
 func (c *Call) ask(ctx context.Context, x *flows.Execution) (answer, error) {
 	now := c.now()
 	q := question{Type: "flow.step", Time: now.UTC().Format(time.RFC3339), Data: c.facts(x)}
@@ -152,15 +122,10 @@ func (c *Call) ask(ctx context.Context, x *flows.Execution) (answer, error) {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "Sallyport")
-	r.Header.Set("Webhook-Id", id)
-	r.Header.Set("Webhook-Timestamp", at)
-	r.Header.Set("Webhook-Signature", c.sign(id, at, body))
+	outbound.SignWebhook(r.Header, c.keys, id, at, body)
 	res, err := c.client.Do(r)
 	if err != nil {
-		if u := new(url.Error); errors.As(err, &u) {
-			err = u.Err // without the address
-		}
-		return answer{}, err
+		return answer{}, outbound.Unquoted(err)
 	}
 	defer res.Body.Close()
 	return c.take(res)

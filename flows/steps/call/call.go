@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -19,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 func init() {
@@ -126,7 +126,7 @@ func (c *Call) resolve() (err error) {
 		return fmt.Errorf("call: url: %w", err)
 	}
 	c.address = strings.TrimSpace(c.address)
-	if !usable(c.address) {
+	if !outbound.Confidential(c.address) {
 		return errors.New("call: the url is no address such as https://hooks.example.com/login; http:// is for loopback only") // never quoted: it may hold a secret
 	}
 	c.keys = nil
@@ -135,23 +135,13 @@ func (c *Call) resolve() (err error) {
 		if err != nil {
 			return fmt.Errorf("call: secret: %w", err)
 		}
-		key, err := keyOf(strings.TrimSpace(text))
+		key, err := outbound.WebhookKey(strings.TrimSpace(text))
 		if err != nil {
 			return fmt.Errorf("call: %w", err)
 		}
 		c.keys = append(c.keys, key)
 	}
 	return nil
-}
-
-// usable wants TLS, since people travel there.
-func usable(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Scheme == "https" || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 var validAttribute = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
@@ -161,7 +151,7 @@ func (c *Call) Validate() error {
 	switch {
 	case c.URL == "":
 		return errors.New("call names no address")
-	case !strings.Contains(c.URL, "{") && !usable(c.URL):
+	case !strings.Contains(c.URL, "{") && !outbound.Confidential(c.URL):
 		return errors.New("call: the url is no address such as https://hooks.example.com/login; http:// is for loopback only")
 	case len(c.Secrets) == 0:
 		return errors.New("call has no secret, so the service could not tell who asks; as in: secret {file./run/secrets/hook}")

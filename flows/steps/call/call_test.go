@@ -19,6 +19,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/flowstest"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 const secret = "0123456789abcdef0123"
@@ -105,12 +106,14 @@ func TestCallSendsWhatIsChosenAndSignsIt(t *testing.T) {
 		t.Errorf("%v, want %s", s.head, want)
 	}
 	// The vector of the Standard Webhooks specification's reference libraries.
-	key, err := keyOf("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	key, err := outbound.WebhookKey("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.keys = [][]byte{key}
-	if got := c.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`)); got != "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" {
+	h := http.Header{}
+	outbound.SignWebhook(h, [][]byte{key}, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`))
+	if got := h.Get("Webhook-Signature"); got != "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" {
 		t.Errorf("signed %s", got)
 	}
 	// A run that asks again says so; another run does not.
@@ -258,13 +261,15 @@ func TestCallProduces(t *testing.T) {
 func TestCallSecrets(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"short", "whsec_!!!", "whsec_MfKQ"} {
-		if _, err := keyOf(s); err == nil || strings.Contains(err.Error(), s) {
+		if _, err := outbound.WebhookKey(s); err == nil || strings.Contains(err.Error(), s) {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
 	c, _ := start(t, says(`{}`), "")
 	c.keys = append(c.keys, []byte("another secret of ours"))
-	if got := strings.Fields(c.sign("a", "1", nil)); len(got) != 2 || got[0] == got[1] {
+	h := http.Header{}
+	outbound.SignWebhook(h, c.keys, "a", "1", nil)
+	if got := strings.Fields(h.Get("Webhook-Signature")); len(got) != 2 || got[0] == got[1] {
 		t.Errorf("two secrets sign %v", got)
 	}
 }
