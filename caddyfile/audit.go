@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module"
 )
 
 // audit parses one place the trail is written to. Syntax:
@@ -44,6 +45,20 @@ func (id *identity) audit(d *caddyfile.Dispenser) error {
 		}
 	}
 	id.AuditRaw = append(id.AuditRaw, raw)
+	return nil
+}
+
+// correlation parses the header that carries the id of each request. Syntax:
+//
+//	correlation [<Header>]
+func (id *identity) correlation(d *caddyfile.Dispenser) error {
+	id.Correlation = "X-Request-ID"
+	if d.NextArg() {
+		id.Correlation = d.Val()
+	}
+	if err := module.CheckCorrelation(id.Correlation); err != nil {
+		return d.WrapErr(err)
+	}
 	return nil
 }
 

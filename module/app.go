@@ -49,7 +49,9 @@ type state struct {
 	anyFactor *flows.Program
 	factors   map[string]flows.Factor
 	events    events
-	passkeys  bool // a factor says who people are, too
+	// subscribers hear of the trail's events.
+	subscribers subscribers
+	passkeys    bool // a factor says who people are, too
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
@@ -109,7 +111,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return headers.NewStripper(append(slices.Clone(a.owned), otherAddresses...))
 	})
 	for _, f := range []func(caddy.Context) error{
-		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
+		a.provisionShared, a.provisionMetrics, a.provisionCorrelation, a.provisionSubscribers, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
 		a.provisionProviders, a.provisionVerifiers, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
 	} {
 		if err := f(ctx); err != nil {

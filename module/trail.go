@@ -71,7 +71,10 @@ func (a *App) sink(m any) (*audit.Optioned, error) {
 }
 
 // followed hears of every event that took effect.
-func (a *App) followed(e audit.Event) { a.started(e) }
+func (a *App) followed(e audit.Event) {
+	a.started(e)
+	a.emit(e)
+}
 
 // maskToken is what stands in the trail for a person or an address.
 func (a *App) maskToken(ctx context.Context, c audit.Class, value string) (string, error) {

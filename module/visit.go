@@ -62,6 +62,11 @@ type visit struct {
 	// replay is what was swapped in, of a request that was kept; nil for others.
 	replay *replay
 
+	// correlation is the id of the request, if the configuration asks for one; numbered:
+	// an event has it as its own.
+	correlation string
+	numbered    bool
+
 	// now is when the request came.
 	now time.Time
 	// room for what every signed-in request needs a slice for.
@@ -244,7 +249,13 @@ func (v *visit) base(asked original) (bool, error) {
 	if v.app.captures != nil {
 		v.capture()
 	}
+	if v.app.Correlation != "" {
+		v.correlate()
+	}
 	met := v.app.stripper().Clean(r)
+	if v.correlation != "" {
+		r.Header.Set(v.app.Correlation, v.correlation)
+	}
 	headers.CleanUpgrade(r.Header, met.Upgrade)
 	v.cookies = met.Cookie
 	v.app.ownCookies().Clean(r.Header, v.cookies, v.tryCookie, v.rest[:]...)
