@@ -212,7 +212,11 @@ func (a *Asserting) Send(f *Facts, s Signer, t Token, w HeaderWriter, header str
 	if t.Claims["sub"] == nil {
 		return Refuse(ReasonNameMissing, fmt.Errorf("header %s: there is no value for the claim sub", header))
 	}
-	text, err := s.Sign(t)
+	sign := s.Sign
+	if outlined(w) {
+		sign = func(t Token) (string, error) { return t.Outline() }
+	}
+	text, err := sign(t)
 	if err != nil {
 		return fmt.Errorf("header %s: %w", header, err)
 	}

@@ -7,10 +7,13 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -60,6 +63,39 @@ func Until(w HeaderWriter, t time.Time) {
 	if p, ok := w.(Perishable); ok {
 		p.Until(t)
 	}
+}
+
+// Outliner is a HeaderWriter for who only wants to know what would be sent: nothing is
+// signed for it (I26).
+type Outliner interface{ Outline() bool }
+
+func outlined(w HeaderWriter) bool {
+	o, ok := w.(Outliner)
+	return ok && o.Outline()
+}
+
+// Outline is a text as long as the signed token, in the place of it: nobody could verify it.
+func (t *Token) Outline() (string, error) {
+	signature := map[string]int{"RS256": 256}[t.Algorithm]
+	if signature == 0 {
+		signature = 64 // ES256 (RFC 7518 §3.4), EdDSA (RFC 8032 §5.1.6)
+	}
+	header := map[string]any{"typ": "JWT"}
+	maps.Copy(header, t.Header)
+	header["alg"], header["kid"] = t.Algorithm, strings.Repeat("0", len("00000000-0000-0000-0000-000000000000"))
+	enc := base64.RawURLEncoding
+	if t.Padded {
+		enc = base64.URLEncoding
+	}
+	h, err := json.Marshal(header)
+	if err != nil {
+		return "", fmt.Errorf("header of a token: %w", err)
+	}
+	c, err := json.Marshal(t.Claims)
+	if err != nil {
+		return "", fmt.Errorf("claims of a token: %w", err)
+	}
+	return strings.Repeat(".", enc.EncodedLen(len(h))+enc.EncodedLen(len(c))+enc.EncodedLen(signature)+2), nil
 }
 
 // PublicKey verifies tokens.

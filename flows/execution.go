@@ -171,6 +171,16 @@ type Env struct {
 	Trail func(context.Context, Deed) error
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
 	Device func(name string) string
+	// Given are, in a run that is only thought through, what directories answer, by name.
+	Given map[string]Finding
+	// Offline is such a run in which nobody outside is asked.
+	Offline bool
+}
+
+// Finding is what somebody says a directory would answer: nobody, or the attributes.
+type Finding struct {
+	Attributes Attributes
+	Err        error
 }
 
 // Facts are what conditions of this run may look at.

@@ -150,6 +150,21 @@ func (p *Plan) Build(f *flows.Facts) (Prebuilt, error) {
 	return Prebuilt{w.fields, w.until, p.tokens}, nil
 }
 
+// Outline tells what Build and Inject would send for a request. Nothing is signed, and of
+// a token it says only what it is and how long (I26).
+func (p *Plan) Outline(f *flows.Facts) ([]Field, error) {
+	w := &Writer{outline: true}
+	if err := p.write(f, w, false); err != nil {
+		return nil, err
+	}
+	late := &Writer{outline: true}
+	if err := p.write(f, late, true); err != nil {
+		return nil, err
+	}
+	fields := append(w.fields, late.fields...)
+	return Prebuilt{fields: fields, tokens: p.tokens}.Fields(), nil
+}
+
 // Inject writes a session's headers and those of this very request into h,
 // which must have been cleaned. After an error nothing was written. room may
 // hold the values of this request; too little allocates.
@@ -245,6 +260,8 @@ type Writer struct {
 	from   *source
 	late   bool
 	until  time.Time
+	// outline: nobody gets what is written.
+	outline bool
 }
 
 // lateWriter has room for the usual number of headers per request: one
@@ -287,6 +304,9 @@ func (w *Writer) Set(name string, values []string, o flows.HeaderOptions) error 
 	return nil
 }
 
+// Outline says that nobody gets what is written, so that no token is signed for it.
+func (w *Writer) Outline() bool { return w.outline }
+
 // Until has the headers built anew at t; the earliest counts.
 func (w *Writer) Until(t time.Time) {
 	if w.until.IsZero() || t.Before(w.until) {
@@ -298,4 +318,5 @@ var (
 	_ flows.HeaderWriter = (*Writer)(nil)
 	_ flows.Chooser      = (*Writer)(nil)
 	_ flows.Perishable   = (*Writer)(nil)
+	_ flows.Outliner     = (*Writer)(nil)
 )

@@ -21,7 +21,7 @@ import (
 func init() { caddy.RegisterModule(AdminAPI{}) }
 
 // AdminAPI serves /identity/… on Caddy's admin endpoint: who is signed in, ending
-// sessions, resetting factors, releasing names, how the providers are, and drills. Who may reach the admin endpoint may do
+// sessions, resetting factors, releasing names, how the providers are, what would happen to a request, and drills. Who may reach the admin endpoint may do
 // all of it; every call, reading too, is an event of the trail (I26).
 //
 //	GET    /identity/sessions?user=<key, base64url>&after=<id>&n=<up to 1000>
@@ -32,6 +32,7 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 //	DELETE /identity/names/<name, base64url>
 //	GET    /identity/providers
 //	GET    /identity/audit
+//	POST   /identity/explain {"url", "user", …}
 //	POST   /identity/drills {"provider", "user", "for"}
 //	DELETE /identity/drills/<id>
 type AdminAPI struct{}
@@ -50,6 +51,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		adminRoute("/identity/names/", (*App).adminRelease, http.MethodDelete),
 		adminRoute("/identity/providers", (*App).adminProviders, http.MethodGet),
 		adminRoute("/identity/audit", (*App).adminTrail, http.MethodGet),
+		adminRoute("/identity/explain", (*App).adminExplain, http.MethodPost),
 		adminRoute("/identity/drills", (*App).adminDrill, http.MethodPost),
 		adminRoute("/identity/drills/", (*App).adminEndDrill, http.MethodDelete),
 	}

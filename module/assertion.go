@@ -50,13 +50,18 @@ func (v *visit) build() (headers.Prebuilt, error) {
 	if err := v.app.signing.Prepare(v.r.Context()); err != nil {
 		return headers.Prebuilt{}, err
 	}
+	return v.p.plan.Build(v.routeFacts())
+}
+
+// routeFacts are the facts with a session that ends with its limits on this route.
+func (v *visit) routeFacts() *flows.Facts {
 	f := *v.facts()
 	if done, ok := v.session.Finished(v.p.Flow); ok && v.p.life > 0 && done.Add(v.p.life).Before(f.Session.Expires) {
 		s := *f.Session
 		s.Expires = done.Add(v.p.life)
 		f.Session = &s
 	}
-	return v.p.plan.Build(&f)
+	return &f
 }
 
 // tendKeys has keys made, and the next ones published before they sign. Who needs

@@ -150,7 +150,7 @@ func (v *visit) decided(d policy.Decision, next caddyhttp.Handler, anew bool) er
 func (v *visit) forward(next caddyhttp.Handler) error {
 	live := session.LiveOf(v.session)
 	v.shown = true
-	upgrade := len(v.r.Header["Upgrade"]) > 0 || v.r.Method == http.MethodConnect
+	upgrade := v.upgrades()
 	if upgrade && !v.ownUpgrade() {
 		return v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("upgrade from another origin"))
 	}
@@ -203,6 +203,10 @@ func (v *visit) inject(live *session.Live) error {
 func (v *visit) pass(next caddyhttp.Handler, r *http.Request) error {
 	v.answering = false
 	return next.ServeHTTP(v.wrap(v.w), r)
+}
+
+func (v *visit) upgrades() bool {
+	return len(v.r.Header["Upgrade"]) > 0 || v.r.Method == http.MethodConnect
 }
 
 // ownUpgrade refuses a WebSocket that a foreign page opens with this browser's

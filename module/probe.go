@@ -72,7 +72,11 @@ func (v *visit) askRoutesAs(like *http.Request) *probe {
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, srv)
 	caddyhttp.SetVar(r.Context(), visitVar, pr)
 	end := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
-	if err := srv.Routes.Compile(end).ServeHTTP(w, r); err != nil && pr.found == nil && !errors.Is(err, context.Canceled) {
+	routes := srv.Routes
+	if thinks(ctx) != nil {
+		routes = quiet{named: srv.NamedRoutes}.routes(routes)
+	}
+	if err := routes.Compile(end).ServeHTTP(w, r); err != nil && pr.found == nil && !errors.Is(err, context.Canceled) {
 		return pr
 	}
 	return pr
@@ -90,9 +94,21 @@ func (p *Protect) answerProbe(pr *probe, w http.ResponseWriter, r *http.Request,
 	return nil
 }
 
-// nowhere throws an answer away.
-type nowhere struct{ h http.Header }
+// nowhere throws an answer away, but for its status.
+type nowhere struct {
+	h      http.Header
+	status int
+}
 
-func (n *nowhere) Header() http.Header         { return n.h }
-func (n *nowhere) Write(b []byte) (int, error) { return len(b), nil }
-func (n *nowhere) WriteHeader(int)             {}
+func (n *nowhere) Header() http.Header { return n.h }
+
+func (n *nowhere) Write(b []byte) (int, error) {
+	n.WriteHeader(http.StatusOK)
+	return len(b), nil
+}
+
+func (n *nowhere) WriteHeader(status int) {
+	if n.status == 0 {
+		n.status = status
+	}
+}

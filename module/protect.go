@@ -299,6 +299,8 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	switch seen := vars[visitVar].(type) {
 	case *probe:
 		return p.answerProbe(seen, w, r, next)
+	case *explaining:
+		return p.explain(seen, w, r, vars, next)
 	case *visit:
 		v = seen
 	default:

@@ -172,7 +172,14 @@ func (k *keyLoader) ring(ctx context.Context) (*flowsession.Keyring, error) {
 	if k.have != nil {
 		return k.have, nil
 	}
+	t := thinks(ctx)
+	if t != nil && t.offline {
+		return nil, noKey()
+	}
 	secret, err := k.load(ctx)
+	if t != nil && errors.Is(err, fs.ErrNotExist) {
+		return nil, noKey()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cluster key: %w: %w", flows.ErrUnavailable, err)
 	}
@@ -185,7 +192,7 @@ func (k *keyLoader) load(ctx context.Context) ([]byte, error) {
 	if err == nil {
 		return decodeKey(b)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, fs.ErrNotExist) || thinks(ctx) != nil {
 		return nil, err
 	}
 	if err := k.storage.Lock(ctx, keyPath); err != nil {

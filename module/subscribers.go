@@ -65,14 +65,14 @@ func eventData(e audit.Event) map[string]any {
 		"correlation": e.Correlation,
 	} {
 		if v != "" {
-			data[name] = strings.Map(harmless, v)
+			data[name] = strings.Map(inert, v)
 		}
 	}
 	return data
 }
 
-// harmless leaves no control character: subscribers put values into command lines and logs.
-func harmless(r rune) rune {
+// inert leaves no control character: subscribers put values into command lines and logs.
+func inert(r rune) rune {
 	if audit.Forges(r) {
 		return '?'
 	}

@@ -18,6 +18,9 @@ type timedStore struct {
 }
 
 func (s timedStore) Get(ctx context.Context, key string) ([]byte, error) {
+	if t := thinks(ctx); t != nil && t.offline {
+		return nil, flows.ErrNotFound
+	}
 	begin := time.Now()
 	b, err := s.Store.Get(ctx, key)
 	s.took("get", begin, err)
@@ -25,6 +28,9 @@ func (s timedStore) Get(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (s timedStore) Create(ctx context.Context, key string, val []byte, ttl time.Duration, index ...string) error {
+	if thinks(ctx) != nil {
+		return errThinking
+	}
 	begin := time.Now()
 	err := s.Store.Create(ctx, key, val, ttl, index...)
 	s.took("create", begin, err)
@@ -32,6 +38,9 @@ func (s timedStore) Create(ctx context.Context, key string, val []byte, ttl time
 }
 
 func (s timedStore) Update(ctx context.Context, key string, fn func(old []byte) (flows.Change, error)) error {
+	if thinks(ctx) != nil {
+		return errThinking
+	}
 	begin := time.Now()
 	var refused error
 	err := s.Store.Update(ctx, key, func(old []byte) (flows.Change, error) {
@@ -48,6 +57,9 @@ func (s timedStore) Update(ctx context.Context, key string, fn func(old []byte) 
 }
 
 func (s timedStore) Members(ctx context.Context, index, after string, n int) ([]string, error) {
+	if t := thinks(ctx); t != nil && t.offline {
+		return nil, nil
+	}
 	begin := time.Now()
 	keys, err := s.Store.Members(ctx, index, after, n)
 	s.took("members", begin, err)

@@ -237,13 +237,28 @@ func (a *App) ownCookies() headers.OwnCookies { return headers.OwnCookies(a.Sess
 // base runs once per request for the whole site: cookies, strict paths, strip,
 // /.identity/. It answers true when the request was served.
 func (v *visit) base(asked original) (bool, error) {
+	if bad := v.clean(asked, v.tryCookie); bad != "" {
+		return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
+	}
+	if v.session != nil && len(v.app.verifiers) > 0 {
+		v.compare()
+	}
+	if v.ownAddress() {
+		return true, v.portal()
+	}
+	return false, nil
+}
+
+// clean strips the request and says what is wrong with its path; found is called with
+// every cookie of ours.
+func (v *visit) clean(asked original, found func(string)) (bad string) {
 	r := v.r
 	if noPath(r) {
-		return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New("no path in the target"))
+		return "no path in the target"
 	}
 	if v.p.strict {
 		if bad := badRawPath(v.rawPath(asked)); bad != "" {
-			return true, v.refuse(http.StatusBadRequest, flows.ReasonBadPath, "", "", errors.New(bad))
+			return bad
 		}
 	}
 	if v.app.captures != nil {
@@ -258,14 +273,13 @@ func (v *visit) base(asked original) (bool, error) {
 	}
 	headers.CleanUpgrade(r.Header, met.Upgrade)
 	v.cookies = met.Cookie
-	v.app.ownCookies().Clean(r.Header, v.cookies, v.tryCookie, v.rest[:]...)
-	if v.session != nil && len(v.app.verifiers) > 0 {
-		v.compare()
-	}
-	if strings.HasPrefix(r.URL.Path, "/.identity/") || r.URL.Path == "/.identity" {
-		return true, v.portal()
-	}
-	return false, nil
+	v.app.ownCookies().Clean(r.Header, v.cookies, found, v.rest[:]...)
+	return ""
+}
+
+// ownAddress reports an address of the gateway's own.
+func (v *visit) ownAddress() bool {
+	return strings.HasPrefix(v.r.URL.Path, "/.identity/") || v.r.URL.Path == "/.identity"
 }
 
 // tryCookie looks for the session of a cookie of ours: of several with one name the

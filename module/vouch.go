@@ -106,30 +106,41 @@ func certificate(r *http.Request) *x509.Certificate {
 // compare ends a session that rests on what each request says, where this one says
 // something else or nothing.
 func (v *visit) compare() {
+	provider, why, err := v.contradicted()
+	switch {
+	case provider == "":
+		return
+	case errors.Is(err, flows.ErrUnavailable): // could not be told: nobody is logged out (I16)
+		v.session, v.ticket, v.problem, v.known = nil, "", err, nil
+		return
+	}
+	s := v.session
+	v.app.log.Info("session ended: its requests say something else", zap.String("session", s.ID()), zap.String("provider", provider), zap.Error(err))
+	if v.app.endSession(v.r.Context(), s.ID(), why, nil) != nil {
+		v.app.endLater(s, why)
+	}
+	v.session, v.ticket, v.known = nil, "", nil
+}
+
+// contradicted names the provider on whose word the session rests, where this request
+// says something else, or it could not be told what: then err is ErrUnavailable.
+func (v *visit) contradicted() (provider string, why flows.Reason, err error) {
 	for _, g := range v.app.verifiers {
 		if !slices.ContainsFunc(v.session.Evidence, func(e flows.Evidence) bool { return g.provider.Called(e.Provider) }) {
 			continue
 		}
 		proof, err := g.guest.VerifyRequest(v.r.Context(), v.sent())
-		why := flows.ReasonNotVouched
-		switch {
-		case err != nil && !errors.Is(err, flows.ErrNobody): // could not be told: nobody is logged out (I16)
-			v.session, v.ticket, v.problem, v.known = nil, "", flows.Refuse(flows.ReasonOf(err), fmt.Errorf("%w: %w", flows.ErrUnavailable, err)), nil
-			return
-		case err == nil:
-			if key, err := flows.MakeUserKey(g.provider.Realm(), proof.User.Subject); err == nil && key == v.session.User.Key {
-				continue
-			}
-			why, err = flows.ReasonUserMismatch, errors.New("another name")
+		if err != nil && !errors.Is(err, flows.ErrNobody) {
+			return g.provider.Name, "", flows.Refuse(flows.ReasonOf(err), fmt.Errorf("%w: %w", flows.ErrUnavailable, err))
 		}
-		s := v.session
-		v.app.log.Info("session ended: its requests say something else", zap.String("session", s.ID()), zap.String("provider", g.provider.Name), zap.Error(err))
-		if v.app.endSession(v.r.Context(), s.ID(), why, nil) != nil {
-			v.app.endLater(s, why)
+		if err != nil {
+			return g.provider.Name, flows.ReasonNotVouched, err
 		}
-		v.session, v.ticket, v.known = nil, "", nil
-		return
+		if key, err := flows.MakeUserKey(g.provider.Realm(), proof.User.Subject); err != nil || key != v.session.User.Key {
+			return g.provider.Name, flows.ReasonUserMismatch, errors.New("another name")
+		}
 	}
+	return "", "", nil
 }
 
 // vouched reports whether this request itself says who it is from. A prefetch is no

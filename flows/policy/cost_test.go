@@ -34,8 +34,10 @@ func TestI2PolicyCostLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		best := time.Hour // the machine may be busy with something else
-		for range 5 {
+		// The machine may be busy with something else: what is stopped in time once needs no
+		// longer by itself, and what is not never is.
+		best := time.Hour
+		for tries := 0; tries < 5 || best > 50*time.Millisecond && tries < 100; tries++ {
 			began := time.Now()
 			ok, err := c.Holds(f)
 			best = min(best, time.Since(began))
@@ -154,4 +156,31 @@ func BenchmarkCondition(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A condition that is asked on every request leaves next to nothing to collect.
+func TestHotPathAllocations(t *testing.T) {
+	c, f := hotPath(t)
+	if n := testing.AllocsPerRun(1000, func() { _, _ = c.Holds(f) }); n > 2 {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
+// BenchmarkHotPath is what the figure for a condition on every request is about.
+func BenchmarkHotPath(b *testing.B) {
+	c, f := hotPath(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, err := c.Holds(f); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}
+
+func hotPath(t testing.TB) (flows.Condition, *flows.Facts) {
+	c, err := newEnv(t, nil).Condition(flows.ConditionRef{CEL: `"admins" in user.groups && request.path.startsWith("/admin")`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, alice()
 }

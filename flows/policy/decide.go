@@ -173,6 +173,36 @@ func Decide(g *Gate, f *flows.Facts) Decision {
 	}
 }
 
+// Line is what one line of a gate said of a request.
+type Line struct {
+	Do     Do
+	Source string
+	// Matches: it is about this request. Holds: its condition does, and a step_up's proof
+	// is there; true without either. It is not asked where the line does not match, and of
+	// require and step_up only where somebody is signed in.
+	Matches, Asked, Holds bool
+	// Err is why it could not be told; then the line denies (I22).
+	Err error
+}
+
+// Lines asks every line of a gate, also those behind the one that decides.
+func Lines(g *Gate, f *flows.Facts) []Line {
+	known := g.SignedIn(f)
+	lines := make([]Line, len(g.Rules))
+	for i := range g.Rules {
+		r, l := &g.Rules[i], &lines[i]
+		l.Do, l.Source = r.Do, r.Source
+		if l.Matches, l.Err = r.matches(f); l.Err != nil || !l.Matches {
+			continue
+		}
+		if l.Asked = known || r.Do != Require && r.Do != StepUp; l.Asked {
+			d, stops := r.judge(f)
+			l.Holds, l.Err = !stops, d.Err
+		}
+	}
+	return lines
+}
+
 func (r *Rule) matches(f *flows.Facts) (bool, error) {
 	if r.Match == nil {
 		return true, nil

@@ -10,24 +10,62 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 )
 
-// words is a list of strings whose `in` compares Go strings: 300 groups cost
-// no allocation each.
+// words is a list of strings whose `in` compares Go strings: 300 groups cost no
+// allocation. It is part of a view and ends with it; CEL's own list is made when
+// somebody does anything else with it.
 type words struct {
-	traits.Lister
-	s []string
+	s     []string
+	whole traits.Lister
 }
 
-func (e *Env) words(s []string) ref.Val {
-	return words{types.NewStringList(e.cel.CELTypeAdapter(), s), s}
+func (v *view) list(w *words, s []string) ref.Val {
+	w.s, w.whole = s, nil
+	return w
+}
+
+func (w *words) lister() traits.Lister {
+	if w.whole == nil {
+		w.whole = types.NewStringList(types.DefaultTypeAdapter, w.s)
+	}
+	return w.whole
 }
 
 // Contains implements `in`.
-func (w words) Contains(v ref.Val) ref.Val {
+func (w *words) Contains(v ref.Val) ref.Val {
 	if s, ok := v.(types.String); ok {
 		return types.Bool(slices.Contains(w.s, string(s)))
 	}
-	return w.Lister.Contains(v)
+	return w.lister().Contains(v)
 }
+
+// Add implements traits.Adder.
+func (w *words) Add(other ref.Val) ref.Val { return w.lister().Add(other) }
+
+// Get implements traits.Indexer.
+func (w *words) Get(i ref.Val) ref.Val { return w.lister().Get(i) }
+
+// Iterator implements traits.Iterable.
+func (w *words) Iterator() traits.Iterator { return w.lister().Iterator() }
+
+// Size implements traits.Sizer.
+func (w *words) Size() ref.Val { return types.Int(len(w.s)) }
+
+// Equal implements ref.Val.
+func (w *words) Equal(other ref.Val) ref.Val { return w.lister().Equal(other) }
+
+// Type implements ref.Val.
+func (w *words) Type() ref.Type { return types.ListType }
+
+// Value implements ref.Val.
+func (w *words) Value() any { return w.lister().Value() }
+
+// ConvertToType implements ref.Val.
+func (w *words) ConvertToType(t ref.Type) ref.Val { return w.lister().ConvertToType(t) }
+
+// ConvertToNative implements ref.Val.
+func (w *words) ConvertToNative(t reflect.Type) (any, error) { return w.lister().ConvertToNative(t) }
+
+var _ traits.Lister = (*words)(nil)
 
 // dict is a map that looks names up when they are asked for, and is built only
 // when somebody walks over it.

@@ -42,7 +42,7 @@ var (
 				if v.f.User == nil {
 					return nil, errNoUser
 				}
-				return v.env.words(v.f.User.Groups), nil
+				return v.list(&v.groups, v.f.User.Groups), nil
 			}, func(v *view) bool { return v.f.User != nil }},
 			"claims": {anyMap, func(v *view) (any, error) {
 				if v.f.User == nil {
@@ -52,7 +52,7 @@ var (
 			}, func(v *view) bool { return v.f.User != nil && v.f.User.Claims != nil }},
 		},
 		"auth": {
-			"amr":        {strs, func(v *view) (any, error) { return v.env.words(v.f.AMR()), nil }, nil},
+			"amr":        {strs, func(v *view) (any, error) { return v.list(&v.amr, v.f.AMR()), nil }, nil},
 			"acr":        {cel.StringType, func(v *view) (any, error) { return types.String(v.f.ACR()), nil }, nil},
 			"age":        {cel.DurationType, func(v *view) (any, error) { return types.Duration{Duration: v.age()}, nil }, nil},
 			"method":     {cel.StringType, func(v *view) (any, error) { return types.String(v.login().Method), nil }, nil},

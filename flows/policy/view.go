@@ -6,6 +6,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"cel.dev/cel-go/common/types"
@@ -22,7 +23,12 @@ type view struct {
 	known  []answer // of named policies, by index
 	ctx    context.Context
 	cancel context.CancelFunc
+	// lists that conditions on every request read, here so that they allocate nothing.
+	groups, amr words
 }
+
+// views are used again: an evaluation leaves nothing behind that looks into one.
+var views = sync.Pool{New: func() any { return new(view) }}
 
 type answer struct {
 	done, ok bool
@@ -40,13 +46,17 @@ func newView(e *Env, f *flows.Facts) *view {
 	if f == nil {
 		f = &noFacts
 	}
-	return &view{env: e, f: f}
+	v := views.Get().(*view)
+	v.env, v.f = e, f
+	return v
 }
 
 func (v *view) close() {
 	if v.cancel != nil {
 		v.cancel()
 	}
+	*v = view{}
+	views.Put(v)
 }
 
 // deadline bounds this evaluation and all policies it refers to together.

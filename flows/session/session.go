@@ -131,6 +131,14 @@ func (s *Session) Finished(flow string) (time.Time, bool) {
 	return d.At, ok
 }
 
+// Sketch is a session that exists nowhere: explaining judges by it. Nothing can be
+// written of it, since no ticket and no row belong to it.
+func Sketch(c Card, u *flows.User, evidence []flows.Evidence, readings map[string]flows.Reading) *Session {
+	s := &Session{Card: c, User: u, Evidence: evidence, Readings: readings}
+	s.prepare()
+	return s
+}
+
 func (s *Session) prepare() {
 	s.Facts = flows.SessionFacts{
 		ID: s.Card.ID, Started: s.Card.Started, Seen: s.Card.Seen, Expires: s.Card.Expires,

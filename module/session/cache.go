@@ -167,6 +167,17 @@ func (c *Cache) Alive(id string, now time.Time) bool {
 	return s != nil && s.Alive(now)
 }
 
+// Current is what this node keeps of a session, by its public id; nil: nothing, or it ended.
+func (c *Cache) Current(id string) *session.Session {
+	c.mu.Lock()
+	l, ok := c.lives[id]
+	c.mu.Unlock()
+	if !ok || l.Ended() {
+		return nil
+	}
+	return l.current.Load()
+}
+
 // Flush forgets all sessions, as after a lost coherence channel (I15); they are
 // loaded anew. Streams stay.
 func (c *Cache) Flush() {

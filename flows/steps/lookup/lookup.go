@@ -129,6 +129,32 @@ func (l *Lookup) Bind(r flows.Registry) (err error) {
 
 // Enter looks the user up. What it does not find out is nobody's word for anything.
 func (l *Lookup) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	return l.lookUp(ctx, x, l.find)
+}
+
+// Foresee is Enter with what the directory is said to answer, if anything is. Else it is
+// asked, which reads there, unless nobody is to be asked; nothing is remembered of it (I26).
+func (l *Lookup) Foresee(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
+	return l.lookUp(ctx, x, func(ctx context.Context, value string) (flows.Attributes, error) {
+		given, ok := x.Env.Given[l.Directory]
+		switch {
+		case value == "":
+			return nil, errNoValue
+		case ok:
+			return given.Attributes, given.Err
+		case x.Env.Offline:
+			return nil, errOffline
+		}
+		return l.ask(ctx, value)
+	})
+}
+
+var (
+	errNoValue = fmt.Errorf("%w: the user has no value to be looked up by", flows.ErrNotFound)
+	errOffline = errors.New("it is not asked here, and no answer was given for it")
+)
+
+func (l *Lookup) lookUp(ctx context.Context, x *flows.Execution, find func(context.Context, string) (flows.Attributes, error)) (flows.Outcome, error) {
 	if x.User == nil {
 		return l.refuse(flows.ReasonConditionError, errors.New("there is no user yet")), nil
 	}
@@ -136,7 +162,7 @@ func (l *Lookup) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, 
 	if !whole {
 		value = "" // what is missing, or a list, finds nobody
 	}
-	found, err := l.find(ctx, value)
+	found, err := find(ctx, value)
 	switch {
 	case errors.Is(err, flows.ErrAmbiguous), errors.Is(err, flows.ErrNotFound) && l.Missing != goOn:
 		return l.refuse(flows.ReasonNotInDirectory, fmt.Errorf("directory %s: %s: %w", l.Directory, l.By, err)), nil
@@ -173,19 +199,23 @@ func (l *Lookup) refuse(reason flows.Reason, err error) flows.Outcome {
 
 func (l *Lookup) find(ctx context.Context, value string) (flows.Attributes, error) {
 	if value == "" {
-		return nil, fmt.Errorf("%w: the user has no value to be looked up by", flows.ErrNotFound)
+		return nil, errNoValue
 	}
 	now := l.now()
 	if a, err, ok := l.known.Get(value, now); ok {
 		return a, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patient)
-	defer cancel()
-	a, err := l.directory.Find(ctx, l.By, value)
+	a, err := l.ask(ctx, value)
 	if err == nil || errors.Is(err, flows.ErrNotFound) {
 		l.known.Put(value, a, err, now)
 	}
 	return a, err
+}
+
+func (l *Lookup) ask(ctx context.Context, value string) (flows.Attributes, error) {
+	ctx, cancel := context.WithTimeout(ctx, patient)
+	defer cancel()
+	return l.directory.Find(ctx, l.By, value)
 }
 
 func (l *Lookup) names() (names []string) {
@@ -235,6 +265,7 @@ var (
 	_ caddy.Validator       = (*Lookup)(nil)
 	_ caddyfile.Unmarshaler = (*Lookup)(nil)
 	_ flows.Step            = (*Lookup)(nil)
+	_ flows.Foreseer        = (*Lookup)(nil)
 	_ flows.Binder          = (*Lookup)(nil)
 	_ flows.Producer        = (*Lookup)(nil)
 	_ flows.Perhaps         = (*Lookup)(nil)

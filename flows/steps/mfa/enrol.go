@@ -11,24 +11,31 @@ import (
 
 // enter is for who has enrolled none of the factors.
 func (m *MFA) enter(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
-	vouched := m.vouched(x) || len(m.implied(x)) > 0
-	switch {
-	case x.User.Transient && m.Enroll != enrollAllow:
-		return m.notEnrolled(fmt.Errorf("%s is somebody for this login only: no factor can be kept for them", x.User.Key)), nil
-	case x.User.Transient:
-		return flows.Continue(), nil
-	case m.Enroll == enrollAllow && !vouched:
-		return flows.Continue(), nil
-	case m.Enroll == enrollDeny:
-		return m.notEnrolled(fmt.Errorf("%s has enrolled none of %v", x.User.Key, m.Factors)), nil
-	case !vouched:
-		return m.notEnrolled(fmt.Errorf("%s has enrolled none of %v, and nothing beyond a password vouches for them", x.User.Key, m.Factors)), nil
+	if o := m.unasked(x); o != nil {
+		return o, nil
 	}
 	k := kept{Enrolling: true}
 	if kinds := m.enrollers(); len(kinds) == 1 && m.Enroll != enrollAllow {
 		return m.beginEnrol(ctx, x, kinds[0])
 	}
 	return flows.Ask(m.enrolPage(x, k, "")), m.keep(x, k)
+}
+
+// unasked is the answer to who has enrolled none of the factors and is asked for nothing;
+// nil: they are to set one up.
+func (m *MFA) unasked(x *flows.Execution) flows.Outcome {
+	vouched := m.vouched(x) || len(m.implied(x)) > 0
+	switch {
+	case x.User.Transient && m.Enroll != enrollAllow:
+		return m.notEnrolled(fmt.Errorf("%s is somebody for this login only: no factor can be kept for them", x.User.Key))
+	case x.User.Transient, m.Enroll == enrollAllow && !vouched:
+		return flows.Continue()
+	case m.Enroll == enrollDeny:
+		return m.notEnrolled(fmt.Errorf("%s has enrolled none of %v", x.User.Key, m.Factors))
+	case !vouched:
+		return m.notEnrolled(fmt.Errorf("%s has enrolled none of %v, and nothing beyond a password vouches for them", x.User.Key, m.Factors))
+	}
+	return nil
 }
 
 // notEnrolled keeps its words for the log: the page has its own.
