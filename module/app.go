@@ -82,6 +82,10 @@ type state struct {
 	ownedMu sync.Mutex
 	// publishers have documents of the keys that verify; guarded by ownedMu.
 	publishers []flows.KeyPublisher
+	// ruleTexts are the conditions of rules; guarded by ownedMu. mentioned are the
+	// attributes that any condition names, once all are there.
+	ruleTexts []string
+	mentioned func() []string
 	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
 	leftCookies []string
 	callOuts    callOuts
@@ -107,6 +111,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.state = &state{ctx: ctx, log: ctx.Logger(), raw: map[string]string{}, steps: map[string][]flows.Step{}, programs: map[string]*flows.Program{}}
 	a.strangers = quietly(a.log)
+	a.mentioned = sync.OnceValue(a.mentions)
 	a.stripper = sync.OnceValue(func() *headers.Stripper {
 		a.ownedMu.Lock()
 		defer a.ownedMu.Unlock()

@@ -373,6 +373,9 @@ func (v *visit) refuse(status int, reason flows.Reason, text, source string, err
 	}
 	e := v.event(audit.Denied)
 	e.Reason, e.Text, e.Rule = reason, text, source
+	if reason == flows.ReasonNotAllowed || reason == flows.ReasonConditionError {
+		e.Facts = v.app.factsOf(v.facts())
+	}
 	if err != nil {
 		e.Detail = err.Error()
 	}

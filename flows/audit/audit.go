@@ -84,6 +84,8 @@ type Event struct {
 	Drill string `json:"drill,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
+	// Facts are what it was decided from, of decisions that conditions made.
+	Facts *Facts `json:"facts,omitempty"`
 	// Correlation is the id of the request it was made by, if the configuration asks for one.
 	Correlation string `json:"correlation,omitempty"`
 	// Masked are the classes of personal data that this sink gets less of.

@@ -111,6 +111,7 @@ func (m Masks) Apply(ctx context.Context, e Event, tokens Tokens) (Event, error)
 		e.Show = nil
 		a.note(OfContent)
 	}
+	e.Facts = a.facts(e.Facts)
 	slices.Sort(a.met)
 	e.Masked = slices.Compact(a.met)
 	return e, a.err

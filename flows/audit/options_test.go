@@ -122,6 +122,28 @@ func TestMasks(t *testing.T) {
 	}
 }
 
+func TestMaskedFacts(t *testing.T) {
+	t.Parallel()
+	facts := audit.Facts{Scheme: "https", Read: []string{"email", "groups", "title"}, User: map[string]any{"email": "ada@example.com", "groups": []string{"a"}}}
+	for name, tc := range map[string]struct {
+		masks audit.Masks
+		read  []string
+		user  map[string]any
+	}{
+		"email truncate":  {audit.Masks{audit.OfEmail: audit.Truncate}, facts.Read, map[string]any{"email": "@example.com", "groups": []string{"a"}}},
+		"email drop":      {audit.Masks{audit.OfEmail: audit.Drop}, []string{"groups", "title"}, map[string]any{"groups": []string{"a"}}},
+		"attributes drop": {audit.Masks{audit.OfAttributes: audit.Drop}, []string{"email", "title"}, map[string]any{"email": "ada@example.com"}},
+	} {
+		e, err := tc.masks.Apply(t.Context(), audit.Event{Facts: &facts}, tokens)
+		if err != nil || !reflect.DeepEqual(e.Facts.Read, tc.read) || !reflect.DeepEqual(e.Facts.User, tc.user) || len(e.Masked) != 1 {
+			t.Errorf("%s: %+v, masked %v, %v", name, e.Facts, e.Masked, err)
+		}
+	}
+	if len(facts.User) != 2 || len(facts.Read) != 3 {
+		t.Errorf("the event itself was changed: %+v", facts)
+	}
+}
+
 func TestMaskedAddresses(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
@@ -179,6 +201,10 @@ func TestEveryFieldHasItsClass(t *testing.T) {
 		switch f := v.Field(i); f.Kind() {
 		case reflect.String:
 			f.SetString("x:y")
+		case reflect.Pointer:
+			if f.Type() == reflect.TypeFor[*audit.Facts]() {
+				f.Set(reflect.ValueOf(&audit.Facts{Read: []string{"email", "groups"}, User: map[string]any{"email": "x:y@z", "groups": []string{"x:y"}}}))
+			}
 		case reflect.Slice:
 			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 		default:

@@ -113,7 +113,7 @@ func TestRollsOver(t *testing.T) {
 			now.Add(3600)
 		}
 	}
-	all := append(rolled(path), path)
+	all := append(Rolled(path), path)
 	if len(all) < 4 || len(all) > 8 {
 		t.Fatalf("%d files: %q", len(all), all)
 	}
@@ -166,7 +166,7 @@ func TestRollKeep(t *testing.T) {
 			now.Add(3600)
 		}
 		closeSink(t, s)
-		left := rolled(path)
+		left := Rolled(path)
 		if _, err := os.Stat(other); err != nil || len(left) != tc.left {
 			t.Errorf("%s: %q left; %v", name, left, err)
 		}

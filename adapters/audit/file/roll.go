@@ -54,8 +54,8 @@ func (b *book) rollOver(set *settings) error {
 	return b.open(set)
 }
 
-// rolled are the full files beside path, the oldest first.
-func rolled(path string) (files []string) {
+// Rolled are the full files beside path, the oldest first.
+func Rolled(path string) (files []string) {
 	ext := filepath.Ext(path)
 	name := regexp.MustCompile(`^` + regexp.QuoteMeta(strings.TrimSuffix(filepath.Base(path), ext)) + `-\d{8}T\d{6}Z-(\d+)` + regexp.QuoteMeta(ext) + `$`)
 	entries, err := os.ReadDir(filepath.Dir(path))
@@ -84,7 +84,7 @@ func timeOf(file string) string {
 
 // tidy removes full files that nobody wants any more.
 func (b *book) tidy(set *settings) {
-	r, all := set.roll, rolled(b.path)
+	r, all := set.roll, Rolled(b.path)
 	for i, f := range all {
 		at, err := time.Parse(rolledTime, timeOf(f))
 		old := err == nil && r.keepFor > 0 && set.now().Sub(at) > r.keepFor

@@ -3,6 +3,7 @@ package log
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -119,6 +120,11 @@ func fields(e audit.Event) []zap.Field {
 	list("fallback", e.Fallback)
 	add("drill", e.Drill)
 	add("detail", e.Detail)
+	if e.Facts != nil {
+		if raw, err := json.Marshal(e.Facts); err == nil {
+			add("facts", string(raw))
+		}
+	}
 	add("correlation", e.Correlation)
 	var masked []string
 	for _, c := range e.Masked {
