@@ -31,12 +31,16 @@ func (id *identity) audit(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	o, ok := unm.(interface{ Options() *audit.SinkOptions })
-	if !ok {
-		return d.Errf("audit %s is no sink: it is %T", name, unm)
+	options := new(audit.SinkOptions)
+	o, takes := unm.(interface{ Options() *audit.SinkOptions })
+	if takes {
+		options = o.Options()
 	}
-	if err := parseBlock(o.Options(), common, "audit "+name, sinkWords); err != nil {
+	if err := parseBlock(options, common, "audit "+name, sinkWords); err != nil {
 		return err
+	}
+	if !takes && (len(options.Mask) > 0 || options.OnError != "") {
+		return d.Errf("audit %s takes neither mask nor on_error", name)
 	}
 	raw := caddyconfig.JSONModuleObject(unm, "sink", name, nil)
 	for _, have := range id.AuditRaw {

@@ -371,6 +371,11 @@ func (v *visit) refuse(status int, reason flows.Reason, text, source string, err
 		v.showError(status, reason, text, v.countStranger(reason, err))
 		return nil
 	}
+	return v.refuseNoted(status, reason, text, source, err)
+}
+
+// refuseNoted is refuse for who has at least begun a login: it is an event in any case.
+func (v *visit) refuseNoted(status int, reason flows.Reason, text, source string, err error) error {
 	e := v.event(audit.Denied)
 	e.Reason, e.Text, e.Rule = reason, text, source
 	if reason == flows.ReasonNotAllowed || reason == flows.ReasonConditionError {

@@ -84,7 +84,7 @@ func TestI8EveryChangeOfTheChainIsFound(t *testing.T) {
 	t.Parallel()
 	n := newNotary(1)
 	c := audit.NewChain(sha256.Sum256(nil))
-	file := chained(t, &c, n, 4, true)
+	file := chained(t, &c, n, 2, true)
 	check := func(what string, changed []byte) {
 		t.Helper()
 		v := &audit.Verifier{Keys: []ed25519.PublicKey{n.public()}, Heads: map[string]audit.Head{c.ID: {Chain: c.ID, Seq: c.Seq, Hash: c.Head}}}
@@ -95,7 +95,7 @@ func TestI8EveryChangeOfTheChainIsFound(t *testing.T) {
 		}
 	}
 	v := &audit.Verifier{Keys: []ed25519.PublicKey{n.public()}}
-	if w, err := verify(v, file); err != nil || w.Entries != 4 || w.Signed != 3 || w.Unsigned != 0 || w.To != 7 || w.Chain != c.ID || w.Hash != c.Head {
+	if w, err := verify(v, file); err != nil || w.Entries != 2 || w.Signed != 2 || w.Unsigned != 0 || w.To != 4 || w.Chain != c.ID || w.Hash != c.Head {
 		t.Fatalf("as it was written: %+v, %v", w, err)
 	}
 	for i := range file {
@@ -126,6 +126,28 @@ func TestI8EveryChangeOfTheChainIsFound(t *testing.T) {
 	}
 	check("an entry of another chain", slices.Concat(file, lines[1]))
 	check("behind the end", append(bytes.Clone(file), "{}\n"...))
+}
+
+// Who gives a changed line the hash it should have is found by the next line, and in
+// the last one by what is remembered.
+func TestI8AChangedLineWithItsHash(t *testing.T) {
+	t.Parallel()
+	n := newNotary(1)
+	c := audit.NewChain(sha256.Sum256(nil))
+	file := chained(t, &c, n, 4, false)
+	lines := bytes.SplitAfter(file, []byte{'\n'})
+	for i := 1; i < len(lines)-1; i++ {
+		before, ok := audit.Resume(lines[i-1], c.ID)
+		if !ok {
+			t.Fatal("not resumed")
+		}
+		forged := slices.Clone(lines)
+		forged[i] = before.Add([]byte(`{"id":"forged"}`))
+		v := &audit.Verifier{Keys: []ed25519.PublicKey{n.public()}, Heads: map[string]audit.Head{c.ID: {Chain: c.ID, Seq: c.Seq, Hash: c.Head}}}
+		if _, err := verify(v, bytes.Join(forged, nil)); why(err) != fmt.Sprintf("f0:%d changed", i+1) {
+			t.Errorf("line %d: %v", i+1, err)
+		}
+	}
 }
 
 // Who writes the whole file anew cannot sign it.

@@ -121,6 +121,9 @@ func (a *appender) write(batch []*line) {
 		if !l.state.CompareAndSwap(waiting, running) {
 			continue
 		}
+		if l.text == nil {
+			a.timed = false
+		}
 		lineErr := err
 		if lineErr == nil {
 			lineErr = a.entry(l.text)

@@ -33,7 +33,6 @@ type book struct {
 // checkpoint.
 func (b *book) entry(text []byte) error {
 	if text == nil {
-		b.timed = false
 		if b.unsigned > 0 {
 			b.sign(b.set, audit.Checkpoint{})
 		}

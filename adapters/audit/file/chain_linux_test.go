@@ -123,6 +123,10 @@ func TestRollsOver(t *testing.T) {
 		if info, err := os.Stat(f); err != nil || info.Mode().Perm() != 0o600 || info.Size() > 3500 {
 			t.Errorf("%s: %v %v", f, info, err)
 		}
+		whole, _ := os.ReadFile(f)
+		if lines := strings.Split(strings.TrimSpace(string(whole)), "\n"); !strings.HasPrefix(lines[0], `{"kind":"checkpoint"`) || !strings.HasPrefix(lines[len(lines)-1], `{"kind":"checkpoint"`) {
+			t.Errorf("%s does not begin and end with a checkpoint", f)
+		}
 		text, _ := read(f)
 		for l := range strings.Lines(text) {
 			got = append(got, strings.Split(l, `"`)[3])
