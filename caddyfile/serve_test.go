@@ -49,6 +49,7 @@ var visits = map[string][]visit{
 	"public_everything":                    {{path: "/", status: 200}},
 	"public_named_not":                     {{path: "/", status: 200}, {path: "/admin/x", status: toLogin}, {path: "/admin", status: toLogin}, {path: "/login", status: toLogin}},
 	"optional_path":                        {{path: "/", status: 200}, {path: "/home/x", status: 200}, {path: "/home", status: toLogin}, {path: "/x", status: toLogin}},
+	"policies_shared_by_sites":             {{path: "/", status: toLogin}, {path: "/admin/x", status: toLogin}},
 	"rules_keep_written_order":             {{path: "/a/x", status: 200}, {path: "/c", status: 200}, {path: "/b", status: toLogin}},
 	"unauthenticated_401":                  {{path: "/", status: 401}},
 	"unauthenticated_redirect":             {{path: "/", status: toLogin}},

@@ -19,11 +19,27 @@ func givenFirst(root string) bool {
 // checkReads refuses a condition that reads a name which may not be there yet
 // (I22): CEL's || and && would absorb the error at run time. A flow over a session
 // knows its user from the first step.
-func checkReads(steps []Step, over bool) error {
-	set := map[string]bool{}
-	settable(steps, set)
-	_, _, err := dataflow{set}.walk(map[string]bool{"user": over}, steps)
+func checkReads(p *Program, steps []Step) (err error) {
+	p.sets = map[string]bool{}
+	settable(steps, p.sets)
+	p.after, _, err = dataflow{p.sets}.walk(map[string]bool{"user": p.Over}, steps)
 	return err
+}
+
+// Knows refuses a condition about requests behind this flow which reads a name that the
+// flow may set and does not surely set: && and || would absorb the error (I22). Somebody
+// who finished the flow is there, and so is their session.
+func (p *Program) Knows(cond Named) error {
+	for _, n := range cond.Reads() {
+		root, _, _ := strings.Cut(n, ".")
+		switch {
+		case root == "risk" && !p.after["risk"]:
+			return fmt.Errorf("%s is read, but flow %s does not surely run a risk step", n, p.Name)
+		case root == "user" && p.sets[n] && !p.after[n]:
+			return fmt.Errorf("%s is read, but flow %s does not surely set it; test it with has(%s)", n, p.Name, n)
+		}
+	}
+	return nil
 }
 
 // SignsIn reports whether a flow may make somebody known. One that does not can only

@@ -102,6 +102,35 @@ func TestI22NameNotSurelySetIsRefused(t *testing.T) {
 	}
 }
 
+// Conditions of requests come behind the whole flow.
+func TestI22WhatARequestMayReadOfItsFlow(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		steps []flows.Step
+		reads string
+		want  string
+	}{
+		{"the provider's attribute", block(login()), "user.dept", ""},
+		{"a set", block(login(), set("dept")), "user.dept", ""},
+		{"a set in one branch", block(login(), if_(block(set("dept")))), "user.dept", "user.dept is read, but flow staff does not surely set it; test it with has(user.dept)"},
+		{"a set in all of them", block(login(), ifElse(block(set("dept")), block(stop{"no"}))), "user.dept", ""},
+		{"no risk", block(login()), "risk.score", "risk.score is read, but flow staff does not surely run a risk step"},
+		{"risk in a branch", block(login(), if_(block(risk()))), "risk.level", "risk.level is read"},
+		{"risk", block(login(), risk()), "risk.level", ""},
+		{"a session", block(login()), "session.age", ""},
+	} {
+		p, err := flows.Compile("staff", "d", tc.steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = p.Knows(named{[]string{tc.reads}, "f:1"})
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v\nwant %s", tc.name, err, tc.want)
+		}
+	}
+}
+
 // The rule is worth something only if the engine agrees with it: random flows
 // that load never reach a reading step without what it reads.
 type setter struct{ name string }

@@ -15,6 +15,8 @@ type Program struct {
 	// Over says that the flow can only run over a session.
 	Over bool
 	ops  []op
+	// sets are the names of user.* that a step may set, after those that are surely known behind it.
+	sets, after map[string]bool
 }
 
 // op is a step, or (with no step) a jump to where a block's container ends.
@@ -39,7 +41,7 @@ func CompileOver(name, digest string, steps []Step) (*Program, error) {
 
 func compile(p *Program, steps []Step) (*Program, error) {
 	p.lay(steps)
-	if err := checkReads(steps, p.Over); err != nil {
+	if err := checkReads(p, steps); err != nil {
 		return nil, fmt.Errorf("flow %s: %w", p.Name, err)
 	}
 	return p, nil

@@ -541,6 +541,42 @@ func TestI26TokensAreShownAsKindAndLength(t *testing.T) {
 	}
 }
 
+// unsigned is a signer that must not be asked.
+type unsigned struct{ t *testing.T }
+
+func (unsigned) Issuer(f *flows.Facts) string { return f.Origin() }
+
+func (u unsigned) Sign(flows.Token) (string, error) {
+	u.t.Error("a token is signed that nobody gets")
+	return "", nil
+}
+
+// Who only wants to know what would be sent has nothing signed, and is told how long the
+// token would be (I26).
+func TestI26AnOutlineSignsNothing(t *testing.T) {
+	t.Parallel()
+	for _, block := range []string{"assertion", "iap", "alb", "cf_access"} {
+		d, _, err := load(t, block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := headers.NewPlan(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := readFacts(t, "full")
+		pre, err := p.Build(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.(flows.Asserter).Assert(unsigned{t})
+		got, err := p.Outline(f)
+		if want := pre.Fields(); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v\nwant %v", block, got, err, want)
+		}
+	}
+}
+
 func TestDialectErrors(t *testing.T) {
 	t.Parallel()
 	for _, name := range dialectNames {

@@ -111,7 +111,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.state = &state{ctx: ctx, log: ctx.Logger(), raw: map[string]string{}, steps: map[string][]flows.Step{}, programs: map[string]*flows.Program{}}
 	a.strangers = quietly(a.log)
-	a.mentioned = sync.OnceValue(a.mentions)
+	a.mentioned = sync.OnceValue(a.inConditions)
 	a.stripper = sync.OnceValue(func() *headers.Stripper {
 		a.ownedMu.Lock()
 		defer a.ownedMu.Unlock()

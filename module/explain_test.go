@@ -147,3 +147,26 @@ func TestExplainWithoutARunningServer(t *testing.T) {
 		t.Errorf("%v", has)
 	}
 }
+
+// Whatever is posted is a case or an error, and nothing else happens.
+func FuzzExplainCase(f *testing.F) {
+	a := provisioned(f, explained)
+	for _, s := range []string{
+		`{"url":"http://app.example.com:8088/x"}`, `{"url":"http://app.example.com:8088/money/x","user":{"name":"a","groups":["x"]},"flows":["staff"],"evidence":[{"method":"totp","age":"9m"}]}`,
+		`{"url":"http://app.example.com:8088/odd/x","user":"corp:a","lookups":{"hr":null},"headers":{"a":["b"],"SM_USER":"x"}}`, `{"url":"http://[::1]:8088/%2e%2e/;x","method":"X Y","form":{"a":"b"}}`,
+		`{"url":"//x","address":"::1","peer":"10.0.0.1","readings":{"x":{"score":-1}},"time":"0001-01-01T00:00:00Z","device":{"trusted":true},"session_age":-1}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var c module.ExplainCase
+		if json.Unmarshal(b, &c) != nil {
+			return
+		}
+		c.Offline = true
+		e, err := a.Explain(t.Context(), c)
+		if (e == nil) == (err == nil) || e != nil && e.Decision == "" {
+			t.Errorf("%s: %+v, %v", b, e, err)
+		}
+	})
+}

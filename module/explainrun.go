@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -111,6 +112,9 @@ func (e *explaining) path(way []flows.Foreseen, x *flows.Execution) {
 			s.Says, s.Reason, s.Error = "failed", flows.ReasonOf(f.Err), f.Err.Error()
 		case f.Denied != nil:
 			s.Says, s.Reason, s.Text = "denied", f.Denied.Reason, f.Denied.Text
+			if f.Denied.Source != s.Source {
+				s.Rule = f.Denied.Source
+			}
 			if f.Denied.Err != nil {
 				s.Error = f.Denied.Err.Error()
 			}
@@ -165,7 +169,7 @@ func (e *explaining) stands() {
 	last := e.out.Path[len(e.out.Path)-1]
 	switch last.Says {
 	case "denied":
-		e.denied(http.StatusForbidden, last.Reason, last.Text, last.Source, nil)
+		e.denied(http.StatusForbidden, last.Reason, last.Text, cmp.Or(last.Rule, last.Source), nil)
 		e.out.Error = last.Error
 	case "failed":
 		e.denied(failedStatus(last.Reason), last.Reason, "", last.Source, nil)

@@ -96,6 +96,8 @@ type ExplainedStep struct {
 	Source string `json:"source,omitempty"`
 	// Says is passed, left out, waits, denied or failed.
 	Says string `json:"says"`
+	// Rule is the line that refused, where that is one inside of the step.
+	Rule string `json:"rule,omitempty"`
 	// Block is the number of the one that was taken, from 1; 0: none.
 	Block int `json:"block,omitempty"`
 	// Conditions are those that were asked.

@@ -265,27 +265,27 @@ func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err erro
 // mentionsBody reports whether a condition may look into the body; a named
 // policy may do so through others.
 func (p *Protect) mentionsBody(r *RuleConfig) bool {
-	return p.app.mentionsRequest(r.CEL, r.Policy != "" || strings.Contains(r.CEL, "policy."))
+	return p.app.mentions(r.CEL, r.Policy != "", "form", "json")
 }
 
-// mentionsRequest reports whether an expression may look at the request, itself
-// or through the named policies.
-func (a *App) mentionsRequest(cel string, named bool) bool {
+// mentions reports whether an expression may use one of these words, itself or through
+// the named policies.
+func (a *App) mentions(cel string, named bool, words ...string) bool {
 	texts := []string{cel}
-	if named {
+	if named || strings.Contains(cel, "policy") {
 		for _, pol := range a.Policies {
 			texts = append(texts, pol.CEL)
 		}
 	}
-	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(t, "request") })
+	return slices.ContainsFunc(texts, func(t string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(t, w) })
+	})
 }
 
-// checkReads refuses names that no finished flow can have produced (I22).
+// checkReads refuses names that a finished flow may not have produced (I22).
 func (p *Protect) checkReads(c flows.Condition) error {
-	for _, n := range c.Reads() {
-		if strings.HasPrefix(n, "risk.") {
-			return fmt.Errorf("rule%s: %s is read, but flow %s has no risk step", written(c.Source()), n, p.Flow)
-		}
+	if err := p.program.Knows(c); err != nil {
+		return fmt.Errorf("rule%s: %w", written(c.Source()), err)
 	}
 	return nil
 }

@@ -241,7 +241,7 @@ func (a *App) endRenewed(s *flowsession.Session, why flows.Reason, cause error) 
 func (a *App) rederive(u *flows.User, s *flowsession.Session) *flows.User {
 	f := flows.Facts{Request: new(flows.Request), User: u, Evidence: s.Evidence, Session: &s.Facts, Readings: s.Readings, Now: Now()}
 	for _, d := range u.Derived {
-		if d.CEL == "" || a.mentionsRequest(d.CEL, strings.Contains(d.CEL, "policy.")) {
+		if d.CEL == "" || a.mentions(d.CEL, false, "request") {
 			continue // the request of the login is not there any more
 		}
 		e, err := a.policies.Expression(d.CEL, d.Source)

@@ -21,8 +21,8 @@ var inEvent = []string{"key", "realm", "provider", "subject", "name", "claims"}
 
 var userName = regexp.MustCompile(`\buser\.([A-Za-z_][A-Za-z0-9_]*)`)
 
-// mentions are the attributes that conditions of the configuration name.
-func (a *App) mentions() []string {
+// inConditions are the attributes that conditions of the configuration name.
+func (a *App) inConditions() []string {
 	found := map[string]bool{}
 	for _, text := range a.conditionTexts() {
 		for _, m := range userName.FindAllStringSubmatch(text, -1) {

@@ -254,13 +254,11 @@ func (v *visit) base(asked original) (bool, error) {
 func (v *visit) clean(asked original, found func(string)) (bad string) {
 	r := v.r
 	if noPath(r) {
-		return "no path in the target"
+		bad = "no path in the target"
+	} else if v.p.strict {
+		bad = badRawPath(v.rawPath(asked))
 	}
-	if v.p.strict {
-		if bad := badRawPath(v.rawPath(asked)); bad != "" {
-			return bad
-		}
-	}
+	// Who asks is found out for a bad path, too: only then its refusal is an event (I25).
 	if v.app.captures != nil {
 		v.capture()
 	}
@@ -274,7 +272,7 @@ func (v *visit) clean(asked original, found func(string)) (bad string) {
 	headers.CleanUpgrade(r.Header, met.Upgrade)
 	v.cookies = met.Cookie
 	v.app.ownCookies().Clean(r.Header, v.cookies, found, v.rest[:]...)
-	return ""
+	return bad
 }
 
 // ownAddress reports an address of the gateway's own.

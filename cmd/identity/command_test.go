@@ -202,22 +202,43 @@ func TestCommand(t *testing.T) {
 		t.Errorf("ending a drill: %s", out)
 	}
 
+	out = g.runs("explain", "http://"+g.site+"/guarded/x", "--attribute", "name=carol", "--groups", "staff", "--evidence", "password,3m", "--reading", "device=30", "--time", "2026-11-26T03:00:00Z")
+	if !strings.HasPrefix(out, "decision   login needed\n") || !strings.Contains(out, "user       gone:carol, groups staff (from: input)") && !strings.Contains(out, "people:carol") ||
+		!strings.Contains(out, " login: waits: login `gone`") || !strings.Contains(out, "risk       30, medium") {
+		t.Errorf("explained:\n%s", out)
+	}
+	if out = g.runs("explain", "http://"+g.site+"/", "--user", "people:alice"); !strings.HasPrefix(out, "decision   allowed") {
+		t.Errorf("explained:\n%s", out)
+	}
+	if out = g.runs("explain", "http://"+g.site+"/", "--json"); !strings.Contains(out, `"decision":"login_needed"`) {
+		t.Errorf("explained:\n%s", out)
+	}
+
 	for want, args := range map[string][]string{
-		"wants a provider and --user": {"drill", "gone"},
-		"for a provider called 'peo'": {"drill", "peo", "--user", "x"},
-		"no drill has this id":        {"drill", "--end", d.ID},
-		"and nothing else":            {"drill", "gone", "--end", d.ID},
-		"no session has this id":      {"revoke", s.ID},
-		"wants the id of a session":   {"revoke"},
-		"or --user":                   {"revoke", s.ID, "--user", "people:bob"},
-		"'bob' is no user key":        {"sessions", "--user", "bob"},
-		`unknown command "x"`:         {"providers", "x"},
-		"accepts at most 1 arg":       {"revoke", "a", "b"},
-		"belongs to nobody":           {"release", "alice"},
-		"accepts 1 arg":               {"release"},
-		"'bob' is no":                 {"factors", "reset", "bob"},
-		"'' is no user key":           {"factors", "reset", ""},
-		"no command 'show'":           {"factors", "show"},
+		"wants the address of a request": {"explain"},
+		"one of these":                   {"explain", "http://x/", "--user", "people:bob", "--session", "x"},
+		"--time is as":                   {"explain", "http://x/", "--time", "now"},
+		"--reading is":                   {"explain", "http://x/", "--reading", "device=much"},
+		"--evidence is":                  {"explain", "http://x/", "--evidence", "totp,soon"},
+		"--header is":                    {"explain", "http://x/", "--header", "x"},
+		"--attribute is":                 {"explain", "http://x/", "--attribute", "x"},
+		"one or the other":               {"explain", "http://x/", "--case", "-"},
+		"url is an address":              {"explain", "x"},
+		"wants a provider and --user":    {"drill", "gone"},
+		"for a provider called 'peo'":    {"drill", "peo", "--user", "x"},
+		"no drill has this id":           {"drill", "--end", d.ID},
+		"and nothing else":               {"drill", "gone", "--end", d.ID},
+		"no session has this id":         {"revoke", s.ID},
+		"wants the id of a session":      {"revoke"},
+		"or --user":                      {"revoke", s.ID, "--user", "people:bob"},
+		"'bob' is no user key":           {"sessions", "--user", "bob"},
+		`unknown command "x"`:            {"providers", "x"},
+		"accepts at most 1 arg":          {"revoke", "a", "b"},
+		"belongs to nobody":              {"release", "alice"},
+		"accepts 1 arg":                  {"release"},
+		"'bob' is no":                    {"factors", "reset", "bob"},
+		"'' is no user key":              {"factors", "reset", ""},
+		"no command 'show'":              {"factors", "show"},
 	} {
 		if out, err := g.run(args...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("identity %q: want an error with %q, got %v\n%s", args, want, err, out)

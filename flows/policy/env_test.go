@@ -361,3 +361,40 @@ func TestExpressionValues(t *testing.T) {
 		t.Errorf("the value shares the user's map: %v", city)
 	}
 }
+
+// Names that some program reads as one, packed bodies and other charsets cannot be read
+// beyond doubt, also where a condition only asks whether something is there (I22).
+func TestI22WhatReadsInTwoWaysIsAnError(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, nil)
+	for _, tc := range []struct{ cel, typ, encoding, body string }{
+		{`request.form.a == "1"`, "form", "", "a=1&A=2"},
+		{`request.form.a == "1"`, "form", "", "a=1&a[]=2"},
+		{`request.form["a_b"] == "1"`, "form", "", "a_b=1&a.b=2"},
+		{`request.form.a == "1"`, "form", "", "a=1&a=2"},
+		{`has(request.form.a)`, "form", "gzip", "a=1"},
+		{`!has(request.form.a)`, "form", "", "A=1"},
+		{`!("a" in request.form)`, "form", "", "A=1"},
+		{`request.form.a == "1"`, "form; charset=utf-16", "", "a=1"},
+		{`request.json.a == 1`, "json", "", `{"a":1,"A":2}`},
+		{`request.json.a == 1`, "json", "", `{"A":1}`},
+		{`!has(request.json.k)`, "json", "", "{\"\u212a\":1}"},
+		{`request.json.x.a == 1`, "json", "", `{"x":{"a":1,"A":2}}`},
+		{`request.json.a == 1`, "json", "br", `{"a":1}`},
+		{`request.json.a == 1`, "json", "", "{\"a\":1,\"b\":\"\xff\"}"},
+	} {
+		f := alice()
+		typ := strings.NewReplacer("form", "application/x-www-form-urlencoded", "json", "application/json").Replace(tc.typ)
+		f.Request.Header = http.Header{"Content-Type": {typ}, "Content-Encoding": {tc.encoding}}
+		f.Request.Body = func() ([]byte, error) { return []byte(tc.body), nil }
+		if ok, err := holds(t, e, tc.cel, f); ok || err == nil {
+			t.Errorf("%s of %q: %v, %v", tc.cel, tc.body, ok, err)
+		}
+	}
+	f := alice()
+	reads := 0
+	f.Request.Body = func() ([]byte, error) { reads++; return []byte(`["a","b","c"]`), nil }
+	if ok, err := holds(t, e, `request.json.exists(x, request.json[2] == x)`, f); !ok || err != nil || reads != 1 {
+		t.Errorf("%v, %v, read %d times", ok, err, reads)
+	}
+}
