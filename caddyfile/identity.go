@@ -41,20 +41,21 @@ var identityWords map[string]word[*identity]
 
 func init() { // not a literal: a flow's parser reaches back to this table's functions
 	identityWords = map[string]word[*identity]{
-		"provider":  {(*identity).provider, true},
-		"factor":    {(*identity).factor, true},
-		"directory": {(*identity).directory, true},
-		"messenger": {(*identity).messenger, true},
-		"signal":    {(*identity).signal, true},
-		"policy":    {(*identity).policy, true},
-		"dialect":   {(*identity).dialect, true},
-		"flow":      {(*identity).flow, true},
-		"session":   {(*identity).session, false},
-		"keys":      {(*identity).keys, false},
-		"store":     {(*identity).store, false},
-		"portal":    {(*identity).portal, false},
-		"pages":     {(*identity).pages, false},
-		"audit":     {(*identity).audit, true},
+		"provider":    {(*identity).provider, true},
+		"factor":      {(*identity).factor, true},
+		"directory":   {(*identity).directory, true},
+		"messenger":   {(*identity).messenger, true},
+		"signal":      {(*identity).signal, true},
+		"policy":      {(*identity).policy, true},
+		"dialect":     {(*identity).dialect, true},
+		"flow":        {(*identity).flow, true},
+		"session":     {(*identity).session, false},
+		"keys":        {(*identity).keys, false},
+		"store":       {(*identity).store, false},
+		"portal":      {(*identity).portal, false},
+		"pages":       {(*identity).pages, false},
+		"audit":       {(*identity).audit, true},
+		"correlation": {(*identity).correlation, false},
 	}
 }
 
@@ -74,7 +75,8 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 //	    store    <backend> [<args…>]
 //	    portal   <address> { … }
 //	    pages    { … }
-//	    audit    <sink> [<args…>]
+//	    audit    <sink> [<args…>] [{ … }]
+//	    correlation [<Header>]
 //	}
 func parseIdentity(d *caddyfile.Dispenser, existing any) (any, error) {
 	if err := checkBraces(d); err != nil {

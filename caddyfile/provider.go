@@ -45,7 +45,7 @@ func (id *identity) provider(d *caddyfile.Dispenser) error {
 	if types := guests("identity.providers"); !slices.Contains(types, typ) {
 		return d.Errf("no provider type is called '%s'%s; there are: %s", typ, didYouMean(typ, types), strings.Join(types, ", "))
 	}
-	common, own := splitBlock(d, providerWords)
+	common, own := split(d, func(word string) bool { _, ok := providerWords[word]; return ok })
 	unm, err := caddyfile.UnmarshalModule(own, "identity.providers."+typ)
 	if err != nil {
 		return err
@@ -82,28 +82,31 @@ func (id *identity) provider(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// splitBlock takes the words that every guest of a kind has out of the block and
-// leaves the guest a segment that starts at its type. Every token keeps its place in
-// the file. Both dispensers stand on the type.
-func splitBlock[T any](d *caddyfile.Dispenser, words map[string]word[T]) (common, own *caddyfile.Dispenser) {
+// split takes the words that every guest of a kind has out of the block and leaves
+// the guest a segment that starts at its type, without a block if nothing is left in it.
+// Every token keeps its place in the file. Both dispensers stand on the type.
+func split(d *caddyfile.Dispenser, isCommon func(word string) bool) (common, own *caddyfile.Dispenser) {
 	head := caddyfile.Segment{d.Token()}
 	for d.NextArg() {
 		head = append(head, d.Token())
 	}
 	b := readBlock(d)
-	ours, theirs := caddyfile.Segment{head[0]}, head
-	if b.there {
-		ours, theirs = append(ours, b.open), append(slices.Clone(head), b.open)
-		for _, line := range b.lines {
-			if _, ok := words[line[0].Text]; ok {
-				ours = append(ours, line...)
-			} else {
-				theirs = append(theirs, line...)
-			}
-		}
-		ours, theirs = append(ours, b.close), append(theirs, b.close)
+	if !b.there {
+		return dispense(head[:1]), dispense(head)
 	}
-	return dispense(ours), dispense(theirs)
+	ours, theirs := caddyfile.Segment{head[0], b.open}, append(slices.Clone(head), b.open)
+	taken := false
+	for _, line := range b.lines {
+		if isCommon(line[0].Text) {
+			ours, taken = append(ours, line...), true
+		} else {
+			theirs = append(theirs, line...)
+		}
+	}
+	if theirs = append(theirs, b.close); taken && len(theirs) == len(head)+2 {
+		theirs = head
+	}
+	return dispense(append(ours, b.close)), dispense(theirs)
 }
 
 // providerWords are the words every provider has, whatever its type.

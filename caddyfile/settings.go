@@ -89,23 +89,6 @@ func (id *identity) store(d *caddyfile.Dispenser) (err error) {
 	return err
 }
 
-// audit parses one place the trail is written to. Syntax:
-//
-//	audit <sink> [<args…>]
-func (id *identity) audit(d *caddyfile.Dispenser) error {
-	raw, err := guest(d, "audit sink", "identity.audit", "sink")
-	if err != nil {
-		return err
-	}
-	for _, have := range id.AuditRaw {
-		if string(have) == string(raw) {
-			return d.Errf("this audit sink is written twice")
-		}
-	}
-	id.AuditRaw = append(id.AuditRaw, raw)
-	return nil
-}
-
 // guest parses `<word> <module> …` by the guest of that name.
 func guest(d *caddyfile.Dispenser, kind, namespace, key string) (json.RawMessage, error) {
 	name, err := one(d, "the name of a "+kind)

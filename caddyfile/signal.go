@@ -21,7 +21,7 @@ func (id *identity) signal(d *caddyfile.Dispenser) error {
 
 // unmarshalSignal has the guest parse its own words only.
 func unmarshalSignal(d *caddyfile.Dispenser, module string) (caddyfile.Unmarshaler, error) {
-	common, own := splitBlock(d, signalWords)
+	common, own := split(d, func(word string) bool { _, ok := signalWords[word]; return ok })
 	unm, err := caddyfile.UnmarshalModule(own, module)
 	if err != nil {
 		return nil, err

@@ -43,6 +43,7 @@ func init() { caddy.RegisterModule(AdminAPI{}) }
 //	GET    /identity/flows
 //	GET    /identity/flows/schema
 //	GET    /identity/providers
+//	GET    /identity/audit
 //	POST   /identity/explain {"url", "user", …}
 //	POST   /identity/drills {"provider", "user", "for"}
 //	DELETE /identity/drills/<id>
@@ -64,6 +65,7 @@ func (AdminAPI) Routes() []caddy.AdminRoute {
 		adminRoute("/identity/flows", (*App).adminFlows, http.MethodGet),
 		adminRoute("/identity/flows/schema", (*App).adminFlowSchema, http.MethodGet),
 		adminRoute("/identity/providers", (*App).adminProviders, http.MethodGet),
+		adminRoute("/identity/audit", (*App).adminTrail, http.MethodGet),
 		adminRoute("/identity/explain", (*App).adminExplain, http.MethodPost),
 		adminRoute("/identity/drills", (*App).adminDrill, http.MethodPost),
 		adminRoute("/identity/drills/", (*App).adminEndDrill, http.MethodDelete),

@@ -52,6 +52,8 @@ type state struct {
 	passkeys  bool // a factor says who people are, too
 	// readsDevice: some condition asks whether a device is known.
 	readsDevice bool
+	// subscribers hear of the trail's events.
+	subscribers subscribers
 	// signals tell the usual from the unusual, by name.
 	signals map[string]flows.Signal
 	// reporters are those of them that are told what came of logins.
@@ -87,6 +89,10 @@ type state struct {
 	ownedMu sync.Mutex
 	// publishers have documents of the keys that verify; guarded by ownedMu.
 	publishers []flows.KeyPublisher
+	// ruleTexts are the conditions of rules; guarded by ownedMu. mentioned are the
+	// attributes that any condition names, once all are there.
+	ruleTexts []string
+	mentioned func() []string
 	// leftCookies are those that old systems left in browsers; guarded by ownedMu.
 	leftCookies []string
 	callOuts    callOuts
@@ -112,13 +118,14 @@ func (App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.state = &state{ctx: ctx, log: ctx.Logger(), raw: map[string]string{}, steps: map[string][]flows.Step{}, programs: map[string]*flows.Program{}}
 	a.strangers = quietly(a.log)
+	a.mentioned = sync.OnceValue(a.inConditions)
 	a.stripper = sync.OnceValue(func() *headers.Stripper {
 		a.ownedMu.Lock()
 		defer a.ownedMu.Unlock()
 		return headers.NewStripper(append(slices.Clone(a.owned), otherAddresses...))
 	})
 	for _, f := range []func(caddy.Context) error{
-		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
+		a.provisionShared, a.provisionMetrics, a.provisionCorrelation, a.provisionSubscribers, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
 		a.provisionProviders, a.provisionVerifiers, a.provisionDirectories, a.provisionMessengers, a.provisionSignals, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
 	} {
 		if err := f(ctx); err != nil {
@@ -173,32 +180,6 @@ func (a *App) provisionPages(caddy.Context) error {
 		return fmt.Errorf("pages: %w", err)
 	}
 	a.pages = p
-	return nil
-}
-
-func (a *App) provisionAudit(ctx caddy.Context) error {
-	if len(a.AuditRaw) == 0 {
-		a.AuditRaw = []json.RawMessage{json.RawMessage(`{"sink":"log"}`)}
-	}
-	mods, err := ctx.LoadModule(a, "AuditRaw")
-	if err != nil {
-		return fmt.Errorf("loading audit: %w", err)
-	}
-	var sinks []audit.Sink
-	for _, m := range mods.([]any) {
-		s, ok := m.(audit.Sink)
-		if !ok {
-			return fmt.Errorf("loading audit: %T is no audit sink", m)
-		}
-		setClock(m)
-		sinks = append(sinks, s)
-	}
-	a.trail = audit.NewTrail(func(err error) {
-		a.shared.metrics.unwritten.Inc()
-		a.log.Error("audit entry not written", zap.Error(err))
-	}, sinks...)
-	a.trail.Observe(a.count, a.shared.metrics.dropped.Inc)
-	a.trail.Follow(a.started)
 	return nil
 }
 

@@ -30,7 +30,7 @@ import (
 func init() { caddy.RegisterModule(new(brokenSink)) }
 
 // brokenSink is an audit sink with a switch. It keeps what it took.
-type brokenSink struct{}
+type brokenSink struct{ audit.SinkOptions }
 
 var sinkSwitch struct {
 	broken atomic.Bool

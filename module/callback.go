@@ -75,7 +75,7 @@ func (v *visit) resumeCallback(name, handle string, cb flows.Callback) error {
 		return nil
 	}
 	if st.Provider != "" && st.Provider != name { // a short handle leaves that to the step, which knows whom it asked
-		return v.refuse(http.StatusBadRequest, flows.ReasonProviderMismatch, "", "", fmt.Errorf("the login was begun at %s and answered at %s", st.Provider, name))
+		return v.refuseNoted(http.StatusBadRequest, flows.ReasonProviderMismatch, "", "", fmt.Errorf("the login was begun at %s and answered at %s", st.Provider, name))
 	}
 	x, err := v.loadPending(st.Pending)
 	if errors.Is(err, errNoPending) || err == nil && (x.Wait == nil || x.Wait.Serial != st.Serial) {

@@ -41,6 +41,9 @@ type Config struct {
 	Portal *PortalConfig `json:"portal,omitempty"`
 	// What the gateway's own pages look like.
 	Pages *PagesConfig `json:"pages,omitempty"`
+	// Correlation is the header in which applications get the id of each request, which
+	// pages, trail and access log then show, too; default: requests have none.
+	Correlation string `json:"correlation,omitempty"`
 	// Where the trail is written; default: log.
 	AuditRaw []json.RawMessage `json:"audit,omitempty" caddy:"namespace=identity.audit inline_key=sink"`
 }

@@ -189,6 +189,8 @@ func (n *generated) live(s sent, cookie string) did {
 			d.decision = module.ExplainAllowed
 		}
 		slices.Sort(d.headers)
+	case res.StatusCode == http.StatusBadRequest && cookie == "": // of a stranger it is no event (I25)
+		d.decision, d.reason = module.ExplainDenied, string(flows.ReasonBadPath)
 	case res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusBadRequest:
 		e := n.g.events("denied", denied+1)[denied]
 		d.decision = module.ExplainDenied

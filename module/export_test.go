@@ -148,9 +148,7 @@ func (a *App) QueueReport(ctx context.Context, signal string, r flows.Report) {
 
 // ReportsWait is how many reports are kept, and ReportsKept how many at most.
 func (a *App) ReportsWait(ctx context.Context) int {
-	keys, _
-// JudgeStreams judges all that are due, and waits for it.
-func (a *App) := a.store.Members(ctx, reportsIndex, "", 2*reportsKept)
+	keys, _ := a.store.Members(ctx, reportsIndex, "", 2*reportsKept)
 	return len(keys)
 }
 
@@ -160,16 +158,3 @@ func SetReportsKept(n int) (back func()) {
 	reportsKept = n
 	return func() { reportsKept = was }
 }
-
-// JudgeStreams judges all that are due, and waits for it.
-func (a *App) JudgeStreams() {
-	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
-		judge(a, u)
-	}
-}JudgeStreams() {
-	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
-		judge(a, u)
-	}
-}
->>=======
->>>>>>> theirs

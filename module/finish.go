@@ -156,6 +156,7 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 	e := v.event(kind)
 	e.User, e.Name, e.Provider, e.Flow, e.Path = x.User.Key, x.User.Name, x.User.Provider, x.Flow, x.Request.Path
 	e.Session, e.Person = session, x.User
+	e.Facts = v.runFacts(x)
 	if x.StepUp != nil && !x.Since.IsZero() {
 		e.Kind, e.Approval, e.Show = audit.SteppedUp, x.StepUp.Approval, x.Show
 	}
@@ -173,6 +174,17 @@ func (v *visit) loginEvent(x *flows.Execution, known bool, session string) audit
 		e.Fallback = append(e.Fallback, ev.For...)
 	}
 	return e
+}
+
+// runFacts are those of a run: its session is not there yet.
+func (v *visit) runFacts(x *flows.Execution) *audit.Facts {
+	f := *x.Facts()
+	f.Now, f.Session = v.now, nil
+	out := v.app.factsOf(&f)
+	if out != nil {
+		out.Scheme = v.place.scheme
+	}
+	return out
 }
 
 // land leads to where the person wanted to go.
@@ -243,6 +255,9 @@ func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason,
 	e.Risk = riskOf(x)
 	if x.User != nil {
 		e.User, e.Name, e.Provider, e.Person = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider), x.User
+	}
+	if reason == flows.ReasonNotAllowed || reason == flows.ReasonConditionError {
+		e.Facts, e.Path = v.runFacts(x), x.Request.Path
 	}
 	if err != nil {
 		e.Detail = err.Error()

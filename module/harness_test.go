@@ -220,7 +220,7 @@ func (g *gateway) events(kind string, n int) []map[string]any {
 		b, _ := os.ReadFile(g.audit)
 		for l := range strings.Lines(string(b)) {
 			var e map[string]any
-			if json.Unmarshal([]byte(l), &e) == nil && (kind == "" || e["kind"] == kind) {
+			if json.Unmarshal([]byte(l), &e) == nil && (kind == "" && e["kind"] != "checkpoint" || e["kind"] == kind) {
 				got = append(got, e)
 			}
 		}

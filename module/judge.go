@@ -368,10 +368,23 @@ func (v *visit) withoutPage(anew bool) (bool, error) {
 	return false, nil
 }
 
-// refuse answers a denial as a page or JSON, with an id that finds the event.
+// refuse answers a denial as a page or JSON, with an id that finds the event. Who has
+// not signed in is counted: strangers write nothing into the trail (I25).
 func (v *visit) refuse(status int, reason flows.Reason, text, source string, err error) error {
+	if v.session == nil {
+		v.showError(status, reason, text, v.countStranger(reason, err))
+		return nil
+	}
+	return v.refuseNoted(status, reason, text, source, err)
+}
+
+// refuseNoted is refuse for who has at least begun a login: it is an event in any case.
+func (v *visit) refuseNoted(status int, reason flows.Reason, text, source string, err error) error {
 	e := v.event(audit.Denied)
 	e.Reason, e.Text, e.Rule = reason, text, source
+	if reason == flows.ReasonNotAllowed || reason == flows.ReasonConditionError {
+		e.Facts = v.app.factsOf(v.facts())
+	}
 	if err != nil {
 		e.Detail = err.Error()
 	}

@@ -270,6 +270,9 @@ func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err erro
 	}
 	p.readsBody = p.readsBody || p.mentionsBody(r)
 	p.readsHeader = p.readsHeader || p.app.readsHeader(r)
+	p.app.ownedMu.Lock()
+	p.app.ruleTexts = append(p.app.ruleTexts, r.CEL)
+	p.app.ownedMu.Unlock()
 	if err := p.checkReads(rule.Cond); err != nil {
 		return err
 	}

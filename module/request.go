@@ -259,6 +259,7 @@ func dotSegment(lower string) bool {
 func (v *visit) event(kind audit.Kind) audit.Event {
 	e := audit.Event{ID: newID(), Time: Now(), Kind: kind, Method: v.r.Method, Host: v.place.host, Path: v.r.URL.Path}
 	e.IP = v.ip()
+	v.number(&e)
 	if v.p != nil {
 		e.Flow = v.p.Flow
 	}

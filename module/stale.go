@@ -3,6 +3,7 @@ package module
 import (
 	"encoding/base32"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -29,9 +30,7 @@ func (v *visit) stale(returnTo, saved string, attempt int) error {
 	if attempt+1 >= maxAttempts || attempt > 0 && len(v.cookies) == 0 {
 		return v.loop(v.homeOf(returnTo))
 	}
-	e := v.event(auditLoginDenied)
-	e.Reason = flows.ReasonStaleLogin
-	v.app.trail.Note(e)
+	id := v.countStranger(flows.ReasonStaleLogin, errors.New("no login of this browser waits here")) // anybody can ask for that (I25)
 	if attempt == 0 && isNavigation(v.r) && v.r.Method == http.MethodGet {
 		if left, err := v.freshAt(returnTo, saved, attempt+1); left {
 			return err
@@ -41,7 +40,7 @@ func (v *visit) stale(returnTo, saved string, attempt int) error {
 			return v.startLogin(login{flow: g.program, returnTo: returnTo, saved: saved, attempt: 1})
 		}
 	}
-	v.show(http.StatusBadRequest, pages.View{Kind: pages.KindStale, Reason: flows.ReasonStaleLogin, ID: e.ID, Link: loginURL(returnTo)})
+	v.show(http.StatusBadRequest, pages.View{Kind: pages.KindStale, Reason: flows.ReasonStaleLogin, ID: id, Link: loginURL(returnTo)})
 	return nil
 }
 

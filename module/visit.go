@@ -66,6 +66,11 @@ type visit struct {
 	hits hits
 	// review is what was read of the session's risk since its flow ended; nil: nothing.
 	review *review
+	// correlation is the id of the request, if the configuration asks for one; numbered:
+	// an event has it as its own.
+	correlation string
+	numbered    bool
+
 	// now is when the request came.
 	now time.Time
 	// room for what every signed-in request needs a slice for.
@@ -261,21 +266,25 @@ func (v *visit) base(asked original) (bool, error) {
 func (v *visit) clean(asked original, found func(string)) (bad string) {
 	r := v.r
 	if noPath(r) {
-		return "no path in the target"
+		bad = "no path in the target"
+	} else if v.p.strict {
+		bad = badRawPath(v.rawPath(asked))
 	}
-	if v.p.strict {
-		if bad := badRawPath(v.rawPath(asked)); bad != "" {
-			return bad
-		}
-	}
+	// Who asks is found out for a bad path, too: only then its refusal is an event (I25).
 	if v.app.captures != nil {
 		v.capture()
 	}
+	if v.app.Correlation != "" {
+		v.correlate()
+	}
 	met := v.app.stripper().Clean(r)
+	if v.correlation != "" {
+		r.Header.Set(v.app.Correlation, v.correlation)
+	}
 	headers.CleanUpgrade(r.Header, met.Upgrade)
 	v.cookies = met.Cookie
 	v.app.ownCookies().Clean(r.Header, v.cookies, found, v.rest[:]...)
-	return ""
+	return bad
 }
 
 // ownAddress reports an address of the gateway's own.

@@ -21,8 +21,8 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "identity",
-		Usage: "sessions|revoke|factors|devices|users|release|providers|flows|explain|drill",
-		Short: "Shows and ends sessions of a running gateway, looks after its people, shows its flows and the health of its providers, explains what would happen to a request, and drills an outage",
+		Usage: "sessions|revoke|factors|devices|users|release|providers|flows|lint|explain|test|drill|audit|replay",
+		Short: "Shows and ends sessions of a running gateway, looks after its people, shows its flows and the health of its providers, explains what would happen to a request, tests a config, drills an outage, verifies and replays the trail",
 		Long: `Asks the admin endpoint of a running gateway, which writes every call into its
 trail. Whoever reaches that endpoint may do all of it.
 
@@ -114,7 +114,7 @@ func addCommands(parent *cobra.Command) {
 	for _, c := range []*cobra.Command{sessions, revoke} {
 		c.Flags().StringVar(&user, "user", "", "Key of a user, <realm>:<subject>")
 	}
-	parent.AddCommand(sessions, revoke, e.factors(&raw), e.devices(&raw), e.users(&raw), release, providers, e.flows(&raw), e.lint(&raw), e.explain(&raw), e.drills(&raw))
+	parent.AddCommand(sessions, revoke, e.factors(&raw), e.devices(&raw), e.users(&raw), release, providers, e.flows(&raw), e.lint(&raw), e.explain(&raw), e.drills(&raw), e.audits(&raw), e.replays(&raw))
 }
 
 // call asks the admin endpoint, with a body where there is one; an answer that is no

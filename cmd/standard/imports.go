@@ -48,6 +48,8 @@ import (
 	// Rooms: audit sinks.
 	_ "github.com/sallyport-gateway/sallyport/adapters/audit/file"
 	_ "github.com/sallyport-gateway/sallyport/adapters/audit/log"
+	_ "github.com/sallyport-gateway/sallyport/adapters/audit/syslog"
+	_ "github.com/sallyport-gateway/sallyport/adapters/audit/webhook"
 
 	// Rooms: steps.
 	_ "github.com/sallyport-gateway/sallyport/flows/steps/call"

@@ -91,6 +91,12 @@ type Event struct {
 	Risk *Risk `json:"risk,omitempty"`
 	// Detail is the operator's error text, for denials.
 	Detail string `json:"detail,omitempty"`
+	// Facts are what it was decided from, of decisions that conditions made.
+	Facts *Facts `json:"facts,omitempty"`
+	// Correlation is the id of the request it was made by, if the configuration asks for one.
+	Correlation string `json:"correlation,omitempty"`
+	// Masked are the classes of personal data that this sink gets less of.
+	Masked []Class `json:"masked,omitempty"`
 	// Person is who it is about as the flow knows them, where that is at hand; it is
 	// not written.
 	Person *flows.User `json:"-"`
@@ -121,11 +127,10 @@ func (r Receipt) Valid() bool { return r.id != "" }
 // ID is the id of the event.
 func (r Receipt) ID() string { return r.id }
 
-// Trail writes to all sinks. Its queue carries what must not wait.
+// Trail writes to all sinks. Each has a queue for what must not wait.
 type Trail struct {
-	sinks   []Sink
-	queue   chan Event
-	done    chan struct{}
+	targets []*target
+	done    sync.WaitGroup
 	patient context.Context // ends when Close gives up waiting
 	giveUp  context.CancelFunc
 	dropped atomic.Int64
@@ -139,10 +144,22 @@ type Trail struct {
 	closed bool
 }
 
-// writeLimit bounds one write, closeLimit all that Close waits for.
+// target is a sink and what waits for it. One that takes nothing holds up no other.
+type target struct {
+	Sink
+	lenient bool // it keeps nobody out
+	queue   chan Event
+}
+
+// queueLen is how many entries wait for each sink.
+const queueLen = 4096
+
+// writeLimit bounds one write, closeLimit all that Close waits for; retryPause is
+// between two tries of an entry that waits.
 const (
 	writeLimit = 5 * time.Second
 	closeLimit = 10 * time.Second
+	retryPause = time.Second
 )
 
 // ErrDown says that no entry could be written, so nothing is granted.
@@ -150,9 +167,16 @@ var ErrDown = flows.Refuse(flows.ReasonAuditDown, errors.New("audit trail cannot
 
 // NewTrail starts a trail; Close ends it. onError hears of failed writes.
 func NewTrail(onError func(error), sinks ...Sink) *Trail {
-	t := &Trail{sinks: sinks, queue: make(chan Event, 4096), done: make(chan struct{}), onError: onError}
+	t := &Trail{onError: onError}
 	t.patient, t.giveUp = context.WithCancel(context.Background())
-	go t.drain()
+	for _, s := range sinks {
+		to := &target{Sink: s, queue: make(chan Event, queueLen)}
+		if o, ok := s.(*Optioned); ok {
+			to.lenient = o.OnError == Continue
+		}
+		t.targets = append(t.targets, to)
+		t.done.Go(func() { t.drain(to) })
+	}
 	return t
 }
 
@@ -173,7 +197,7 @@ func (t *Trail) followed(e Event) {
 }
 
 // Before writes an event and returns the receipt that grants need. Every sink
-// must have taken it (I25).
+// must have taken it (I25), but for those that keep nobody out: for them it waits.
 func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
 	if e.ID == "" {
 		return Receipt{}, errors.New("audit event without an id")
@@ -183,7 +207,21 @@ func (t *Trail) Before(ctx context.Context, e Event) (Receipt, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeLimit)
 	defer cancel()
-	if err := t.write(ctx, e); err != nil {
+	var errs []error
+	for _, to := range t.targets {
+		err := t.write(ctx, to, e)
+		switch {
+		case err == nil:
+		case to.lenient:
+			t.enqueue(to, e)
+			if t.onError != nil {
+				t.onError(err)
+			}
+		default:
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrDown, err)
 	}
 	t.followed(e)
@@ -198,6 +236,12 @@ func (t *Trail) Note(e Event) {
 		t.observe(e)
 	}
 	t.followed(e)
+	for _, to := range t.targets {
+		t.enqueue(to, e)
+	}
+}
+
+func (t *Trail) enqueue(to *target, e Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -205,13 +249,14 @@ func (t *Trail) Note(e Event) {
 		return
 	}
 	select {
-	case t.queue <- e:
+	case to.queue <- e:
 	default:
 		t.drop()
 	}
 }
 
-// Dropped is how many noted events found the queue full or the trail closed.
+// Dropped is how many entries of noted events found the queue of a sink full or the
+// trail closed.
 func (t *Trail) Dropped() int64 { return t.dropped.Load() }
 
 func (t *Trail) drop() {
@@ -230,51 +275,75 @@ func (t *Trail) Close() {
 	t.mu.Lock()
 	if !t.closed {
 		t.closed = true
-		close(t.queue)
+		for _, to := range t.targets {
+			close(to.queue)
+		}
 	}
 	t.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t.done.Wait()
+	}()
 	limit := time.NewTimer(closeLimit)
 	defer limit.Stop()
 	select {
-	case <-t.done:
+	case <-done:
 	case <-limit.C:
 	}
 	t.giveUp()
 }
 
-func (t *Trail) drain() {
-	defer close(t.done)
-	for e := range t.queue {
-		if t.patient.Err() != nil {
-			t.drop()
-			continue
-		}
-		ctx, cancel := context.WithTimeout(t.patient, writeLimit)
-		if err := t.write(ctx, e); err != nil && t.onError != nil {
-			t.onError(err)
-		}
-		cancel()
+func (t *Trail) drain(to *target) {
+	for e := range to.queue {
+		t.persist(to, e)
 	}
 }
+
+// persist writes an entry that waited. While its sink fails, a full disk perhaps, it is
+// tried again and the others wait behind it: their order is that of what happened.
+func (t *Trail) persist(to *target, e Event) {
+	for tries := 0; t.patient.Err() == nil; tries++ {
+		ctx, cancel := context.WithTimeout(t.patient, writeLimit)
+		err := t.write(ctx, to, e)
+		cancel()
+		if err == nil {
+			return
+		}
+		if tries == 0 && t.onError != nil {
+			t.onError(err)
+		}
+		if errors.Is(err, errPanic) {
+			return // it would again
+		}
+		pause := time.NewTimer(retryPause)
+		select {
+		case <-pause.C:
+		case <-t.patient.Done():
+		}
+		pause.Stop()
+	}
+	t.drop()
+}
+
+// errPanic says that a sink has a bug.
+var errPanic = errors.New("panicked")
 
 // writeTo turns a sink's panic into an error: nothing is granted, and the queue
 // lives on.
 func writeTo(ctx context.Context, s Sink, e Event) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%T panicked: %v", s, p)
+			err = fmt.Errorf("%T %w: %v", s, errPanic, p)
 		}
 	}()
 	return s.Write(ctx, e)
 }
 
-func (t *Trail) write(ctx context.Context, e Event) error {
-	var errs []error
-	for _, s := range t.sinks {
-		if err := writeTo(ctx, s, e); err != nil {
-			t.failed.Add(1)
-			errs = append(errs, err)
-		}
+func (t *Trail) write(ctx context.Context, to *target, e Event) error {
+	err := writeTo(ctx, to.Sink, e)
+	if err != nil {
+		t.failed.Add(1)
 	}
-	return errors.Join(errs...)
+	return err
 }

@@ -3,36 +3,44 @@ package file
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
+
+	"github.com/sallyport-gateway/sallyport/flows/audit"
 )
 
 // appender writes lines to one file for all configs that name it. What waits
 // while one fsync runs shares the next.
 type appender struct {
-	path string
-
 	mu      sync.Mutex
 	queue   []*line
 	writing bool
 	closed  bool
+	idle    chan struct{} // closed when nobody drains
 
 	// These belong to the one goroutine that drains.
-	file *os.File
-	torn bool // the file ends in the middle of a line
+	book
 }
 
-// line is one entry. Whoever moves its state off waiting decides: it is
-// written, or its caller gave up and it never will be.
+// line is one entry; without a text it asks for a checkpoint. Whoever moves its state
+// off waiting decides: it is written, or its caller gave up and it never will be.
 type line struct {
 	text  []byte
-	sync  bool
+	set   *settings
 	state atomic.Int32
 	done  chan error
+}
+
+// settings are those of the config that an entry comes from.
+type settings struct {
+	sync   bool
+	roll   roll
+	notary audit.Notary
+	now    func() time.Time
+	warn   func(string, error)
 }
 
 const (
@@ -41,19 +49,25 @@ const (
 	abandoned
 )
 
-const maxBatch = 256
+const (
+	maxBatch = 256
+	// signEvery and signAfter are when a checkpoint comes: so many entries, or so long
+	// after an entry.
+	signEvery = 1000
+	signAfter = 10 * time.Second
+	// signLimit is how long the cluster's key is waited for, endLimit what Destruct waits.
+	signLimit = 2 * time.Second
+	endLimit  = 5 * time.Second
+)
 
-func (a *appender) append(ctx context.Context, text []byte, sync bool) error {
+func (a *appender) append(ctx context.Context, text []byte, set *settings) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	l := &line{text: text, sync: sync, done: make(chan error, 1)}
+	l := &line{text: text, set: set, done: make(chan error, 1)}
 	a.mu.Lock()
 	a.queue = append(a.queue, l)
-	if !a.writing {
-		a.writing = true
-		go a.drain()
-	}
+	a.wake()
 	a.mu.Unlock()
 	select {
 	case err := <-l.done:
@@ -65,15 +79,29 @@ func (a *appender) append(ctx context.Context, text []byte, sync bool) error {
 	}
 }
 
+// wake has somebody drain the queue. a.mu is held.
+func (a *appender) wake() {
+	if !a.writing {
+		a.writing, a.idle = true, make(chan struct{})
+		go a.drain()
+	}
+}
+
 func (a *appender) drain() {
 	for {
 		a.mu.Lock()
 		n := min(len(a.queue), maxBatch)
+		if n == 0 && a.closed && a.unsigned > 0 { // the last word of a file that is closed
+			a.mu.Unlock()
+			a.finish()
+			continue
+		}
 		if n == 0 {
 			a.queue, a.writing = nil, false
 			if a.closed {
 				a.shut() // a request of an old config wrote after Destruct
 			}
+			close(a.idle)
 			a.mu.Unlock()
 			return
 		}
@@ -85,105 +113,91 @@ func (a *appender) drain() {
 }
 
 func (a *appender) write(batch []*line) {
-	err := a.ready()
+	set := batch[len(batch)-1].set
+	err := a.ready(set)
 	var written []*line
 	sync := false
 	for _, l := range batch {
 		if !l.state.CompareAndSwap(waiting, running) {
 			continue
 		}
+		if l.text == nil {
+			a.timed = false
+		}
 		lineErr := err
 		if lineErr == nil {
-			lineErr = a.put(l.text)
+			lineErr = a.entry(l.text)
 		}
 		if lineErr != nil {
 			l.done <- lineErr
 			continue
 		}
-		sync = sync || l.sync
+		sync = sync || l.set.sync
 		written = append(written, l)
 	}
+	if err == nil && a.unsigned >= signEvery {
+		a.sign(set, audit.Checkpoint{})
+	}
 	if sync {
-		if err = a.file.Sync(); errors.Is(err, syscall.EINVAL) {
-			err = nil // a pipe or a terminal has no disk
-		}
-		if err != nil {
+		if err = a.flush(); err != nil {
 			// What a failed fsync lost is not reported a second time: start anew.
 			a.shut()
 		}
 	}
+	a.keep(set)
 	for _, l := range written {
 		l.done <- err
 	}
+	if a.unsigned > 0 && !a.timed {
+		a.timed = true
+		time.AfterFunc(signAfter, func() { a.ask(set) })
+	}
 }
 
-// put writes one line by one write, so that appenders of other processes cannot tear it.
-func (a *appender) put(text []byte) error {
-	if a.torn {
-		text = append([]byte{'\n'}, text...)
+// ask has the lines signed that are not yet. A closed file was signed at its end.
+func (a *appender) ask(set *settings) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closed {
+		a.queue = append(a.queue, &line{set: set, done: make(chan error, 1)})
+		a.wake()
 	}
-	n, err := a.file.Write(text)
-	if n > 0 {
-		a.torn = text[n-1] != '\n'
+}
+
+func (b *book) flush() error {
+	if b.file == nil {
+		return nil
+	}
+	err := b.file.Sync()
+	if errors.Is(err, syscall.EINVAL) {
+		return nil // a pipe or a terminal has no disk
 	}
 	return err
 }
 
-// ready opens the file, and again if the path now names another or none (rotation).
-func (a *appender) ready() error {
-	if a.file != nil {
-		now, err := os.Stat(a.path)
-		open, openErr := a.file.Stat()
-		if err == nil && openErr == nil && os.SameFile(now, open) {
-			return nil
-		}
-		a.shut()
+// finish signs what is not yet, once: who cannot does not try for ever.
+func (a *appender) finish() {
+	a.sign(a.set, audit.Checkpoint{})
+	if a.flush() == nil {
+		a.keep(a.set)
 	}
-	dir := filepath.Dir(a.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(a.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	a.file, a.torn = f, cutShort(f)
-	if d, err := os.Open(dir); err == nil {
-		_ = d.Sync() // a new file's name is to be as durable as its lines; not every file system can
-		_ = d.Close()
-	}
-	return nil
+	a.unsigned = 0
 }
 
-// cutShort reports whether a regular file ends in the middle of a line, as
-// after a crash: the next entry must not grow together with it.
-func cutShort(f *os.File) bool {
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
-		return false
-	}
-	last := make([]byte, 1)
-	if _, err := f.ReadAt(last, info.Size()-1); err != nil && !errors.Is(err, io.EOF) {
-		return false
-	}
-	return last[0] != '\n'
-}
-
-func (a *appender) shut() {
-	if a.file != nil {
-		_ = a.file.Close()
-		a.file = nil
-	}
-}
-
-// Destruct closes the file, behind what still waits. What is appended later is
-// written all the same: it opens the file and closes it again.
+// Destruct closes the file, behind what still waits and a last checkpoint. What is
+// appended later is written all the same: it opens the file and closes it again.
 func (a *appender) Destruct() error {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.closed = true
-	if !a.writing {
-		a.shut()
+	a.wake()
+	idle := a.idle
+	a.mu.Unlock()
+	limit := time.NewTimer(endLimit)
+	defer limit.Stop()
+	select {
+	case <-idle:
+	case <-limit.C:
+		return os.ErrDeadlineExceeded
 	}
 	return nil
 }

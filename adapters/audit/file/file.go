@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows/audit"
 )
@@ -18,16 +20,29 @@ import (
 func init() { caddy.RegisterModule(new(Sink)) }
 
 // Sink appends every event to a file. The file is opened at the first event,
-// and anew when it was moved or removed, so logrotate needs no signal.
+// and anew when it was moved or removed, so logrotate needs no signal. Its lines are a
+// hash chain that the cluster's key signs; one process writes one file.
 type Sink struct {
+	audit.SinkOptions
+
 	// The file; created with mode 0600, its directory with 0700. Placeholders are
 	// resolved when the config is loaded.
 	Path string `json:"path"`
 	// Whether an entry is on disk (fsync) before what it grants takes effect.
 	// Entries that arrive together share one fsync. Default: true.
 	Sync *bool `json:"sync,omitempty"`
+	// How many bytes a file has before it is put aside and another begun; default: it
+	// is never put aside by size.
+	RollSize int64 `json:"roll_size,omitempty"`
+	// How old a file gets before it is put aside; default: it is never put aside by age.
+	RollInterval caddy.Duration `json:"roll_interval,omitempty"`
+	// How many files that were put aside are kept; default: all.
+	RollKeep int `json:"roll_keep,omitempty"`
+	// How long files that were put aside are kept; default: for ever.
+	RollKeepFor caddy.Duration `json:"roll_keep_for,omitempty"`
 
 	out  *appender
+	set  settings
 	path string // resolved; the key in the pool
 	held bool   // whether this config counts in the pool
 }
@@ -41,7 +56,7 @@ func (*Sink) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision resolves the path. It opens nothing (I17).
-func (s *Sink) Provision(caddy.Context) error {
+func (s *Sink) Provision(ctx caddy.Context) error {
 	if s.Path == "" {
 		return errors.New("audit file: path is required")
 	}
@@ -55,7 +70,10 @@ func (s *Sink) Provision(caddy.Context) error {
 	if path, err = filepath.Abs(path); err != nil {
 		return fmt.Errorf("audit file: path: %w", err)
 	}
-	v, _, err := pool.LoadOrNew(path, func() (caddy.Destructor, error) { return &appender{path: path}, nil })
+	s.set.sync = s.Sync == nil || *s.Sync
+	s.set.roll = roll{s.RollSize, time.Duration(s.RollInterval), s.RollKeep, time.Duration(s.RollKeepFor)}
+	s.set.warn = func(what string, err error) { ctx.Logger().Warn(what, zap.String("path", path), zap.Error(err)) }
+	v, _, err := pool.LoadOrNew(path, func() (caddy.Destructor, error) { return &appender{book: book{path: path}}, nil })
 	if err != nil {
 		return err
 	}
@@ -63,8 +81,21 @@ func (s *Sink) Provision(caddy.Context) error {
 	return nil
 }
 
-// Validate refuses a path that is a directory.
+// SetClock gives the sink its time, before the first entry.
+func (s *Sink) SetClock(now func() time.Time) { s.set.now = now }
+
+// SetNotary gives the sink who signs its checkpoints.
+func (s *Sink) SetNotary(n audit.Notary) { s.set.notary = n }
+
+// Validate refuses a path that is a directory, and limits that mean nothing.
 func (s *Sink) Validate() error {
+	r := s.set.roll
+	switch {
+	case r.size < 0 || r.interval < 0 || r.keep < 0 || r.keepFor < 0:
+		return errors.New("audit file: a limit is negative")
+	case (r.keep > 0 || r.keepFor > 0) && r.size == 0 && r.interval == 0:
+		return errors.New("audit file: roll_keep and roll_keep_for want roll_size or roll_interval: nothing is put aside")
+	}
 	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
 		return fmt.Errorf("audit file: path %s is a directory", s.path)
 	}
@@ -90,43 +121,8 @@ func (s *Sink) Write(ctx context.Context, e audit.Event) error {
 	if err != nil {
 		return err
 	}
-	if err := s.out.append(ctx, line, s.Sync == nil || *s.Sync); err != nil {
+	if err := s.out.append(ctx, line, &s.set); err != nil {
 		return fmt.Errorf("audit file: %w", err)
-	}
-	return nil
-}
-
-// UnmarshalCaddyfile sets up the sink from Caddyfile tokens. Syntax:
-//
-//	audit file <path> {
-//	    sync on|off
-//	}
-func (s *Sink) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the module's name
-	if !d.AllArgs(&s.Path) {
-		return d.Err("audit file takes exactly one path")
-	}
-	if s.Path == "" {
-		return d.Err("audit file: the path is empty")
-	}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		switch d.Val() {
-		case "sync":
-			if s.Sync != nil {
-				return d.Err("audit file: sync is written twice")
-			}
-			var word string
-			if !d.AllArgs(&word) || (word != "on" && word != "off") {
-				return d.Err("audit file: sync is on or off")
-			}
-			on := word == "on"
-			s.Sync = &on
-		default:
-			return d.Errf("audit file has no option '%s'; there is: sync", d.Val())
-		}
-		if d.NextBlock(nesting + 1) {
-			return d.Errf("audit file: sync has no options, found '%s'", d.Val())
-		}
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -19,7 +20,14 @@ import (
 
 func open(t testing.TB, path string) *Sink {
 	t.Helper()
-	s := &Sink{Path: path}
+	return opened(t, &Sink{Path: path})
+}
+
+func opened(t testing.TB, s *Sink) *Sink {
+	t.Helper()
+	if s.set.now == nil {
+		s.SetClock(func() time.Time { return flowstest.Start })
+	}
 	if err := s.Provision(caddy.Context{}); err != nil {
 		t.Fatal(err)
 	}
@@ -44,12 +52,19 @@ func write(t testing.TB, s *Sink, id string) {
 	}
 }
 
+// read are the entries of a file, without its checkpoints.
 func read(path string) (string, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
-	return string(b), err
+	var entries strings.Builder
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasPrefix(line, `{"kind":"checkpoint",`) {
+			entries.WriteString(line)
+		}
+	}
+	return entries.String(), err
 }
 
 func wantIDs(t testing.TB, path string, want ...string) {
@@ -217,7 +232,12 @@ func TestCaddyfile(t *testing.T) {
 		{in: "file a {\n sync\n}", err: "sync is on or off"},
 		{in: "file a {\n sync on\n sync on\n}", err: "written twice"},
 		{in: "file a {\n sync on {\n x\n }\n}", err: "sync has no options, found 'x'"},
-		{in: "file a {\n rotate daily\n}", err: "no option 'rotate'; there is: sync"},
+		{in: "file a {\n roll_keep 3\n}", path: "a"},
+		{in: "file a {\n roll_size 10\n roll_interval 1d\n roll_keep_for 90d\n}", path: "a"},
+		{in: "file a {\n roll_size much\n}", err: "roll_size wants a size such as 100MiB, not 'much'"},
+		{in: "file a {\n roll_keep 0\n}", err: "roll_keep wants a number"},
+		{in: "file a {\n roll_interval\n}", err: "roll_interval wants a duration"},
+		{in: "file a {\n rotate daily\n}", err: "no option 'rotate'; there are: roll_interval, roll_keep, roll_keep_for, roll_size, sync"},
 	} {
 		s := new(Sink)
 		err := s.UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in))

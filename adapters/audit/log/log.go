@@ -3,6 +3,7 @@ package log
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -21,6 +22,8 @@ func init() { caddy.RegisterModule(new(Sink)) }
 // who quiets the log must not lose the trail with it (I25). It is as durable as that log: nothing is synced, and a full disk
 // shows on standard error only. Where that is not enough, use `file`.
 type Sink struct {
+	audit.SinkOptions
+
 	log   *zap.Logger
 	level zapcore.Level
 }
@@ -70,7 +73,7 @@ func (s *Sink) Write(ctx context.Context, e audit.Event) error {
 // fields names every value as the event's JSON does. Values are cleaned,
 // because not every encoder that may stand behind this log escapes them.
 func fields(e audit.Event) []zap.Field {
-	all := make([]zap.Field, 0, 18)
+	all := make([]zap.Field, 0, 24)
 	add := func(name, value string) {
 		if value != "" {
 			all = append(all, zap.String(name, audit.Clean(value)))
@@ -85,6 +88,9 @@ func fields(e audit.Event) []zap.Field {
 	add("name", e.Name)
 	add("provider", e.Provider)
 	add("flow", e.Flow)
+	add("step", e.Step)
+	add("factor", e.Factor)
+	add("item", e.Item)
 	add("session", e.Session)
 	add("reason", string(e.Reason))
 	add("rule", e.Rule)
@@ -93,23 +99,38 @@ func fields(e audit.Event) []zap.Field {
 	add("host", e.Host)
 	add("path", e.Path)
 	add("ip", e.IP)
-	if len(e.AMR) > 0 {
-		amr := make([]string, len(e.AMR))
-		for i, a := range e.AMR {
-			amr[i] = audit.Clean(a)
+	list := func(name string, values []string) {
+		if len(values) == 0 {
+			return
 		}
-		all = append(all, zap.Strings("amr", amr))
+		clean := make([]string, len(values))
+		for i, v := range values {
+			clean[i] = audit.Clean(v)
+		}
+		all = append(all, zap.Strings(name, clean))
 	}
+	list("amr", e.AMR)
 	add("acr", e.ACR)
 	add("approval", e.Approval)
-	if len(e.Show) > 0 {
-		shown := make([]string, len(e.Show))
-		for i, r := range e.Show {
-			shown[i] = audit.Clean(r.Name + "=" + r.Value)
-		}
-		all = append(all, zap.Strings("show", shown))
+	var shown []string
+	for _, r := range e.Show {
+		shown = append(shown, r.Name+"="+r.Value)
 	}
+	list("show", shown)
+	list("fallback", e.Fallback)
+	add("drill", e.Drill)
 	add("detail", e.Detail)
+	if e.Facts != nil {
+		if raw, err := json.Marshal(e.Facts); err == nil {
+			add("facts", string(raw))
+		}
+	}
+	add("correlation", e.Correlation)
+	var masked []string
+	for _, c := range e.Masked {
+		masked = append(masked, string(c))
+	}
+	list("masked", masked)
 	return all
 }
 

@@ -11,13 +11,13 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // sendable is what can be sent beside attributes of the user.
@@ -124,10 +124,7 @@ func (c *Call) ask(ctx context.Context, x *flows.Execution) (answer, error) {
 	c.keys.Sign(r.Header, c.id(x), now, body)
 	res, err := c.client.Do(r)
 	if err != nil {
-		if u := new(url.Error); errors.As(err, &u) {
-			err = u.Err // without the address
-		}
-		return answer{}, err
+		return answer{}, outbound.Unquoted(err)
 	}
 	defer res.Body.Close()
 	return c.take(res)
