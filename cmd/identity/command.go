@@ -20,7 +20,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "identity",
-		Usage: "sessions|revoke|factors|release|providers|explain|drill",
+		Usage: "sessions|revoke|factors|release|providers|explain|test|drill",
 		Short: "Shows and ends sessions of a running gateway, resets factors, releases names, shows the health of its providers, explains what would happen to a request, and drills an outage",
 		Long: `Asks the admin endpoint of a running gateway, which writes every call into its
 trail. Whoever reaches that endpoint may do all of it.
@@ -31,7 +31,7 @@ sessions are the public ones, as in /.identity/session.`,
 			addCommands(cmd)
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
 				if len(args) > 0 {
-					return fmt.Errorf("identity has no command '%s'; there are: sessions, revoke, factors, release, providers, explain, drill", args[0])
+					return fmt.Errorf("identity has no command '%s'; there are: sessions, revoke, factors, release, providers, explain, test, drill", args[0])
 				}
 				return cmd.Help()
 			}
@@ -102,7 +102,7 @@ func addCommands(parent *cobra.Command) {
 	for _, c := range []*cobra.Command{sessions, revoke} {
 		c.Flags().StringVar(&user, "user", "", "Key of a user, <realm>:<subject>")
 	}
-	parent.AddCommand(sessions, revoke, e.factors(&raw), release, providers, e.explain(&raw), e.drills(&raw))
+	parent.AddCommand(sessions, revoke, e.factors(&raw), release, providers, e.explain(&raw), e.test(&raw), e.drills(&raw))
 }
 
 // call asks the admin endpoint, with a body where there is one; an answer that is no
