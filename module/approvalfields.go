@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/policy"
 )
 
 // fields are what a person may read of a request before they approve it: all that
@@ -169,7 +170,7 @@ func strictObject(d *json.Decoder, depth int) ([]formField, error) {
 
 // overridden refuses a field by which frameworks take another method.
 func (f *fields) overridden() error {
-	if slices.ContainsFunc(f.all, func(o formField) bool { return folded(o.name) == folded("_method") }) {
+	if slices.ContainsFunc(f.all, func(o formField) bool { return policy.Folded(o.name) == policy.Folded("_method") }) {
 		return notApprovable("a field _method names another method")
 	}
 	return nil
@@ -188,7 +189,7 @@ func (f *fields) only(name string) (string, error) {
 		switch {
 		case o.name == name && found == nil:
 			found = o
-		case folded(o.name) == folded(name):
+		case policy.Folded(o.name) == policy.Folded(name):
 			return "", unclear("%s occurs more than once, or in another spelling", name)
 		}
 	}
@@ -203,19 +204,4 @@ func (f *fields) only(name string) (string, error) {
 		return "", unclear("%s holds characters that hide or turn text", name)
 	}
 	return found.value, nil
-}
-
-// folded is the name as the least strict of programs read it: PHP takes blanks, dots
-// and brackets for something else, others ignore case.
-func folded(name string) string {
-	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "[")
-	name, _, _ = strings.Cut(name, "\x00")
-	name = strings.NewReplacer(".", "_", " ", "_").Replace(name)
-	return strings.Map(func(r rune) rune {
-		least := r
-		for o := unicode.SimpleFold(r); o != r; o = unicode.SimpleFold(o) {
-			least = min(least, o)
-		}
-		return least
-	}, name)
 }

@@ -36,23 +36,25 @@ func (v *visit) ownBody(n int64) ([]byte, error) {
 	return b, err
 }
 
-// wholeBody reads a request's body, of at most n bytes, and puts it back. One that is
-// longer is a Refusal; one that comes slower than our own addresses allow is an error (C12).
+// wholeBody reads a request's body, of at most n bytes, and puts it back byte for byte:
+// what conditions read, what is kept and what is approved. One that is longer is a
+// Refusal, and can still be sent on; one that comes slower than our own addresses allow
+// is an error (C12).
 func (v *visit) wholeBody(n int64) ([]byte, error) {
 	if v.r.ContentLength > n {
 		return nil, tooLong(n)
 	}
-	patience := time.Duration(bodyPatience.Load()) * time.Duration(1+n/maxBody)
-	_ = http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(patience))
-	b, err := v.ownBody(n)
-	var long *http.MaxBytesError
-	switch {
-	case errors.As(err, &long):
-		return nil, tooLong(n)
-	case err != nil:
+	c, patience := http.NewResponseController(v.w), time.Duration(bodyPatience.Load())*time.Duration(1+n/maxBody)
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	b, err := io.ReadAll(io.LimitReader(v.r.Body, n+1))
+	v.r.Body = putBack{io.MultiReader(bytes.NewReader(b), v.r.Body), v.r.Body}
+	if err != nil {
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}
-	v.r.Body = putBack{bytes.NewReader(b), v.r.Body}
+	_ = c.SetReadDeadline(time.Time{}) // a deadline that passes later would end the request it came with
+	if int64(len(b)) > n {
+		return nil, tooLong(n)
+	}
 	return b, nil
 }
 
@@ -72,23 +74,12 @@ func bodyStatus(err error) int {
 	return http.StatusBadRequest
 }
 
-// readBody lends conditions the request's body, up to 64 KiB, and puts it back
-// for the application byte for byte. A longer one is an error, so that the
-// condition denies (I22).
+// readBody lends conditions the request's body, up to 64 KiB. A longer one is an error,
+// so that the condition denies (I22).
 func (v *visit) readBody() ([]byte, error) {
-	if v.body != nil {
-		return v.body.bytes, v.body.err
-	}
-	v.body = new(bodyRead)
-	b, err := io.ReadAll(io.LimitReader(v.r.Body, maxBody+1))
-	v.r.Body = putBack{io.MultiReader(bytes.NewReader(b), v.r.Body), v.r.Body}
-	switch {
-	case err != nil:
-		v.body.err = fmt.Errorf("reading the body: %w", err)
-	case len(b) > maxBody:
-		v.body.err = flows.Refuse(flows.ReasonTooLarge, fmt.Errorf("a condition reads the body, and it has more than %d bytes", maxBody))
-	default:
-		v.body.bytes = b
+	if v.body == nil {
+		v.body = new(bodyRead)
+		v.body.bytes, v.body.err = v.wholeBody(maxBody)
 	}
 	return v.body.bytes, v.body.err
 }

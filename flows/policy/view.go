@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/textproto"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +24,7 @@ type view struct {
 	cancel context.CancelFunc
 	// lists that conditions on every request read, here so that they allocate nothing.
 	groups, amr words
+	docs        *documents
 }
 
 // views are used again: an evaluation leaves nothing behind that looks into one.
@@ -174,36 +174,6 @@ func (v *view) header() ref.Val {
 		all := map[ref.Val]ref.Val{}
 		for k, lines := range h {
 			all[types.String(strings.ToLower(k))] = types.String(strings.Join(lines, ", "))
-		}
-		return all
-	})
-}
-
-func (v *view) query() (ref.Val, error) {
-	q, err := url.ParseQuery(v.request().Query)
-	if err != nil {
-		return nil, fmt.Errorf("request.query: %w", err)
-	}
-	return once("request.query", q), nil
-}
-
-// once shows names that occur once. A doubled one is an error on access: the
-// application may well take the value that we did not look at.
-func once(what string, vals url.Values) ref.Val {
-	one := func(name string) (ref.Val, bool) {
-		switch got := vals[name]; len(got) {
-		case 0:
-			return nil, false
-		case 1:
-			return types.String(got[0]), true
-		default:
-			return types.NewErr("%s: '%s' occurs %d times", what, name, len(got)), false
-		}
-	}
-	return newDict(one, func() map[ref.Val]ref.Val {
-		all := map[ref.Val]ref.Val{}
-		for k := range vals {
-			all[types.String(k)], _ = one(k)
 		}
 		return all
 	})
