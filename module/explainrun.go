@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/flows/policy"
 	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
 )
@@ -22,6 +23,7 @@ func (e *explaining) signIn() (bool, error) {
 		return false, err
 	}
 	e.finished(x)
+	e.out.Audit = append(e.out.Audit, audit.Login)
 	return true, nil
 }
 
@@ -154,6 +156,7 @@ func (e *explaining) login() error {
 		}
 		if in { // the flow has nothing to ask: the browser is sent round and comes back
 			e.finished(x)
+			e.out.Audit = append(e.out.Audit, audit.Login)
 			return e.decided(policy.Decide(&v.p.gate.gate, e.facts(v.facts())), nil)
 		}
 	}
@@ -168,12 +171,13 @@ func (e *explaining) stands() {
 		return
 	}
 	last := e.out.Path[len(e.out.Path)-1]
+	e.out.Page = last.Asks
 	switch last.Says {
 	case "denied":
-		e.denied(http.StatusForbidden, last.Reason, last.Text, cmp.Or(last.Rule, last.Source), nil)
+		e.loginDenied(http.StatusForbidden, last.Reason, last.Text, cmp.Or(last.Rule, last.Source))
 		e.out.Error = last.Error
 	case "failed":
-		e.denied(failedStatus(last.Reason), last.Reason, "", last.Source, nil)
+		e.loginDenied(failedStatus(last.Reason), last.Reason, "", last.Source)
 		e.out.Error = last.Error
 	case "waits":
 		switch last.Asks {
@@ -184,6 +188,13 @@ func (e *explaining) stands() {
 			e.out.Decision, e.out.Rule = ExplainAsked, last.Source
 		}
 	}
+}
+
+// loginDenied is denied, by the flow: the trail calls that something else.
+func (e *explaining) loginDenied(status int, reason flows.Reason, text, rule string) {
+	kinds := e.out.Audit
+	e.denied(status, reason, text, rule, nil)
+	e.out.Audit = append(kinds, audit.LoginDenied)
 }
 
 // failedStatus is the answer to a run that failed.
@@ -222,7 +233,7 @@ func (e *explaining) stepUp(d policy.Decision) {
 		return
 	}
 	if n := len(e.out.Path); n > 0 && e.out.Path[n-1].Says == "waits" {
-		e.out.Factors = e.out.Path[n-1].Choices
+		e.out.Factors, e.out.Page = e.out.Path[n-1].Choices, e.out.Path[n-1].Asks
 	}
 }
 

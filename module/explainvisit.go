@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/flows/policy"
 )
 
@@ -75,6 +76,7 @@ func (e *explaining) base(asked original) bool {
 func (e *explaining) denied(status int, reason flows.Reason, text, rule string, err error) {
 	o := e.out
 	o.Decision, o.Status, o.Reason, o.Text, o.Rule = ExplainDenied, status, reason, text, rule
+	o.Page, o.Audit = string(errorPage(status, reason)), append(o.Audit, audit.Denied)
 	if err != nil {
 		o.Error = err.Error()
 	}

@@ -2,6 +2,7 @@ package module
 
 import (
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/headers"
 )
 
@@ -50,6 +51,11 @@ type Explanation struct {
 	Lines []ExplainedLine `json:"lines,omitempty"`
 	// Path are the steps of the flow that would be run.
 	Path []ExplainedStep `json:"path,omitempty"`
+	// Page is the kind of the page that a person would see: denied or error, or what the
+	// flow asks there; missing where the application answers, or a provider is asked first.
+	Page string `json:"page,omitempty"`
+	// Audit are the kinds of the entries that the trail would get, in that order.
+	Audit []audit.Kind `json:"audit,omitempty"`
 	// Factors could be proved, or set up, where the flow would wait; the first is asked for.
 	Factors []string `json:"factors,omitempty"`
 	// Risk is what the signals contributed; missing where none was read.

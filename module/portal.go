@@ -122,10 +122,7 @@ func (v *visit) show(status int, view pages.View) {
 }
 
 func (v *visit) showError(status int, reason flows.Reason, text, id string) {
-	kind := pages.KindError
-	if status == http.StatusForbidden && reason == flows.ReasonNotAllowed {
-		kind = pages.KindDenied
-	}
+	kind := errorPage(status, reason)
 	view := pages.View{Kind: kind, Reason: reason, Text: text, ID: id}
 	if v.session != nil {
 		view.User = v.session.User.Name
@@ -137,6 +134,14 @@ func (v *visit) showError(status int, reason flows.Reason, text, id string) {
 		view.RetryAfter = 5
 	}
 	v.show(status, view)
+}
+
+// errorPage is the kind of page that says no.
+func errorPage(status int, reason flows.Reason) pages.Kind {
+	if status == http.StatusForbidden && reason == flows.ReasonNotAllowed {
+		return pages.KindDenied
+	}
+	return pages.KindError
 }
 
 // redirect is always 303: a POST must not be sent again to where we lead.

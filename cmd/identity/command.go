@@ -114,7 +114,7 @@ func addCommands(parent *cobra.Command) {
 	for _, c := range []*cobra.Command{sessions, revoke} {
 		c.Flags().StringVar(&user, "user", "", "Key of a user, <realm>:<subject>")
 	}
-	parent.AddCommand(sessions, revoke, e.factors(&raw), e.devices(&raw), e.users(&raw), release, providers, e.flows(&raw), e.lint(&raw), e.explain(&raw), e.drills(&raw), e.audits(&raw), e.replays(&raw))
+	parent.AddCommand(sessions, revoke, e.factors(&raw), e.devices(&raw), e.users(&raw), release, providers, e.flows(&raw), e.lint(&raw), e.explain(&raw), e.test(&raw), e.drills(&raw), e.audits(&raw), e.replays(&raw))
 }
 
 // call asks the admin endpoint, with a body where there is one; an answer that is no
