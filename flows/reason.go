@@ -63,7 +63,11 @@ const (
 	ReasonUnclearFields    Reason = "unclear_fields"
 	ReasonApprovalGone     Reason = "approval_gone"
 	ReasonNotVouched       Reason = "not_vouched"
-	ReasonInternal         Reason = "internal"
+	// Of programs: what they sent is malformed, is no good, or only a person gets further.
+	ReasonInvalidRequest      Reason = "invalid_request"
+	ReasonInvalidToken        Reason = "invalid_token"
+	ReasonInteractionRequired Reason = "interaction_required"
+	ReasonInternal            Reason = "internal"
 )
 
 // Refusal is an error that is the far side's fault and ends the attempt with a

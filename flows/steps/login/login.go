@@ -147,7 +147,7 @@ func (l *Login) bindProviders(r flows.Registry) error {
 	if l.vouchers = l.own; len(l.own) == 0 {
 		l.vouchers = r.Providers()
 	}
-	if len(l.shown) == 0 && l.keys == nil && len(asking) == len(l.own) {
+	if len(l.shown) == 0 && l.keys == nil && len(asking) == len(l.own) && (len(l.Providers) > 0 || !clientsOnly(r.Providers())) {
 		return errors.New("login has no provider to ask: none is configured, or all are hidden and none is named")
 	}
 	return nil
