@@ -127,6 +127,7 @@ func (a *App) endUser(ctx context.Context, user flows.UserKey) (int, error) {
 	if err := a.sessions.NotBeforeUser(ctx, user, Now()); err != nil {
 		return 0, err
 	}
+	a.shared.clients.End(func(s *flowsession.Session) bool { return s.User.Key == user })
 	const page = 500
 	ended := 0
 	for after := ""; ; {
