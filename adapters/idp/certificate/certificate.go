@@ -32,7 +32,7 @@ func init() {
 type Provider struct {
 	flows.ProviderOptions
 
-	// CA are PEM files: the certificate must lead to one of these; default: to any that the
+	// CA are PEM files: the certificate must be one of these, or lead to one; default: to any that the
 	// site's client_auth trusts. A certificate that leads elsewhere is as good as none.
 	CA []string `json:"ca,omitempty"`
 	// Name is what becomes user.name and the subject: common_name (the default), dns, uri,
@@ -154,9 +154,7 @@ func (p *Provider) leads(chains [][]*x509.Certificate) bool {
 		return true
 	}
 	return slices.ContainsFunc(chains, func(chain []*x509.Certificate) bool {
-		return len(chain) > 1 && slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool {
-			return slices.ContainsFunc(p.cas, c.Equal)
-		})
+		return slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return slices.ContainsFunc(p.cas, c.Equal) })
 	})
 }
 
