@@ -154,7 +154,7 @@ func suitesOf(dir string) []string {
 	case "adapters/store":
 		return []string{"TestStore"}
 	case "adapters/idp":
-		return []string{"TestRedirector", "TestPasswordVerifier", "TestRequestVerifier"}
+		return []string{"TestRedirector", "TestPasswordVerifier", "TestRequestVerifier", "TestClientVerifier"}
 	case "headers":
 		return []string{"TestDialect"}
 	}

@@ -46,13 +46,19 @@ var limits = map[string][2]int{
 	"issuer": {1, 1}, "audience": {1, 16}, "algorithms": {1, 16}, "type": {1, 8}, "jwks_url": {1, 1}, "introspect": {3, 3}, "subject": {1, 1}, "claim": {2, 3},
 }
 
+// forms are how words are written.
+var forms = map[string]string{
+	"issuer": "issuer <url>", "audience": "audience <name>…", "algorithms": "algorithms <algorithm>…", "type": "type <type>…", "jwks_url": "jwks_url <url>",
+	"introspect": "introspect <url> <client id> <client secret>", "subject": "subject <claim>", "claim": "claim <attribute> <claim> [list]",
+}
+
 func (p *Provider) unmarshalWord(d *caddyfile.Dispenser, word string, args []string) error {
 	n, ok := limits[word]
 	switch {
 	case !ok:
 		return d.Errf("bearer has no option '%s'; there are: algorithms, audience, claim, introspect, issuer, jwks_url, subject, type", word)
 	case len(args) < n[0] || len(args) > n[1]:
-		return d.Errf("%s takes %d to %d arguments, but got %d", word, n[0], n[1], len(args)) // they may be secrets
+		return d.Errf("%s got %d arguments; it is written: %s", word, len(args), forms[word]) // they may be secrets
 	}
 	switch word {
 	case "issuer":

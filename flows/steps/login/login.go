@@ -131,6 +131,9 @@ func (l *Login) bindProviders(r flows.Registry) error {
 		if err != nil {
 			return err
 		}
+		if _, programs := p.Guest.(flows.ClientVerifier); programs {
+			return fmt.Errorf("provider %s (%s) is for programs, which no login asks: a route names it in `api`", p.Name, p.Type)
+		}
 		if !usable(p) {
 			return fmt.Errorf("provider %s (%s) cannot be used by login", p.Name, p.Type)
 		}
