@@ -2,6 +2,7 @@ package caddyfile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -122,6 +123,14 @@ func (b *binder) Messenger(name string) (flows.Messenger, error) {
 	return noMessenger{}, nil
 }
 
+// Signal finds a signal by name. What it reads is never asked.
+func (b *binder) Signal(name string) (flows.Signal, error) {
+	if !slices.Contains(b.known.signals, name) {
+		return nil, nobody("signal", name, b.known.signals)
+	}
+	return noSignal{}, nil
+}
+
 // Flow finds the steps of another flow, bound.
 func (b *binder) Flow(name string) ([]flows.Step, error) {
 	f := b.flows[name]
@@ -167,6 +176,12 @@ type noDirectory struct{}
 
 func (noDirectory) Find(context.Context, string, string) (flows.Attributes, error) {
 	return nil, errAdapting
+}
+
+type noSignal struct{}
+
+func (noSignal) Read(context.Context, *flows.Facts, json.RawMessage) (flows.Reading, error) {
+	return flows.Reading{}, errAdapting
 }
 
 type noMessenger struct{}

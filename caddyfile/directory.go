@@ -20,7 +20,7 @@ func (id *identity) directory(d *caddyfile.Dispenser) error {
 	return named(d, "directory", "identity.directories", &id.DirectoriesRaw)
 }
 
-// named parses a guest that has a name and a type: a directory, a messenger.
+// named parses a guest that has a name and a type: a directory, a messenger, a signal.
 func named(d *caddyfile.Dispenser, what, namespace string, all *map[string]json.RawMessage) error {
 	var name, typ string
 	if !d.Args(&name, &typ) {

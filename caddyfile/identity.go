@@ -45,6 +45,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 		"factor":    {(*identity).factor, true},
 		"directory": {(*identity).directory, true},
 		"messenger": {(*identity).messenger, true},
+		"signal":    {(*identity).signal, true},
 		"policy":    {(*identity).policy, true},
 		"dialect":   {(*identity).dialect, true},
 		"flow":      {(*identity).flow, true},
@@ -64,6 +65,7 @@ func init() { // not a literal: a flow's parser reaches back to this table's fun
 //	    factor   <kind> { … }
 //	    directory <name> <type> { … }
 //	    messenger <name> <type> { … }
+//	    signal    <name> <type> { … }
 //	    policy   <name> <cel>
 //	    dialect  <name> [<base>] { … }
 //	    flow     <name> { <steps…> }

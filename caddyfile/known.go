@@ -18,8 +18,8 @@ import (
 // known is what the global block defined: the names that may be used, and the
 // language that conditions are written in.
 type known struct {
-	providers, policies, flows, dialects, directories, messengers []string
-	factors                                                       map[string]flows.Factor
+	providers, policies, flows, dialects, directories, messengers, signals []string
+	factors                                                                map[string]flows.Factor
 	// over are flows that sign nobody in: they run over a session.
 	over []string
 	env  *policy.Env
@@ -34,6 +34,7 @@ func knownFrom(c *module.Config) (*known, error) {
 		dialects:    slices.Sorted(maps.Keys(c.Dialects)),
 		directories: slices.Sorted(maps.Keys(c.DirectoriesRaw)),
 		messengers:  slices.Sorted(maps.Keys(c.MessengersRaw)),
+		signals:     slices.Sorted(maps.Keys(c.SignalsRaw)),
 	}
 	for _, name := range k.flows {
 		if !signsIn(c.Flows, name, nil) {

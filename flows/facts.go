@@ -55,7 +55,13 @@ type SessionFacts struct {
 }
 
 // DeviceFacts is what is known of the device behind a request.
-type DeviceFacts struct{ Known, Trusted bool }
+type DeviceFacts struct {
+	// ID stands for what the browser holds since an earlier login of anybody; "": nothing.
+	ID string
+	// Known says that this person signed in with it before, Trusted that they wanted it
+	// remembered.
+	Known, Trusted bool
+}
 
 // Reading is what a signal says. Unknown is a case of its own, not a score of zero.
 type Reading struct {
@@ -63,6 +69,8 @@ type Reading struct {
 	Reason  Reason `json:"reason,omitempty"`
 	Text    string `json:"text,omitempty"`
 	Unknown bool   `json:"unknown,omitempty"`
+	// Ref is what the far side calls this reading, where a signal asked one.
+	Ref string `json:"ref,omitempty"`
 }
 
 // Facts is the read-only view that signals, policies and dialects decide on.
@@ -74,7 +82,9 @@ type Facts struct {
 	Session  *SessionFacts
 	Device   DeviceFacts
 	Readings map[string]Reading
-	Now      time.Time
+	// Locate answers where an address is; nil: no signal knows places.
+	Locate func(ip string) Place
+	Now    time.Time
 	// Approved are the rules that the person approved this very request for (I20).
 	Approved []string
 }

@@ -83,6 +83,8 @@ type Registry interface {
 	// Messenger returns a configured messenger, which fills in the words of what it is
 	// given; the error lists those that exist.
 	Messenger(name string) (Messenger, error)
+	// Signal returns a configured signal; the error lists those that exist.
+	Signal(name string) (Signal, error)
 	// Flow returns the steps of another flow, bound; an error names a cycle.
 	Flow(name string) ([]Step, error)
 	// Condition compiles a condition, or finds a named policy.

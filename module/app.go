@@ -50,6 +50,8 @@ type state struct {
 	factors   map[string]flows.Factor
 	events    events
 	passkeys  bool // a factor says who people are, too
+	// signals tell the usual from the unusual, by name.
+	signals map[string]flows.Signal
 	// directories are where more is known of people, by name.
 	directories map[string]flows.Directory
 	// messengers are how people are reached, by name.
@@ -110,7 +112,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	})
 	for _, f := range []func(caddy.Context) error{
 		a.provisionShared, a.provisionMetrics, a.provisionSession, a.provisionPortal, a.provisionPages, a.provisionAudit, a.provisionStore,
-		a.provisionProviders, a.provisionVerifiers, a.provisionDirectories, a.provisionMessengers, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
+		a.provisionProviders, a.provisionVerifiers, a.provisionDirectories, a.provisionMessengers, a.provisionSignals, a.provisionFactors, a.provisionPolicies, a.provisionDialects, a.provisionFlows, a.provisionAccount,
 	} {
 		if err := f(ctx); err != nil {
 			return err
@@ -332,6 +334,11 @@ func (a *App) Start() error {
 	for _, d := range a.directories {
 		if w, ok := d.(interface{ Warm(context.Context) }); ok {
 			go a.aside("warming a directory", func() { w.Warm(ctx) })
+		}
+	}
+	for _, s := range a.signals {
+		if w, ok := s.(interface{ Warm(context.Context) }); ok {
+			go a.aside("warming a signal", func() { w.Warm(ctx) })
 		}
 	}
 	go a.aside("watching the store", func() {

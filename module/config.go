@@ -22,6 +22,8 @@ type Config struct {
 	DirectoriesRaw map[string]json.RawMessage `json:"directories,omitempty" caddy:"namespace=identity.directories inline_key=type"`
 	// How codes and notices reach people, by name.
 	MessengersRaw map[string]json.RawMessage `json:"messengers,omitempty" caddy:"namespace=identity.messengers inline_key=type"`
+	// What tells the usual from the unusual, by name.
+	SignalsRaw map[string]json.RawMessage `json:"signals,omitempty" caddy:"namespace=identity.signals inline_key=type"`
 	// Named conditions, by name.
 	Policies map[string]*Policy `json:"policies,omitempty"`
 	// Operators' own header dialects, by name.

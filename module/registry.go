@@ -63,6 +63,9 @@ func (a *App) bind() error {
 	if err := bindNamed(a, "messenger", a.messengers); err != nil {
 		return err
 	}
+	if err := bindNamed(a, "signal", a.signals); err != nil {
+		return err
+	}
 	if err := bindNamed(a, "factor", a.factors); err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ type Registry struct {
 	Directories map[string]flows.Directory
 	// Messengers are those that Messenger finds, by name.
 	Messengers map[string]flows.Messenger
+	// Signals are those that Signal finds, by name.
+	Signals map[string]flows.Signal
 	// Flows are the steps of other flows, by name.
 	Flows map[string][]flows.Step
 	// Factors are those that Factor finds, by kind.
@@ -116,6 +118,14 @@ func (r *Registry) Messenger(name string) (flows.Messenger, error) {
 		return m, nil
 	}
 	return nil, fmt.Errorf("no messenger is called '%s'", name)
+}
+
+// Signal returns one of Signals.
+func (r *Registry) Signal(name string) (flows.Signal, error) {
+	if s, ok := r.Signals[name]; ok {
+		return s, nil
+	}
+	return nil, fmt.Errorf("no signal is called '%s'", name)
 }
 
 // Flow returns the steps put into Flows.
