@@ -129,6 +129,9 @@ func TestB29WithoutCredentials(t *testing.T) {
 	if p.Status != http.StatusOK || header(p.Body, "Authorization") == nil {
 		t.Errorf("%d\n%s", p.Status, p.Body)
 	}
+	if got := g.program("GET", "/public/x").Header.Values("Vary"); strings.Join(got, ",") != "Cookie,Authorization" {
+		t.Errorf("an open answer varies by %q", got)
+	}
 	// A preflight is answered as ever, credentials or not.
 	plain := g.program("OPTIONS", "/a", "Origin", "https://spa.example", "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "authorization")
 	with := g.program("OPTIONS", "/a", "Origin", "https://spa.example", "Access-Control-Request-Method", "PUT", "Authorization", basicOf("bob", "wrong"))

@@ -17,10 +17,7 @@ import (
 // It is counted; the trail holds none of these (I25).
 func (v *visit) refuseClient(t *taker, err error) error {
 	if couldNotTell(err) {
-		if v.r.Context().Err() != nil {
-			return nil
-		}
-		return v.unavailable(err)
+		return v.notJudged(t, err)
 	}
 	var wait *flows.WaitError
 	switch reason := flows.ReasonOf(err); {
@@ -36,6 +33,36 @@ func (v *visit) refuseClient(t *taker, err error) error {
 		v.slow()
 	}
 	return v.tellClient(t, http.StatusUnauthorized, reason, err)
+}
+
+// notJudged answers when the credential could not be judged: nobody is refused by that,
+// and nothing is let through (I16).
+func (v *visit) notJudged(t *taker, err error) error {
+	if v.r.Context().Err() != nil {
+		return nil
+	}
+	id, reason := newID(), flows.ReasonOf(err)
+	if reason == flows.ReasonInternal {
+		reason = flows.ReasonStoreDown
+	}
+	v.app.shared.metrics.denials.WithLabelValues(v.app.shared.metrics.reason(reason)).Inc()
+	v.logProgram("program not judged", id, t, reason, zap.Error(err))
+	v.w.Header().Set("Retry-After", "5")
+	v.showError(http.StatusServiceUnavailable, reason, "", id)
+	return nil
+}
+
+// logProgram writes a line, so many a minute: whoever is outside brings it about.
+func (v *visit) logProgram(msg, id string, t *taker, reason flows.Reason, detail zap.Field) {
+	fields := []zap.Field{
+		zap.String("id", id), zap.String("provider", t.provider.Name), zap.String("reason", string(reason)),
+		zap.String("client_ip", v.ip()), zap.String("host", v.place.host), zap.String("path", v.r.URL.Path), detail,
+	}
+	if line := v.app.strangers.Check(zap.WarnLevel, msg); line != nil {
+		line.Write(fields...)
+	} else {
+		v.app.log.Debug(msg, fields...)
+	}
 }
 
 // refuseKnown answers a program that the flow of this route refused.
@@ -60,16 +87,7 @@ func (v *visit) tellClient(t *taker, status int, reason flows.Reason, err error)
 	if errors.As(err, &cause) {
 		detail = zap.String("detail", string(cause.Reason)+" "+cause.Detail)
 	}
-	const msg = "program refused"
-	fields := []zap.Field{
-		zap.String("id", id), zap.String("provider", t.provider.Name), zap.String("reason", string(reason)),
-		zap.String("client_ip", v.ip()), zap.String("host", v.place.host), zap.String("path", v.r.URL.Path), detail,
-	}
-	if line := a.strangers.Check(zap.WarnLevel, msg); line != nil {
-		line.Write(fields...)
-	} else {
-		a.log.Debug(msg, fields...)
-	}
+	v.logProgram("program refused", id, t, reason, detail)
 	if c := v.challengeOf(t, reason); c != "" && status != http.StatusTooManyRequests {
 		v.w.Header().Add("WWW-Authenticate", c)
 	}

@@ -241,9 +241,9 @@ func TestO2AlgorithmConfusion(t *testing.T) {
 	}
 }
 
-// TestO4TokenSubstitution: an ID token, a logout token, a token for another API and one
+// TestO4AccessTokenSubstitution: an ID token, a logout token, a token for another API and one
 // of another issuer are no access tokens of ours.
-func TestO4TokenSubstitution(t *testing.T) {
+func TestO4AccessTokenSubstitution(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	typ := func(v any) string {
