@@ -125,6 +125,20 @@ func TestO12TwoRoutesDecideThemselves(t *testing.T) {
 	}
 }
 
+// TestO12AnotherMeaningOfAProvider: what is believed ends with the lines it came from.
+func TestO12AnotherMeaningOfAProvider(t *testing.T) {
+	op := newOP(t)
+	g := start(t, machines("machines", op), tokenSite)
+	auth := "Bearer " + accessToken(op, "robot", nil)
+	if got := g.program("GET", "/a", "Authorization", auth).StatusCode; got != http.StatusOK {
+		t.Fatal(got)
+	}
+	if err := g.load(strings.Replace(machines("machines", op), "audience payroll", "audience other", 1), tokenSite); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, g.program("GET", "/a", "Authorization", auth), http.StatusUnauthorized, "invalid_token")
+}
+
 // TestB29TokenIsNotBelievedLongerThanItIsGood: whatever `cache` says.
 func TestB29TokenIsNotBelievedLongerThanItIsGood(t *testing.T) {
 	clock := newClock(t)
@@ -159,8 +173,10 @@ func TestI15RevokedProgram(t *testing.T) {
 	}
 	for range 2 {
 		refused(t, g.program("GET", "/a", "Authorization", auth), http.StatusUnauthorized, "invalid_token")
+		clock.Advance(2 * time.Second)
 	}
-	clock.Advance(2 * time.Second)
+	clock.Advance(2 * time.Minute) // nothing is remembered any more
+	refused(t, g.program("GET", "/a", "Authorization", auth), http.StatusUnauthorized, "invalid_token")
 	if got := g.program("GET", "/a", "Authorization", "Bearer "+accessToken(op, "robot", nil)).StatusCode; got != http.StatusOK {
 		t.Errorf("a newer one: %d", got)
 	}

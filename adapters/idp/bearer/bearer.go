@@ -251,5 +251,6 @@ var (
 	_ flows.ProviderGuest   = (*Provider)(nil)
 	_ flows.Binder          = (*Provider)(nil)
 	_ flows.ClientVerifier  = (*Provider)(nil)
+	_ flows.Health          = (*Provider)(nil)
 	_ flows.AttributeLister = (*Provider)(nil)
 )

@@ -241,6 +241,31 @@ func TestO2AlgorithmConfusion(t *testing.T) {
 	}
 }
 
+// TestO2Algorithms: an issuer signs as it is written here, with any of its keys.
+func TestO2Algorithms(t *testing.T) {
+	t.Parallel()
+	for words, want := range map[string]map[string]bool{
+		"": {"RS256": true, "ES256": true, "EdDSA": true, "PS256": true}, "\nalgorithms ES256 EdDSA": {"RS256": false, "ES256": true, "EdDSA": true, "PS256": false},
+	} {
+		r := newRig(t, "issuer {ISSUER}\naudience payroll"+words)
+		keys := map[string]*oidctest.Key{}
+		var all []*oidctest.Key
+		for alg := range want {
+			keys[alg] = oidctest.NewKey(alg)
+			all = append(all, keys[alg])
+		}
+		r.iss.keys.Store(&all)
+		for alg, good := range want {
+			token := r.token(func(k *oidctest.Token) { k.Header["alg"], k.Header["kid"], k.Key = alg, keys[alg].ID, keys[alg] })
+			if good {
+				r.takes(words+" "+alg, token)
+			} else {
+				r.refuses(words+" "+alg, token)
+			}
+		}
+	}
+}
+
 // TestO4AccessTokenSubstitution: an ID token, a logout token, a token for another API and one
 // of another issuer are no access tokens of ours.
 func TestO4AccessTokenSubstitution(t *testing.T) {
@@ -339,6 +364,9 @@ func TestI16KeysDownIsNoAnswer(t *testing.T) {
 	r.iss.Close()
 	if _, err := r.judge(shows(token)); flows.ReasonOf(err) != flows.ReasonProviderDown || errors.Is(err, flows.ErrCredentials) {
 		t.Errorf("%v", err)
+	}
+	if r.p.Health() == nil {
+		t.Error("nobody hears of it")
 	}
 }
 

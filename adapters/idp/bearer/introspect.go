@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -45,6 +46,18 @@ const (
 type asked struct {
 	refused *lru.Cache[[32]byte, time.Time] // until when
 	turn    chan struct{}
+	down    atomic.Pointer[error] // of the newest question; nil when it was answered
+}
+
+// Health answers nil when the newest exchange with the issuer went well.
+func (p *Provider) Health() error {
+	if p.asked == nil {
+		return p.keys.Health()
+	}
+	if err := p.asked.down.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (i *Introspection) check() error {
@@ -90,6 +103,11 @@ func (p *Provider) introspect(ctx context.Context, r *flows.Request, token strin
 		return nil, flows.Refuse(flows.ReasonTooManyTries, &flows.WaitError{Wait: wait})
 	}
 	claims, err := p.ask(ctx, token)
+	if down := err; err == nil {
+		p.asked.down.Store(nil)
+	} else if ctx.Err() == nil {
+		p.asked.down.Store(&down)
+	}
 	if err == nil {
 		err = p.judge(claims)
 	}

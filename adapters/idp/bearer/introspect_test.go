@@ -106,7 +106,11 @@ func TestI16IntrospectionDownIsNoAnswer(t *testing.T) {
 	for what, f := range map[string]func(w http.ResponseWriter, r *http.Request){
 		"our secret is wrong": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusUnauthorized) },
 		"an error":            func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusInternalServerError) },
-		"no JSON":             func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
+		"an error that says no": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = io.WriteString(w, `{"active":false}`)
+		},
+		"no JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") },
 		"not typed JSON": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, text(r.active(nil)))
@@ -129,8 +133,14 @@ func TestI16IntrospectionDownIsNoAnswer(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	if r.p.Health() == nil {
+		t.Error("nobody hears of it")
+	}
 	r.says(r.active(nil))
 	r.takes("when it answers again", "opaque")
+	if err := r.p.Health(); err != nil {
+		t.Error(err)
+	}
 	r.iss.Close()
 	if _, err := r.judge(shows("opaque")); flows.ReasonOf(err) != flows.ReasonProviderDown {
 		t.Errorf("down: %v", err)

@@ -230,6 +230,13 @@ func (k *Keys) Prefetch(ctx context.Context) {
 	_, _ = k.wait(ctx, f)
 }
 
+// Health is the error of the newest fetch; nil when it went well, or there was none yet.
+func (k *Keys) Health() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}
+
 // begin starts a fetch, or joins the running one. The lock is held.
 func (k *Keys) begin(ctx context.Context) *flight {
 	if k.flight == nil {
