@@ -322,9 +322,20 @@ func TestO3Times(t *testing.T) {
 		v     any
 		good  bool
 	}{
-		{"exp", nil, false}, {"exp", now - 59, true}, {"exp", now - 61, false}, {"exp", "9999999999", false}, {"exp", 1e300, false}, {"exp", -1, false}, {"exp", now + 1<<34, true},
-		{"nbf", now + 59, true}, {"nbf", now + 61, false}, {"nbf", "soon", false},
-		{"iat", nil, false}, {"iat", now + 59, true}, {"iat", now + 61, false}, {"iat", now - 86400, true},
+		{"exp", nil, false},
+		{"exp", now - 59, true},
+		{"exp", now - 61, false},
+		{"exp", "9999999999", false},
+		{"exp", 1e300, false},
+		{"exp", -1, false},
+		{"exp", now + 1<<34, true},
+		{"nbf", now + 59, true},
+		{"nbf", now + 61, false},
+		{"nbf", "soon", false},
+		{"iat", nil, false},
+		{"iat", now + 59, true},
+		{"iat", now + 61, false},
+		{"iat", now - 86400, true},
 	} {
 		token := r.claim(tc.claim, tc.v)
 		if tc.good {

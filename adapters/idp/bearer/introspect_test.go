@@ -71,14 +71,25 @@ func TestB29IntrospectionIsRead(t *testing.T) {
 		good bool
 	}{
 		{nil, true},
-		{map[string]any{"token_type": nil}, true}, {map[string]any{"token_type": "bearer"}, true}, {map[string]any{"token_type": "access_token"}, true},
-		{map[string]any{"iss": nil}, true}, {map[string]any{"exp": nil}, true}, {map[string]any{"aud": []any{"x", "payroll"}}, true},
+		{map[string]any{"token_type": nil}, true},
+		{map[string]any{"token_type": "bearer"}, true},
+		{map[string]any{"token_type": "access_token"}, true},
+		{map[string]any{"iss": nil}, true},
+		{map[string]any{"exp": nil}, true},
+		{map[string]any{"aud": []any{"x", "payroll"}}, true},
 		{map[string]any{"active": false}, false},
-		{map[string]any{"token_type": "DPoP"}, false}, {map[string]any{"token_type": "refresh_token"}, false}, {map[string]any{"token_type": 7}, false},
+		{map[string]any{"token_type": "DPoP"}, false},
+		{map[string]any{"token_type": "refresh_token"}, false},
+		{map[string]any{"token_type": 7}, false},
 		{map[string]any{"iss": "https://evil.example"}, false},
-		{map[string]any{"aud": nil}, false}, {map[string]any{"aud": "other"}, false}, {map[string]any{"aud": []any{}}, false},
-		{map[string]any{"exp": now - 61}, false}, {map[string]any{"exp": "soon"}, false}, {map[string]any{"nbf": now + 61}, false},
-		{map[string]any{"sub": nil}, false}, {map[string]any{"cnf": map[string]any{"jkt": "x"}}, false},
+		{map[string]any{"aud": nil}, false},
+		{map[string]any{"aud": "other"}, false},
+		{map[string]any{"aud": []any{}}, false},
+		{map[string]any{"exp": now - 61}, false},
+		{map[string]any{"exp": "soon"}, false},
+		{map[string]any{"nbf": now + 61}, false},
+		{map[string]any{"sub": nil}, false},
+		{map[string]any{"cnf": map[string]any{"jkt": "x"}}, false},
 	} {
 		r.says(r.active(tc.more))
 		token := fmt.Sprintf("token-%d", i)

@@ -128,10 +128,17 @@ func TestCertificateNames(t *testing.T) {
 		c     x509.Certificate
 		want  string
 	}{
-		{"", all, "cn"}, {"name common_name", all, "cn"}, {"name dns", all, "robot.example.com"}, {"name uri", all, "spiffe://example.com/robot"},
-		{"name email", all, "robot@example.com"}, {"name serial", all, "77"},
-		{"", two, ""}, {"name dns", two, ""}, {"name uri", two, ""},
-		{"", x509.Certificate{Subject: pkix.Name{CommonName: "a\nb"}}, ""}, {"", x509.Certificate{Subject: pkix.Name{CommonName: strings.Repeat("x", 256)}}, ""},
+		{"", all, "cn"},
+		{"name common_name", all, "cn"},
+		{"name dns", all, "robot.example.com"},
+		{"name uri", all, "spiffe://example.com/robot"},
+		{"name email", all, "robot@example.com"},
+		{"name serial", all, "77"},
+		{"", two, ""},
+		{"name dns", two, ""},
+		{"name uri", two, ""},
+		{"", x509.Certificate{Subject: pkix.Name{CommonName: "a\nb"}}, ""},
+		{"", x509.Certificate{Subject: pkix.Name{CommonName: strings.Repeat("x", 256)}}, ""},
 	} {
 		leaf, _ := made(t, tc.c, nil, nil)
 		p := newProvider(t, flowstest.NewRegistry(), nil, tc.words)
