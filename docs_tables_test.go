@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/sallyport-gateway/sallyport/module"
 )
 
 // TestCaddyfilePageHasEveryWord: the words are asked of the parsers themselves,
@@ -152,5 +154,37 @@ func TestOperationsListsEveryMetric(t *testing.T) {
 	}
 	if n != len(told) || n < 10 {
 		t.Errorf("docs/operations.md lists %d metrics, the code has %d", len(told), n)
+	}
+}
+
+// TestAdminPageIsWhole: the page has every address of the admin API, and every finding of
+// lint with its severity, and none that is not there.
+func TestAdminPageIsWhole(t *testing.T) {
+	t.Parallel()
+	page := text(t, "docs/admin.md")
+	for _, r := range (module.AdminAPI{}).Routes() {
+		if !regexp.MustCompile("(?m)^\\| `[A-Z]+ " + regexp.QuoteMeta(r.Pattern) + "[^a-z]").MatchString(page) {
+			t.Errorf("docs/admin.md does not have %s", r.Pattern)
+		}
+	}
+	found := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (error|warning) \\|").FindAllStringSubmatch(page, -1) {
+		found[m[1]] = m[2]
+	}
+	sources, err := filepath.Glob("module/lint*.go")
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no lint: %v", err)
+	}
+	n := 0
+	for _, file := range sources {
+		for _, m := range regexp.MustCompile(`Code: "([a-z_]+)", Severity: Lint(Error|Warning)`).FindAllStringSubmatch(text(t, file), -1) {
+			n++
+			if found[m[1]] != strings.ToLower(m[2]) {
+				t.Errorf("docs/admin.md says of %s '%s', the code %s", m[1], found[m[1]], m[2])
+			}
+		}
+	}
+	if n != len(found) {
+		t.Errorf("docs/admin.md lists %d findings, the code has %d", len(found), n)
 	}
 }

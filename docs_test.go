@@ -135,6 +135,8 @@ func complete(snippet string) string {
 		return "{\n" + strings.Replace(snippet, "identity {\n", "identity {\n"+provider, 1) + "\n}\n"
 	case first == "provider":
 		return "{\nidentity {\n" + snippet + "\n}\n}\n"
+	case first == "directory":
+		return "{\nidentity {\n" + provider + snippet + "\n}\n}\n"
 	case strings.Contains(first, "."): // a site
 		return "{\nidentity {\n" + provider + "}\n}\n" + snippet + "\n"
 	}

@@ -109,10 +109,11 @@ func (b *binder) Factor(kind string) (flows.Factor, error) {
 
 // Directory finds a directory by name. What it answers is never asked.
 func (b *binder) Directory(name string) (flows.Directory, error) {
-	if !slices.Contains(b.known.directories, name) {
-		return nil, nobody("directory", name, b.known.directories)
+	d, ok := b.known.directories[name]
+	if !ok {
+		return nil, nobody("directory", name, slices.Sorted(maps.Keys(b.known.directories)))
 	}
-	return noDirectory{}, nil
+	return d, nil
 }
 
 // Messenger finds a messenger by name. What it is given goes nowhere.
@@ -172,11 +173,13 @@ type noTransport struct{}
 
 func (noTransport) RoundTrip(*http.Request) (*http.Response, error) { return nil, errAdapting }
 
-type noDirectory struct{}
+type noDirectory struct{ written flows.Directory }
 
 func (noDirectory) Find(context.Context, string, string) (flows.Attributes, error) {
 	return nil, errAdapting
 }
+
+func (n noDirectory) FindsBy(by string) error { return flows.FindsBy(n.written, by) }
 
 type noSignal struct{}
 

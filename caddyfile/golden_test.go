@@ -34,6 +34,7 @@ var update = flag.Bool("update", false, "write what the adapter answers into the
 var goldenEnv = map[string]string{
 	"GOLDEN_CLIENT_ID": "gateway",
 	"GOLDEN_SECRET":    "a secret of the goldens",
+	"GOLDEN_DSN":       "mysql://gateway:secret@db.example.com/crm",
 	"GOLDEN_KEY_1":     "0123456789abcdef0123456789abcdef",
 	"GOLDEN_KEY_2":     "fedcba9876543210fedcba9876543210",
 	"GOLDEN_TENANT":    "5b3f1c1e",

@@ -18,8 +18,10 @@ import (
 // known is what the global block defined: the names that may be used, and the
 // language that conditions are written in.
 type known struct {
-	providers, policies, flows, dialects, directories, messengers, signals []string
-	factors                                                                map[string]flows.Factor
+	providers, policies, flows, dialects, messengers, signals []string
+	factors                                                   map[string]flows.Factor
+	// directories are as they were written, for what they say without being asked.
+	directories map[string]flows.Directory
 	// over are flows that sign nobody in: they run over a session.
 	over []string
 	env  *policy.Env
@@ -28,13 +30,12 @@ type known struct {
 // knownFrom compiles the policies.
 func knownFrom(c *module.Config) (*known, error) {
 	k := &known{
-		providers:   slices.Clone(c.ProviderOrder),
-		policies:    slices.Sorted(maps.Keys(c.Policies)),
-		flows:       slices.DeleteFunc(slices.Sorted(maps.Keys(c.Flows)), func(name string) bool { return len(c.Flows[name].On) > 0 }),
-		dialects:    slices.Sorted(maps.Keys(c.Dialects)),
-		directories: slices.Sorted(maps.Keys(c.DirectoriesRaw)),
-		messengers:  slices.Sorted(maps.Keys(c.MessengersRaw)),
-		signals:     slices.Sorted(maps.Keys(c.SignalsRaw)),
+		providers:  slices.Clone(c.ProviderOrder),
+		policies:   slices.Sorted(maps.Keys(c.Policies)),
+		flows:      slices.DeleteFunc(slices.Sorted(maps.Keys(c.Flows)), func(name string) bool { return len(c.Flows[name].On) > 0 }),
+		dialects:   slices.Sorted(maps.Keys(c.Dialects)),
+		messengers: slices.Sorted(maps.Keys(c.MessengersRaw)),
+		signals:    slices.Sorted(maps.Keys(c.SignalsRaw)),
 	}
 	for _, name := range k.flows {
 		if !signsIn(c.Flows, name, nil) {
@@ -52,12 +53,35 @@ func knownFrom(c *module.Config) (*known, error) {
 		}
 	}
 	sources := make(map[string]policy.Source, len(c.Policies))
+	k.directories = bareDirectories(c.DirectoriesRaw)
 	for name, p := range c.Policies {
 		sources[name] = policy.Source{CEL: p.CEL, Source: p.Source}
 	}
 	var err error
 	k.env, err = policy.New(sources)
 	return k, err
+}
+
+// bareDirectories decodes directories and does nothing else with them.
+func bareDirectories(raw map[string]json.RawMessage) map[string]flows.Directory {
+	all := map[string]flows.Directory{}
+	for name, text := range raw {
+		all[name] = noDirectory{}
+		var of struct {
+			Type string `json:"type"`
+		}
+		if json.Unmarshal(text, &of) != nil {
+			continue
+		}
+		mod, err := caddy.GetModule("identity.directories." + of.Type)
+		if err != nil {
+			continue
+		}
+		if d, ok := mod.New().(flows.Directory); ok && json.Unmarshal(text, d) == nil {
+			all[name] = noDirectory{d}
+		}
+	}
+	return all
 }
 
 // condition compiles one as the identity app will.

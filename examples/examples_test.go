@@ -16,6 +16,7 @@ import (
 
 	_ "github.com/sallyport-gateway/sallyport/cmd/standard"
 	"github.com/sallyport-gateway/sallyport/examples/internal/parts"
+	"github.com/sallyport-gateway/sallyport/module"
 )
 
 var placeholder = regexp.MustCompile(`\{(?:\$|env\.)([A-Z_]+)\}`)
@@ -86,6 +87,16 @@ func TestExamplesLoad(t *testing.T) {
 			}
 			if err := caddy.Validate(&config); err != nil {
 				t.Error(err)
+			}
+			found, err := module.Lint(raw)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, f := range found {
+				if f.Code == "long_session" && filepath.Dir(file) == "from-oauth2-proxy" {
+					continue // a week, as oauth2-proxy has it
+				}
+				t.Errorf("lint: %s %s %s: %s", f.Severity, f.Code, f.Source, f.What)
 			}
 		})
 	}

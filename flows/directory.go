@@ -26,6 +26,21 @@ type Directory interface {
 	Find(ctx context.Context, by, value string) (Attributes, error)
 }
 
+// Selective is a Directory that does not find people by every attribute.
+type Selective interface {
+	// FindsBy answers nil where it finds people by an attribute, else what it needs.
+	// It is asked when a config is loaded.
+	FindsBy(by string) error
+}
+
+// FindsBy refuses an attribute that a directory does not find people by.
+func FindsBy(d Directory, by string) error {
+	if s, ok := d.(Selective); ok {
+		return s.FindsBy(by)
+	}
+	return nil
+}
+
 // ErrAmbiguous: a directory knows several who could be meant, so it means nobody.
 var ErrAmbiguous = errors.New("ambiguous")
 

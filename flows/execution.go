@@ -169,6 +169,9 @@ type Env struct {
 	// Down reports whether a provider is down, as the hall's own checks say, or the drill
 	// of the run while it lasts. Nothing else starts a fallback (I23).
 	Down func(p *Provider) bool
+	// MayEnter is asked of whoever becomes known, and again whenever the run goes on: an
+	// error ends it. Nil: everybody may.
+	MayEnter func(context.Context, UserKey) error
 	// Trail tells of a deed before a step does it; an error means that it must not be done (I25).
 	Trail func(context.Context, Deed) error
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).

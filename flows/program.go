@@ -88,6 +88,9 @@ func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome
 		return nil, nil, fmt.Errorf("position %d is outside flow %s", x.PC, p.Name)
 	}
 	m := &move{p: p, x: x}
+	if err := m.mayEnter(ctx); err != nil {
+		return nil, nil, err
+	}
 	if x.Wait != nil {
 		if in == nil || in.Step != x.Wait.Step || in.Serial != x.Wait.Serial || x.Wait.Step != x.PC {
 			return nil, nil, ErrWrongInput
@@ -100,7 +103,7 @@ func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome
 			return nil, nil, fmt.Errorf("step %d of flow %s waits but cannot resume", x.PC, p.Name)
 		}
 		o, err := r.Resume(ctx, x, *in)
-		if err := m.take(o, err); err != nil {
+		if err := m.take(ctx, o, err); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -114,7 +117,7 @@ func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome
 			continue
 		}
 		o, err := x.enter(ctx, cur.step)
-		if err := m.take(o, err); err != nil {
+		if err := m.take(ctx, o, err); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -155,9 +158,24 @@ type move struct {
 	p   *Program
 	x   *Execution
 	out Outcome
+	// entered is whoever was let in by this advance.
+	entered UserKey
 }
 
-func (m *move) take(o Outcome, err error) error {
+// mayEnter asks of somebody who is known now, before any further step does something
+// for them.
+func (m *move) mayEnter(ctx context.Context) error {
+	if m.x.User == nil || m.x.Env.MayEnter == nil || m.x.User.Key == m.entered {
+		return nil
+	}
+	if err := m.x.Env.MayEnter(ctx, m.x.User.Key); err != nil {
+		return err
+	}
+	m.entered = m.x.User.Key
+	return nil
+}
+
+func (m *move) take(ctx context.Context, o Outcome, err error) error {
 	if err != nil {
 		return err
 	}
@@ -165,7 +183,10 @@ func (m *move) take(o Outcome, err error) error {
 		return fmt.Errorf("step %d of flow %s answered nothing", m.x.PC, m.p.Name)
 	}
 	m.x.Wait = nil
-	return o.Accept(m)
+	if err := o.Accept(m); err != nil {
+		return err
+	}
+	return m.mayEnter(ctx)
 }
 
 // wait marks where the Execution waits; every wait has a serial of its own.

@@ -210,3 +210,32 @@ func FuzzExecutionJSON(f *testing.F) {
 		}
 	})
 }
+
+// Who may not come in is stopped behind the step that knows them, and whenever the run
+// goes on: no further step does anything for them.
+func TestWhoMayNotEnterGetsNoFurther(t *testing.T) {
+	refused := flows.Refuse(flows.ReasonAccountDisabled, errors.New("left the company"))
+	p := compile(t, mark{"login"}, ask{"code", 1}, mark{"enrol"})
+	x := run()
+	asked := 0
+	x.Env.MayEnter = func(_ context.Context, key flows.UserKey) error {
+		if asked++; key != "corp:a1" {
+			t.Errorf("asked of %s", key)
+		}
+		return refused
+	}
+	if _, fin, err := p.Advance(t.Context(), x, nil); !errors.Is(err, refused) || fin != nil || traceOf(x) != "login " || asked != 1 {
+		t.Fatalf("got %v, %v, ran %q, asked %d times", fin, err, traceOf(x), asked)
+	}
+	// Between two pages it may have changed.
+	x = run()
+	x.Env.MayEnter = func(context.Context, flows.UserKey) error { return nil }
+	if out, _, err := p.Advance(t.Context(), x, nil); err != nil || out == nil {
+		t.Fatal(out, err)
+	}
+	x.Env.MayEnter = func(context.Context, flows.UserKey) error { return refused }
+	in := &flows.Input{Step: x.Wait.Step, Serial: x.Wait.Serial}
+	if _, fin, err := p.Advance(t.Context(), x, in); !errors.Is(err, refused) || fin != nil || strings.Contains(traceOf(x), "enrol") {
+		t.Fatalf("got %v, %v, ran %q", fin, err, traceOf(x))
+	}
+}

@@ -33,6 +33,9 @@ type Container interface {
 	Blocks() (blocks [][]Step, all bool)
 }
 
+// Labelled is a Container that says in a few words when each of its blocks is taken.
+type Labelled interface{ Labels() []string }
+
 // Terminator is a Step that may always end the flow: then what stands behind it
 // in its block never runs (I22).
 type Terminator interface{ Terminates() bool }
@@ -54,6 +57,10 @@ type Named interface {
 	Reads() []string
 	Source() string
 }
+
+// Constant is a condition that may be the same whatever it is asked about; constant says
+// whether it is, and holds what it is.
+type Constant interface{ Constant() (holds, constant bool) }
 
 // Reacher names what a guest's meaning depends on, for the digest: "provider:corp", "flow:x", "policy:y" (I28).
 type Reacher interface{ Reaches() []string }

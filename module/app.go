@@ -348,6 +348,7 @@ func (a *App) Start() error {
 		}
 	})
 	go a.tendKeys(ctx)
+	go a.carryDisabled(ctx)
 	a.checkHealth(ctx)
 	a.warnByPassed()
 	a.warnUnreached()

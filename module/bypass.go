@@ -12,17 +12,25 @@ import (
 // client's forged identity headers would arrive.
 func (a *App) warnByPassed() {
 	for name, srv := range a.servers() {
-		found := proxies{named: srv.NamedRoutes}.byPassed(srv.Routes, "", false)
-		if srv.Errors != nil {
-			// Caddy may refuse a request before any route, and then runs these with
-			// the headers as the client sent them.
-			found = append(found, proxies{named: srv.NamedRoutes}.byPassed(srv.Errors.Routes, "", false)...)
-		}
-		for _, p := range found {
+		for _, p := range proxiesOf(srv) {
+			if p.covered {
+				continue
+			}
 			a.log.Warn("a proxy can be reached without protect: identity headers of clients are not stripped there; add protect or `protect off`",
 				zap.String("server", name), zap.Strings("listen", srv.Listen), zap.String("site", p.site), zap.String("upstream", p.upstream))
 		}
 	}
+}
+
+// proxiesOf are all proxies of a server.
+func proxiesOf(srv *caddyhttp.Server) []proxied {
+	found := proxies{named: srv.NamedRoutes}.all(srv.Routes, proxied{})
+	if srv.Errors != nil {
+		// Caddy may refuse a request before any route, and then runs these with
+		// the headers as the client sent them.
+		found = append(found, proxies{named: srv.NamedRoutes}.all(srv.Errors.Routes, proxied{})...)
+	}
+	return found
 }
 
 // servers are the http servers of this config, by name.
@@ -38,7 +46,13 @@ func (a *App) servers() map[string]*caddyhttp.Server {
 	return app.Servers
 }
 
-type proxied struct{ site, upstream string }
+// proxied is a proxy and what stands before it: covered, a base that runs for every
+// request that gets there; gate, a protect that may have headers written for it.
+type proxied struct {
+	site, upstream string
+	covered        bool
+	gate           *Protect
+}
 
 // proxies looks for proxies, in named routes, too.
 type proxies struct {
@@ -46,34 +60,35 @@ type proxies struct {
 	depth int
 }
 
-// byPassed walks routes in their order. Covered is everything behind a base
-// that runs for every request that gets there.
-func (n proxies) byPassed(routes caddyhttp.RouteList, site string, covered bool) []proxied {
+// all walks routes in their order; at is what is known before them.
+func (n proxies) all(routes caddyhttp.RouteList, at proxied) []proxied {
 	var out []proxied
 	for _, r := range routes {
-		here, inRoute := site, covered
+		here := at
 		if h := hostsOf(r); h != "" {
-			here = h
+			here.site = h
 		}
 		for _, h := range r.Handlers {
 			switch h := h.(type) {
 			case *Protect:
-				inRoute = true
+				here.covered = true
+				if !h.Base && !h.Off {
+					here.gate, at.gate = h, h
+				}
 			case *caddyhttp.Subroute:
-				out = append(out, n.byPassed(h.Routes, here, inRoute)...)
+				out = append(out, n.all(h.Routes, here)...)
 			case *caddyhttp.Invoke:
 				if r := n.named[h.Name]; r != nil && n.depth < 8 {
 					n := proxies{n.named, n.depth + 1}
-					out = append(out, n.byPassed(caddyhttp.RouteList{*r}, here, inRoute)...)
+					out = append(out, n.all(caddyhttp.RouteList{*r}, here)...)
 				}
 			case *reverseproxy.Handler:
-				if !inRoute {
-					out = append(out, proxied{here, dials(h)})
-				}
+				here.upstream = dials(h)
+				out = append(out, here)
 			}
 		}
-		if inRoute && len(r.MatcherSets) == 0 && r.Group == "" { // of a group only one route runs
-			covered = true
+		if here.covered && len(r.MatcherSets) == 0 && r.Group == "" { // of a group only one route runs
+			at.covered = true
 		}
 	}
 	return out

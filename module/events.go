@@ -19,6 +19,7 @@ var Events = []string{
 	string(audit.DeviceTrusted), string(audit.FactorAdded), string(audit.FactorRemoved), string(audit.FactorRenamed),
 	string(audit.FactorsReset), string(audit.Login), string(audit.LoginDenied), string(audit.Logout),
 	string(audit.SessionChanged), string(audit.SessionEnded), string(audit.SteppedUp),
+	string(audit.UserDisabled), string(audit.UserEnabled),
 }
 
 // events are the flows that start by themselves, and the runs that wait for their turn.

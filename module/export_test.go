@@ -111,3 +111,22 @@ func (a *App) Vouched(ctx context.Context, user flows.UserKey) ([]personVouched,
 	}
 	return a.exportVouched(ctx, list)
 }
+
+// DisabledUnderNewest reports whether the running gateway finds a disabled user by the
+// newest of its keys alone.
+func DisabledUnderNewest(user flows.UserKey) bool {
+	a, err := running()
+	if err != nil {
+		return false
+	}
+	k, err := a.keys.ring(context.Background())
+	if err != nil {
+		return false
+	}
+	h, err := k.Hashes("disabled", string(user))
+	if err != nil {
+		return false
+	}
+	_, err = a.store.Get(context.Background(), "d/"+h[0])
+	return err == nil
+}

@@ -12,6 +12,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/sallyport-gateway/sallyport/examples/browser"
 )
@@ -25,6 +28,45 @@ func withAdmin(t testing.TB, global, site string) *gateway {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// What we publish is what Prometheus' own parser reads: each family once, with a type and
+// a sentence, and no name twice with the same labels.
+func TestMetricsAsPrometheusReadsThem(t *testing.T) {
+	g := withAdmin(t, people(t), plainSite)
+	g.signedIn("/a", "alice", "alicepw")
+	g.signIn(browser.New(), "/a", "alice", "wrong")
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(mustRequest(t, "http://"+g.admin+"/metrics"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := 0
+	for name, f := range families {
+		if !strings.HasPrefix(name, "sallyport_") {
+			continue
+		}
+		ours++
+		if f.GetHelp() == "" || f.GetType() == dto.MetricType_UNTYPED {
+			t.Errorf("%s has the type %s and the help %q", name, f.GetType(), f.GetHelp())
+		}
+		seen := map[string]bool{}
+		for _, m := range f.GetMetric() {
+			labels := fmt.Sprint(m.GetLabel())
+			if seen[labels] {
+				t.Errorf("%s%s is there twice", name, labels)
+			}
+			seen[labels] = true
+		}
+	}
+	if ours < 10 {
+		t.Errorf("%d families of ours", ours)
+	}
 }
 
 // scrape reads our series from Caddy's admin endpoint, as Prometheus would.

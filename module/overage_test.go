@@ -128,6 +128,20 @@ func TestB24OverageDirectoryBySub(t *testing.T) {
 	}
 }
 
+// A directory on the premises knows people by another name, which a claim says.
+func TestB24OverageDirectoryByAnotherClaim(t *testing.T) {
+	op, book := newEntra(t, tenantA), newPhonebook(t)
+	g := start(t, book.directory("hr")+preset(t, "entra", op, "tenant "+tenantA, "groups_overage hr objectSid onprem_sid"), overageSite)
+	op.SetUser(entraUser(map[string]any{"groups": nil, "hasgroups": true, "onprem_sid": "S-1-5-21-1-2-3-1104"}))
+	book.says(http.StatusOK, map[string]any{"groups": manyGroups()})
+	landed(t, g.open(newBrowser(t), g.url("/last/x")), "/last/x", "")
+	if q := book.questions(); !slices.Equal(q, []string{"objectSid=S-1-5-21-1-2-3-1104"}) {
+		t.Errorf("asked %v", q)
+	}
+	op.SetUser(tooMany())
+	g.refusedAs(t, "groups_overage", "more groups than the sign-in service can list", "no onprem_sid")
+}
+
 // What is not surely all of the groups lets nobody in.
 func TestB24OverageDirectoryWithoutTheGroups(t *testing.T) {
 	op, book := newEntra(t, tenantA), newPhonebook(t)

@@ -28,6 +28,14 @@ type person struct {
 	Vouched []personVouched `json:"vouched,omitempty"`
 	// Kept is what steps keep: what was answered and agreed to, by what they call it.
 	Kept map[string][]flows.Kept `json:"kept,omitempty"`
+	// Disabled is there while an operator keeps the person out.
+	Disabled *personDisabled `json:"disabled,omitempty"`
+}
+
+// personDisabled is since when and why somebody is kept out.
+type personDisabled struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason,omitempty"`
 }
 
 // personFactor is a factor without its secret.
@@ -83,6 +91,12 @@ func (a *App) export(ctx context.Context, u *flows.User) (*person, error) {
 		Factors: []personFactor{}, Devices: []personDevice{}, Sessions: []personSession{},
 	}
 	if err := a.exportProofs(ctx, u.Key, me); err != nil {
+		return nil, err
+	}
+	switch d, err := a.sessions.Disabled(ctx, u.Key); {
+	case err == nil:
+		me.Disabled = &personDisabled{d.Since.UTC(), d.Reason}
+	case !errors.Is(err, flows.ErrNotFound):
 		return nil, err
 	}
 	own, err := a.recordsOf(ctx, u.Key)
@@ -176,8 +190,8 @@ func (p *person) here(v *visit) {
 }
 
 // erase forgets a person: what steps keep, their factors with the tries at them and
-// their trusted devices, and ends all of their sessions. What stays is the trail, and
-// whose a name is: what applications hold under it is still theirs (I06).
+// their trusted devices, and ends all of their sessions. What stays is the trail, that
+// somebody is disabled, and whose a name is: what applications hold under it is still theirs (I06).
 func (a *App) erase(ctx context.Context, user flows.UserKey) error {
 	if err := a.eraseKept(ctx, user); err != nil {
 		return err

@@ -127,7 +127,13 @@ func (a *App) endUser(ctx context.Context, user flows.UserKey) (int, error) {
 	if err := a.sessions.NotBeforeUser(ctx, user, Now()); err != nil {
 		return 0, err
 	}
-	a.shared.clients.End(func(s *flowsession.Session) bool { return s.User.Key == user })
+	return a.endListed(ctx, user)
+}
+
+// endListed ends the sessions that are listed of a person, or of everybody (""), after
+// they were revoked.
+func (a *App) endListed(ctx context.Context, user flows.UserKey) (int, error) {
+	a.shared.clients.End(func(s *flowsession.Session) bool { return user == "" || s.User.Key == user })
 	const page = 500
 	ended := 0
 	for after := ""; ; {
@@ -143,6 +149,29 @@ func (a *App) endUser(ctx context.Context, user flows.UserKey) (int, error) {
 		}
 		if len(cards) < page {
 			return ended, nil
+		}
+	}
+}
+
+// carryDisabled brings who is disabled under the newest of several keys, once the store
+// can be asked: they must not come in when the older one goes.
+func (a *App) carryDisabled(ctx context.Context) {
+	t := time.NewTicker(10 * time.Second)
+	defer t.Stop()
+	for done := len(a.Keys) < 2; !done; {
+		a.aside("carrying over who is disabled", func() {
+			err := a.sessions.CarryDisabled(ctx)
+			if done = err == nil; !done && ctx.Err() == nil {
+				a.log.Warn("who is disabled is not under the newest key yet", zap.Error(err))
+			}
+		})
+		if done {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
 		}
 	}
 }

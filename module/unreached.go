@@ -12,7 +12,24 @@ import (
 // warnUnreached names every site whose people are sent to a login that its routes
 // do not lead to: a protect inside handle or route covers that block only.
 func (a *App) warnUnreached() {
-	for name, srv := range a.servers() {
+	for _, u := range a.unreached() {
+		a.log.Warn("nobody can sign in here: /.identity/ is reached by no protect of the site; add `protect off` to it",
+			zap.String("server", u.server), zap.Strings("listen", u.listen), zap.String("site", u.site), zap.String("protect", u.at.Source))
+	}
+}
+
+// unreachable is a site without our addresses, and a protect of it.
+type unreachable struct {
+	server string
+	listen []string
+	site   string
+	at     *Protect
+}
+
+func (a *App) unreached() (found []unreachable) {
+	servers := a.servers()
+	for _, name := range orderOf(nil, servers) {
+		srv := servers[name]
 		n := proxies{named: srv.NamedRoutes}
 		for _, r := range srv.Routes {
 			site := hostsOf(r)
@@ -24,10 +41,10 @@ func (a *App) warnUnreached() {
 			if n.leadTo(caddyhttp.RouteList{r}, req) || n.leadTo(srv.Routes, req) {
 				continue
 			}
-			a.log.Warn("nobody can sign in here: /.identity/ is reached by no protect of the site; add `protect off` to it",
-				zap.String("server", name), zap.Strings("listen", srv.Listen), zap.String("site", site), zap.String("protect", at.Source))
+			found = append(found, unreachable{name, srv.Listen, site, at})
 		}
 	}
+	return found
 }
 
 // ownAddress is a request for the gateway's pages on a site.

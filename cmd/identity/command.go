@@ -1,5 +1,6 @@
-// Package identity is the command `identity`: who is signed in, ending sessions,
-// resetting factors, releasing names, how the providers are, and drills, asked of a running gateway at its admin endpoint.
+// Package identity is the command `identity`: who is signed in, ending sessions, what is
+// kept of people, keeping them out, releasing names, the flows, how the providers are, and drills,
+// asked of a running gateway at its admin endpoint.
 package identity
 
 import (
@@ -20,8 +21,8 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "identity",
-		Usage: "sessions|revoke|factors|release|providers|drill",
-		Short: "Shows and ends sessions of a running gateway, resets factors, releases names, shows the health of its providers, and drills their outage",
+		Usage: "sessions|revoke|factors|devices|users|release|providers|flows|drill",
+		Short: "Shows and ends sessions of a running gateway, looks after its people, shows its flows and the health of its providers, and drills their outage",
 		Long: `Asks the admin endpoint of a running gateway, which writes every call into its
 trail. Whoever reaches that endpoint may do all of it.
 
@@ -30,10 +31,7 @@ sessions are the public ones, as in /.identity/session.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			addCommands(cmd)
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
-				if len(args) > 0 {
-					return fmt.Errorf("identity has no command '%s'; there are: sessions, revoke, factors, release, providers, drill", args[0])
-				}
-				return cmd.Help()
+				return commandsOf("identity", "", "").RunE(cmd, args)
 			}
 		},
 	})
@@ -62,17 +60,31 @@ func addCommands(parent *cobra.Command) {
 			return printSessions(cmd.OutOrStdout(), list, raw)
 		},
 	}
+	var every, yes bool
 	revoke := &cobra.Command{
-		Use: "revoke <session id> | --user <realm:subject>", Short: "Ends a session, or all of a user", Args: cobra.MaximumNArgs(1),
+		Use: "revoke <session id> | --user <realm:subject> | --all [--yes]", Short: "Ends a session, all of a user, or everybody's", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ended, err := e.revoke(user, args)
+			path, err := revoked(user, every, args)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "ended: %d\n", ended)
+			if every {
+				if err := confirm(cmd, yes, "end everybody's sessions"); err != nil {
+					return err
+				}
+			}
+			var answer struct {
+				Ended int `json:"ended"`
+			}
+			if err := e.call(http.MethodDelete, path, nil, &answer); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "ended: %d\n", answer.Ended)
 			return err
 		},
 	}
+	revoke.Flags().BoolVar(&every, "all", false, "Everybody's sessions")
+	revoke.Flags().BoolVar(&yes, "yes", false, "Do not ask")
 	release := &cobra.Command{
 		Use: "release <name>", Short: "Gives a name free for who comes in with it next, and ends its owner's sessions", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -102,7 +114,7 @@ func addCommands(parent *cobra.Command) {
 	for _, c := range []*cobra.Command{sessions, revoke} {
 		c.Flags().StringVar(&user, "user", "", "Key of a user, <realm>:<subject>")
 	}
-	parent.AddCommand(sessions, revoke, e.factors(&raw), release, providers, e.drills(&raw))
+	parent.AddCommand(sessions, revoke, e.factors(&raw), e.devices(&raw), e.users(&raw), release, providers, e.flows(&raw), e.lint(&raw), e.drills(&raw))
 }
 
 // call asks the admin endpoint, with a body where there is one; an answer that is no
@@ -133,49 +145,60 @@ func (e *endpoint) call(method, path string, body, answer any) error {
 	return nil
 }
 
-// sessions fetches the list page by page.
+// sessions fetches the list of sessions.
 func (e *endpoint) sessions(user string) ([]json.RawMessage, error) {
 	key, err := keyOf(user)
 	if err != nil {
 		return nil, err
 	}
-	var all []json.RawMessage
+	return e.pages("/identity/sessions", "sessions", url.Values{"user": {key}})
+}
+
+// pages fetches a list page by page; what is the name of it in the answers.
+func (e *endpoint) pages(path, what string, q url.Values) (all []json.RawMessage, err error) {
+	q.Set("n", "1000")
 	for after := ""; ; {
-		var page struct {
-			Sessions []json.RawMessage `json:"sessions"`
-			After    string            `json:"after"`
-		}
-		q := url.Values{"user": {key}, "after": {after}, "n": {"1000"}}
-		if err := e.call(http.MethodGet, "/identity/sessions?"+q.Encode(), nil, &page); err != nil {
+		q.Set("after", after)
+		var page map[string]json.RawMessage
+		if err := e.call(http.MethodGet, path+"?"+q.Encode(), nil, &page); err != nil {
 			return nil, err
 		}
-		all = append(all, page.Sessions...)
-		if page.After == "" || page.After == after {
+		var list []json.RawMessage
+		if err := json.Unmarshal(page[what], &list); err != nil {
+			return nil, fmt.Errorf("the answer of GET %s: %w", path, err)
+		}
+		all = append(all, list...)
+		next := ""
+		if raw, ok := page["after"]; ok {
+			if err := json.Unmarshal(raw, &next); err != nil {
+				return nil, fmt.Errorf("the answer of GET %s: %w", path, err)
+			}
+		}
+		if next == "" || next == after {
 			return all, nil
 		}
-		after = page.After
+		after = next
 	}
 }
 
-func (e *endpoint) revoke(user string, ids []string) (int, error) {
-	if (user == "") == (len(ids) == 0) {
-		return 0, errors.New("revoke wants the id of a session, or --user <realm:subject>")
-	}
-	path := "/identity/sessions/"
-	if user == "" {
-		path += url.PathEscape(ids[0])
-	} else {
-		key, err := keyOf(user)
-		if err != nil {
-			return 0, err
+// revoked is the path of what is to be ended.
+func revoked(user string, every bool, ids []string) (string, error) {
+	named := 0
+	for _, is := range []bool{user != "", every, len(ids) > 0} {
+		if is {
+			named++
 		}
-		path = "/identity/users/" + key + "/sessions"
 	}
-	var answer struct {
-		Ended int `json:"ended"`
+	switch {
+	case named != 1:
+		return "", errors.New("revoke wants the id of a session, or --user <realm:subject>, or --all")
+	case every:
+		return "/identity/sessions?all=yes", nil
+	case user == "":
+		return "/identity/sessions/" + url.PathEscape(ids[0]), nil
 	}
-	err := e.call(http.MethodDelete, path, nil, &answer)
-	return answer.Ended, err
+	key, err := keyOf(user)
+	return "/identity/users/" + key + "/sessions", err
 }
 
 // keyOf is a user key as the admin endpoint takes it; none is everybody.

@@ -34,14 +34,19 @@ type provider struct {
 	Drills  []drill   `json:"drills,omitempty"`
 }
 
+// printLines prints what programs read, one object a line.
+func printLines(w io.Writer, list []json.RawMessage) error {
+	for _, one := range list {
+		if _, err := fmt.Fprintf(w, "%s\n", one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func printSessions(w io.Writer, list []json.RawMessage, raw bool) error {
 	if raw {
-		for _, s := range list {
-			if _, err := fmt.Fprintf(w, "%s\n", s); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printLines(w, list)
 	}
 	rows := [][]string{{"ID", "USER", "NAME", "PROVIDER", "STARTED", "SEEN", "EXPIRES", "IP"}}
 	for _, one := range list {
@@ -70,7 +75,7 @@ type factor struct {
 
 func printFactors(w io.Writer, factors, devices []json.RawMessage, raw bool) error {
 	if raw {
-		return printSessions(w, append(factors, devices...), true)
+		return printLines(w, append(factors, devices...))
 	}
 	rows := [][]string{{"ID", "KIND", "NAME", "SINCE", "USED", "UNTIL", "TRIES", "LOCKED UNTIL"}}
 	for _, one := range factors {

@@ -25,6 +25,7 @@ import (
 	// Rooms: directories.
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/http"
 	_ "github.com/sallyport-gateway/sallyport/adapters/directory/ldap"
+	_ "github.com/sallyport-gateway/sallyport/adapters/directory/sql"
 
 	// Rooms: messengers.
 	_ "github.com/sallyport-gateway/sallyport/adapters/messenger/http"

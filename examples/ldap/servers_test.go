@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,11 +146,19 @@ func TestFiveThousandGroups(t *testing.T) {
 		text = strings.Replace(text, "header X-Groups {user.groups}", "header X-Groups {user.groups} {\n\t\t\tmax 65536\n\t\t}", 1)
 		text = strings.Replace(text, "require /admin/*", "require `user.groups.size() == 5000 && user.group_dns.size() == 5000 && \"g4999\" in user.groups`\n\t\trequire /admin/*", 1)
 		r := run(t, text, dir, dir)
-		begin := time.Now()
-		p := r.login(network(0), "mary", "marypw").Want(http.StatusOK, "X-Name: mary", "g0000", "g4999")
-		if got := len(regexp.MustCompile(`\bg\d{4}\b`).FindAllString(p.Body, -1)); got != n {
-			t.Errorf("the application sees %d groups", got)
+		var took []time.Duration
+		for range 9 {
+			begin := time.Now()
+			p := r.login(network(0), "mary", "marypw").Want(http.StatusOK, "X-Name: mary", "g0000", "g4999")
+			took = append(took, time.Since(begin).Round(time.Millisecond))
+			if got := len(regexp.MustCompile(`\bg\d{4}\b`).FindAllString(p.Body, -1)); got != n {
+				t.Errorf("the application sees %d groups", got)
+			}
 		}
-		t.Logf("%d groups, by search %v: the login took %s", n, more != "", time.Since(begin).Round(time.Millisecond))
+		slices.Sort(took)
+		t.Logf("%d groups, by search %v: the logins took %s", n, more != "", took)
+		if median := took[len(took)/2]; median > 3*time.Second { // other tests share the machine
+			t.Errorf("the login took %s", median)
+		}
 	}
 }

@@ -47,6 +47,9 @@ const (
 	DeviceForgotten Kind = "device_forgotten"
 	DataExported    Kind = "data_exported"
 	AccountErased   Kind = "account_erased"
+	// UserDisabled: an operator keeps somebody out; UserEnabled: and lets them in again.
+	UserDisabled Kind = "user_disabled"
+	UserEnabled  Kind = "user_enabled"
 )
 
 // Event is one entry. It holds no secrets: no codes, tokens, passwords, tickets.

@@ -27,7 +27,8 @@ type unit struct {
 	prog   cel.Program
 	source string
 	loops  bool
-	index  int // of a named policy: its place in Env.names
+	fixed  bool // it names nothing
+	index  int  // of a named policy: its place in Env.names
 	reads  []string
 	// names that are surely there when it is true or false: what it tested with has().
 	whenTrue, whenFalse set
@@ -80,6 +81,15 @@ func (c condition) Holds(f *flows.Facts) (bool, error) {
 	ok, err := c.holds(v)
 	v.close()
 	return ok && err == nil, err
+}
+
+// Constant reports whether nothing that it is asked about changes it, and what it is.
+func (c condition) Constant() (holds, constant bool) {
+	if !c.fixed {
+		return false, false
+	}
+	ok, err := c.Holds(new(flows.Facts))
+	return ok, err == nil
 }
 
 type expression struct {

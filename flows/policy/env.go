@@ -146,7 +146,7 @@ func (e *Env) compile(text, source string, truth bool, need func(string) error) 
 			return nil, err
 		}
 	}
-	u := &unit{source: source, loops: names.loops}
+	u := &unit{source: source, loops: names.loops, fixed: namesNothing(ast.NativeRep().Expr())}
 	// Before the check, which rewrites the tree.
 	u.reads, u.whenTrue, u.whenFalse = e.readsOf(ast.NativeRep().Expr())
 	checked, err := e.check(ast)
@@ -158,6 +158,13 @@ func (e *Env) compile(text, source string, truth bool, need func(string) error) 
 	}
 	u.prog, err = e.plan(checked.NativeRep(), u.loops)
 	return u, err
+}
+
+// namesNothing reports whether an expression is made of literals alone.
+func namesNothing(e celast.Expr) bool {
+	fixed := true
+	celast.PreOrderVisit(e, celast.NewExprVisitor(func(e celast.Expr) { fixed = fixed && e.Kind() != celast.IdentKind }))
+	return fixed
 }
 
 // check type-checks. The library's measure of regular expressions (v0.32.0) panics at

@@ -87,7 +87,13 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 		began = x.Started
 	}
 	spoken := spokenAt(x, began)
-	if err := m.notRevoked(ctx, &s.Card, began, spoken); err != nil {
+	mayStand := func() error {
+		if err := m.MayEnter(ctx, x.User.Key); err != nil {
+			return err
+		}
+		return m.notRevoked(ctx, &s.Card, began, spoken)
+	}
+	if err := mayStand(); err != nil {
 		return Ticket{}, nil, err
 	}
 	write := m.write
@@ -106,7 +112,7 @@ func (m *Manager) Create(ctx context.Context, r audit.Receipt, f flows.Finished,
 	}
 	// Once more, behind the card: whoever revoked in between has either found the
 	// card and ends it, or is found here.
-	if err := m.notRevoked(ctx, &s.Card, began, spoken); err != nil {
+	if err := mayStand(); err != nil {
 		_, _, _ = m.End(ctx, s.Card.ID, flows.ReasonRevoked)
 		return Ticket{}, nil, err
 	}

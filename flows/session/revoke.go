@@ -207,6 +207,11 @@ func (m *Manager) NotBeforeUser(ctx context.Context, user flows.UserKey, at time
 	return m.notBefore(ctx, "user", string(user), at)
 }
 
+// NotBeforeAll does the same for everybody.
+func (m *Manager) NotBeforeAll(ctx context.Context, at time.Time) error {
+	return m.notBefore(ctx, "all", "", at)
+}
+
 // NotBeforeSID does the same for one login at a provider.
 func (m *Manager) NotBeforeSID(ctx context.Context, provider, sid string, at time.Time) error {
 	return m.notBefore(ctx, "sid", provider+"\x00"+sid, at)
@@ -264,6 +269,9 @@ func (m *Manager) notRevoked(ctx context.Context, c *Card, began, spoken time.Ti
 			}
 		}
 		return nil
+	}
+	if err := check("all", "", began); err != nil {
+		return err
 	}
 	if err := check("user", string(c.User), began); err != nil {
 		return err

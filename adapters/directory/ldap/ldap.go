@@ -94,18 +94,20 @@ func (d *Directory) check() error {
 	return nil
 }
 
-// Find searches an entry by one of its attributes. Beside those that are texts it
+// Find searches an entry by one of its attributes; an objectGUID is written as Windows
+// does or in Base64, an objectSid as S-1-5-…. Beside those that are texts it
 // answers dn, groups (common names) and group_dns of memberOf.
 func (d *Directory) Find(ctx context.Context, by, value string) (flows.Attributes, error) {
 	if !ldapconn.AttributeName(by) {
 		return nil, fmt.Errorf("'%s' is no name of an attribute of a directory", by)
 	}
-	if value == "" { // (mail=) and what is like it asks about nobody
+	is, ok := ldapconn.Equals(by, value)
+	if !ok { // (mail=) and what is like it asks about nobody
 		return nil, flows.ErrNotFound
 	}
 	found, err := d.client.FindOne(ctx, ldapconn.One{
 		Base: d.BaseDN, Attributes: []string{"*", "memberOf", "objectGUID", "entryUUID"},
-		Filter: "(&" + d.filter + "(" + by + "=" + ldap3.EscapeFilter(value) + "))",
+		Filter: "(&" + d.filter + is + ")",
 	})
 	switch {
 	case errors.Is(err, ldapconn.ErrTooMany):

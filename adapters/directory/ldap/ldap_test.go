@@ -82,6 +82,30 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// What is bytes to the server is found by how it is written elsewhere.
+func TestFindByGUIDAndSID(t *testing.T) {
+	t.Parallel()
+	s, d := start(t, "")
+	s.Entries[1].Attrs["objectGUID"] = []string{"\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\x2a"}
+	s.Entries[1].Attrs["objectSid"] = []string{"\x01\x02\x00\x00\x00\x00\x00\x05\x15\x00\x00\x00\x01\x00\x00\x00"}
+	for _, tc := range []struct {
+		by, value string
+		found     bool
+	}{
+		{"objectGUID", "00112233-4455-6677-8899-aabbccddee2a", true},
+		{"objectGUID", "MyIRAFVEd2aImaq7zN3uKg==", true},
+		{"objectSid", "S-1-5-21-1", true},
+		{"objectSid", "S-1-5-21-2", false},
+		{"objectGUID", "alice", false},
+		{"objectGUID", "*", false},
+	} {
+		a, err := d.Find(t.Context(), tc.by, tc.value)
+		if tc.found && (err != nil || a["uid"] != "alice") || !tc.found && !errors.Is(err, flows.ErrNotFound) {
+			t.Errorf("%s %s: %v, %v", tc.by, tc.value, a, err)
+		}
+	}
+}
+
 func TestUnmarshalCaddyfile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, in, want string }{

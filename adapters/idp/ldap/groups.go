@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	ldap3 "github.com/go-ldap/ldap/v3"
@@ -65,7 +66,7 @@ func (p *Provider) direct(ctx context.Context, s *groupSet, e *ldap3.Entry, user
 				return err
 			}
 		}
-		return nil
+		return p.primary(ctx, s, e)
 	}
 	for i, f := range p.groupQuery {
 		whole := true
@@ -91,6 +92,34 @@ func (p *Provider) direct(ctx context.Context, s *groupSet, e *ldap3.Entry, user
 	return nil
 }
 
+// primary adds the group that Active Directory leaves out of memberOf: that of
+// primaryGroupID, which is relative to the domain of the person's SID ([MS-ADA3]
+// 2.120). It is found by its SID, wherever it lies (3.1.1.3.1.2.4 of [MS-ADTS]).
+func (p *Provider) primary(ctx context.Context, s *groupSet, e *ldap3.Entry) error {
+	_, mapped := p.Mapped["groups"]
+	id, sid := first(e, "primaryGroupID"), ldapconn.Attribute(e, "objectSid")
+	if mapped || id == "" || sid == nil || len(sid.ByteValues) == 0 {
+		return nil
+	}
+	person, err := ldapconn.SID(sid.ByteValues[0])
+	if err != nil {
+		return err
+	}
+	if _, err := strconv.ParseUint(id, 10, 32); err != nil {
+		return fmt.Errorf("primaryGroupID %q is no number", id)
+	}
+	group := person[:strings.LastIndexByte(person, '-')+1] + id
+	found, err := p.client.FindOne(ctx, ldapconn.One{Base: "<SID=" + group + ">", Filter: "(objectClass=group)", Attributes: []string{"cn"}})
+	switch {
+	case err != nil:
+		return err
+	case found == nil:
+		return fmt.Errorf("the primary group %s cannot be read", group)
+	}
+	s.primary = []string{found.Entry.DN}
+	return s.add(found.Entry.DN, first(found.Entry, "cn"))
+}
+
 func (p *Provider) search(ctx context.Context, s *groupSet, base, filter string) error {
 	entries, err := p.client.FindAll(ctx, base, filter, "cn")
 	if err != nil {
@@ -112,7 +141,7 @@ func (p *Provider) nest(ctx context.Context, s *groupSet, e *ldap3.Entry) error 
 			return err
 		}
 		if chains {
-			return p.search(ctx, s, p.BaseDN, chainFilter.With(func(string) string { return e.DN }))
+			return p.search(ctx, s, p.BaseDN, anyOf(chainFilter, append(s.primary, e.DN)))
 		}
 	}
 	for at := 0; at < len(s.dns); {
@@ -171,11 +200,12 @@ func (p *Provider) knowsChains(ctx context.Context) (bool, error) {
 type groupSet struct {
 	have, named map[string]bool
 	dns, names  []string
+	primary     []string
 	depth       int
 }
 
 func (s *groupSet) add(dn, cn string) error {
-	key, err := ldapconn.CanonicalDN(dn)
+	key, name, err := ldapconn.Name(dn)
 	if err != nil {
 		return fmt.Errorf("group %q is no DN: %w", dn, err)
 	}
@@ -184,10 +214,6 @@ func (s *groupSet) add(dn, cn string) error {
 	}
 	if len(s.dns) >= ldapconn.MostEntries {
 		return ldapconn.ErrTooMany
-	}
-	name, err := ldapconn.CommonName(dn)
-	if err != nil {
-		return err
 	}
 	if !strings.HasPrefix(key, "cn=") && cn != "" {
 		name = cn

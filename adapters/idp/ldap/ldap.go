@@ -253,5 +253,6 @@ var (
 	_ flows.Checker          = (*Provider)(nil)
 	_ flows.PasswordVerifier = (*Provider)(nil)
 	_ flows.Speller          = (*Provider)(nil)
+	_ flows.Voucher          = (*Provider)(nil)
 	_ flows.ProviderGuest    = (*Provider)(nil)
 )

@@ -48,21 +48,9 @@ func (p *Provider) attributes() []string {
 // proof makes the person of an entry whose password was right.
 func (p *Provider) proof(ctx context.Context, e *ldap3.Entry) (flows.Proof, error) {
 	now := p.now()
-	until, err := usable(e, now)
+	u, until, err := p.account(ctx, e, now)
 	if err != nil {
 		return flows.Proof{}, err
-	}
-	u, err := p.person(e)
-	if err != nil {
-		return flows.Proof{}, flows.Refuse(flows.ReasonInvalidAnswer, fmt.Errorf("%s: %w", e.DN, err))
-	}
-	dns, names, err := p.groups(ctx, e, u.Name)
-	if err != nil {
-		return flows.Proof{}, trouble("searching the groups of "+e.DN, err)
-	}
-	u.Groups = names
-	if len(dns) > 0 {
-		u.Attributes["group_dns"] = dns
 	}
 	return flows.Proof{
 		User:     u,
@@ -70,6 +58,25 @@ func (p *Provider) proof(ctx context.Context, e *ldap3.Entry) (flows.Proof, erro
 		Issuer:   p.issuer,
 		NotAfter: until,
 	}, nil
+}
+
+// account makes the person of an entry, with their groups, if it may be used.
+func (p *Provider) account(ctx context.Context, e *ldap3.Entry, now time.Time) (u flows.User, until time.Time, err error) {
+	if until, err = usable(e, now); err != nil {
+		return u, until, err
+	}
+	if u, err = p.person(e); err != nil {
+		return u, until, flows.Refuse(flows.ReasonInvalidAnswer, fmt.Errorf("%s: %w", e.DN, err))
+	}
+	dns, names, err := p.groups(ctx, e, u.Name)
+	if err != nil {
+		return u, until, trouble("searching the groups of "+e.DN, err)
+	}
+	u.Groups = names
+	if len(dns) > 0 {
+		u.Attributes["group_dns"] = dns
+	}
+	return u, until, nil
 }
 
 // changed says when the password was set, in the words of whichever directory this

@@ -30,7 +30,7 @@ import (
 //	    amr_map        <from> <to>...
 //	    userinfo       on|off
 //	    refresh        on|off
-//	    groups_overage error|<directory>
+//	    groups_overage error|<directory> [<attribute of the directory> <claim>]
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err := p.parse(d, "oidc", nil); err != nil {
@@ -140,16 +140,22 @@ func onOff(set func(*Provider, bool)) option {
 	}
 }
 
-// overageOption takes error, or the name of a directory that knows the groups.
-// Whether there is one of that name is seen when all are known.
+// overageOption takes error, or the name of a directory that knows the groups, and
+// perhaps what it finds people by and the claim that says so. Whether there is one of that name is seen when all are known.
 func overageOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
-	if len(args) != 1 {
+	if len(args) != 1 && len(args) != 3 {
 		return d.ArgErr()
 	}
 	if !flows.ValidName(args[0]) {
 		return d.Errf("'%s' is no name of a directory; groups_overage takes error or the name of one", args[0])
 	}
 	p.GroupsOverage = args[0]
+	if len(args) == 3 {
+		if !p.asksForGroups() || args[1] == "" || args[2] == "" {
+			return d.Err("groups_overage error takes no more; a directory takes one of its attributes and a claim")
+		}
+		p.GroupsOverageBy, p.GroupsOverageClaim = args[1], args[2]
+	}
 	if p.asksForGroups() {
 		p.wrote = caddyfile.NewDispenser([]caddyfile.Token{d.Token()})
 		p.wrote.Next()

@@ -74,6 +74,13 @@ type Provider struct {
 	// are too many: error (the default) refuses the login, the name of a directory has
 	// it asked, at each login and renewal.
 	GroupsOverage string `json:"groups_overage,omitempty"`
+	// GroupsOverageBy is the attribute of that directory that says who it is, as
+	// objectSid; default: sub, of the preset entra oid.
+	GroupsOverageBy string `json:"groups_overage_by,omitempty"`
+	// GroupsOverageClaim is the claim of the ID token with the value it must have, as
+	// onprem_sid; default: sub, of the preset entra oid. It must be one that is never
+	// given to somebody else.
+	GroupsOverageClaim string `json:"groups_overage_claim,omitempty"`
 	// TrustedHosts are hosts beside the issuer's own whose endpoints may have private
 	// addresses; default: none, an endpoint elsewhere must be public.
 	TrustedHosts []string `json:"trusted_hosts,omitempty"`
@@ -189,6 +196,9 @@ func (p *Provider) Validate() error {
 	}
 	if p.GroupsOverage != "" && !flows.ValidName(p.GroupsOverage) {
 		return fmt.Errorf("groups_overage %q is neither error nor the name of a directory", p.GroupsOverage)
+	}
+	if (p.GroupsOverageBy == "") != (p.GroupsOverageClaim == "") || p.GroupsOverageBy != "" && !p.asksForGroups() {
+		return errors.New("groups_overage_by and groups_overage_claim belong together and to a directory")
 	}
 	if p.Scopes != nil && !contains(p.Scopes, "openid") {
 		return fmt.Errorf("scopes %q must contain openid", p.Scopes)

@@ -121,6 +121,7 @@ func TestCaddyfileErrors(t *testing.T) {
 		{"refresh none", "refresh", "wrong argument count"},
 		{"overage", "groups_overage HR", "'HR' is no name of a directory; groups_overage takes error or the name of one"},
 		{"overage two", "groups_overage a b", "wrong argument count"},
+		{"overage error by", "groups_overage error objectSid onprem_sid", "groups_overage error takes no more"},
 		{"block", "userinfo on {\n a b\n }", "unexpected block"},
 	} {
 		_, err := parse("oidc {\n " + tc.text + "\n}")
@@ -160,6 +161,8 @@ func TestLoadErrors(t *testing.T) {
 		{"token_auth", func(p *Provider) { p.TokenAuth = "jwt" }, "token_auth \"jwt\" is unknown; there are: auto, basic, post"},
 		{"alg", func(p *Provider) { p.IDTokenAlgs = []string{"rs256"} }, "id_token_alg 'rs256' is not accepted"},
 		{"overage", func(p *Provider) { p.GroupsOverage = "HR" }, "groups_overage"},
+		{"overage by", func(p *Provider) { p.GroupsOverage, p.GroupsOverageBy = "hr", "mail" }, "belong together"},
+		{"overage by nobody", func(p *Provider) { p.GroupsOverageBy, p.GroupsOverageClaim = "mail", "email" }, "belong together and to a directory"},
 		{"scopes", func(p *Provider) { p.Scopes = []string{"profile"} }, "must contain openid"},
 		{"scope blank", func(p *Provider) { p.Scopes = []string{"openid", "a b"} }, "one word"},
 		{"max age", func(p *Provider) { p.MaxAge = -1 }, "max_age"},

@@ -27,16 +27,29 @@ func (p *Provider) Names(r flows.Registry) error {
 	if !p.asksForGroups() {
 		return nil
 	}
+	by, _ := p.overageBy()
 	d, err := r.Directory(p.GroupsOverage)
 	if err != nil {
 		err = fmt.Errorf("%w; groups_overage takes error or the name of a directory", err)
-		if p.wrote != nil {
-			return p.wrote.WrapErr(err)
-		}
-		return err
+	} else if err = flows.FindsBy(d, by); err != nil {
+		err = fmt.Errorf("groups_overage %s: %w", p.GroupsOverage, err)
+	}
+	if err != nil && p.wrote != nil {
+		return p.wrote.WrapErr(err)
 	}
 	p.groupsOf = d
-	return nil
+	return err
+}
+
+// overageBy is what the directory finds people by, and the claim that says who it is.
+func (p *Provider) overageBy() (attribute, claim string) {
+	switch {
+	case p.GroupsOverageBy != "":
+		return p.GroupsOverageBy, p.GroupsOverageClaim
+	case p.as.object != "":
+		return p.as.object, p.as.object
+	}
+	return "sub", "sub"
 }
 
 // Reaches is the directory of groups: another meaning of it restarts runs (I28).
@@ -78,19 +91,16 @@ func (p *Provider) withGroups(ctx context.Context, subject string, id *idToken, 
 }
 
 // allGroups asks the directory for the person whom the signed ID token names: by
-// sub, or what a preset has in its place. The answer is all of the groups, or none
+// sub, what a preset has in its place, or the claim that was written. The answer is all of the groups, or none
 // is believed.
 func (p *Provider) allGroups(ctx context.Context, id *idToken) ([]string, error) {
 	if p.groupsOf == nil {
 		return nil, tooMany(errors.New("the provider left out the groups because there are too many; limit them at the provider, map another claim, or name a directory that knows them"))
 	}
-	by, value := "sub", id.subject
-	if p.as.object != "" {
-		by = p.as.object
-		value, _ = id.claims[by].(string)
-	}
+	by, claim := p.overageBy()
+	value, _ := id.claims[claim].(string)
 	if value == "" {
-		return nil, tooMany(fmt.Errorf("the ID token has no %s to ask directory %s by", by, p.GroupsOverage))
+		return nil, tooMany(fmt.Errorf("the ID token has no %s to ask directory %s by", claim, p.GroupsOverage))
 	}
 	ctx, cancel := context.WithTimeout(ctx, overageMax)
 	defer cancel()

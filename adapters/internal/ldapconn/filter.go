@@ -54,3 +54,34 @@ func (f *Filter) With(value func(name string) string) string {
 	b.WriteString(f.texts[len(f.texts)-1])
 	return b.String()
 }
+
+// Anybody is the filter for all who could be meant: where a value goes, any will do.
+func (f *Filter) Anybody() string {
+	text := strings.Join(f.texts, "\x00")
+	for {
+		at := strings.IndexByte(text, 0)
+		if at < 0 {
+			return text
+		}
+		open, end := strings.LastIndexByte(text[:at], '('), at+strings.IndexByte(text[at:], ')')
+		name := text[open+1 : open+1+strings.IndexAny(text[open+1:at], "=~<>:")]
+		if name == "" { // (:rule:={name}): any attribute
+			name = "objectClass"
+		}
+		text = text[:open] + "(" + name + "=*)" + text[end+1:]
+	}
+}
+
+// Equals is the filter for a value of an attribute as we write it: a GUID or a SID is
+// bytes to the server. False: it can be no value of it.
+func Equals(attribute, value string) (filter string, ok bool) {
+	switch strings.ToLower(attribute) {
+	case "objectguid", "ms-ds-consistencyguid":
+		value, ok = guidBytes(value)
+	case "objectsid":
+		value, ok = sidBytes(value)
+	default:
+		ok = value != ""
+	}
+	return "(" + attribute + "=" + ldap.EscapeFilter(value) + ")", ok
+}

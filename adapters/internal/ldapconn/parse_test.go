@@ -1,6 +1,8 @@
 package ldapconn
 
 import (
+	"encoding/hex"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -41,6 +43,68 @@ func TestGUID(t *testing.T) {
 	for _, b := range []string{"", "short", strings.Repeat("x", 17)} {
 		if s, err := GUID([]byte(b)); err == nil {
 			t.Errorf("%q is %s", b, s)
+		}
+	}
+}
+
+// What we write is bytes to the server, and is never a filter.
+func TestEquals(t *testing.T) {
+	t.Parallel()
+	const guid = `\33\22\11\00\55\44\77\66\88\99\aa\bb\cc\dd\ee\ff`
+	for _, tc := range []struct{ name, value, want string }{
+		{"mail", "a*(b)", `(mail=a\2a\28b\29)`},
+		{"mail", "", ""},
+		{"objectGUID", "00112233-4455-6677-8899-aabbccddeeff", "(objectGUID=" + guid + ")"},
+		{"objectguid", "00112233-4455-6677-8899-AABBCCDDEEFF", "(objectguid=" + guid + ")"},
+		{"objectGUID", "MyIRAFVEd2aImaq7zN3u/w==", "(objectGUID=" + guid + ")"},
+		{"mS-DS-ConsistencyGuid", "MyIRAFVEd2aImaq7zN3u/w==", "(mS-DS-ConsistencyGuid=" + guid + ")"},
+		{"objectGUID", "alice", ""},
+		{"objectGUID", "*", ""},
+		{"objectGUID", "0011-2233445566778899aabb-ccddeeff", ""},
+		{"objectSid", "S-1-5-21-1-2-513", `(objectSid=\01\04\00\00\00\00\00\05\15\00\00\00\01\00\00\00\02\00\00\00\01\02\00\00)`},
+		{"objectSid", "S-1-5-21-4294967296", ""},
+		{"objectSid", "S-2-5-21", ""},
+		{"objectSid", "S-1-5" + strings.Repeat("-1", 16), ""},
+		{"objectSid", "alice", ""},
+	} {
+		got, ok := Equals(tc.name, tc.value)
+		if ok != (tc.want != "") || ok && unescaped(got) != unescaped(tc.want) || tc.name == "mail" && ok && got != tc.want {
+			t.Errorf("%s %q: %s %v, want %s", tc.name, tc.value, got, ok, tc.want)
+		}
+	}
+	for _, s := range []string{"S-1-5-21-1-2-513", "S-1-5-32-544", "S-1-281474976710655-1", "S-1-0"} {
+		b, ok := sidBytes(s)
+		if back, err := SID([]byte(b)); !ok || err != nil || back != s {
+			t.Errorf("%s becomes %s, %v, %v", s, back, ok, err)
+		}
+	}
+}
+
+// unescaped is a filter with its bytes as they are.
+func unescaped(f string) string {
+	return regexp.MustCompile(`\\[0-9a-f]{2}`).ReplaceAllStringFunc(f, func(s string) string {
+		b, _ := hex.DecodeString(s[1:])
+		return string(b)
+	})
+}
+
+func TestAnybody(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"(uid={username})": "(uid=*)",
+		"(&(objectClass=person)(|(uid={username})(mail={username}@x)))": "(&(objectClass=person)(|(uid=*)(mail=*)))",
+		"(&(cn=*{a}*{b})(!(c=x)))":                                      "(&(cn=*)(!(c=x)))",
+		"(uid:caseExactMatch:={username})":                              "(uid=*)",
+		"(&(memberOf=cn=vpn\\28x,dc=y)(uid>={username}))":               "(&(memberOf=cn=vpn\\28x,dc=y)(uid=*))",
+		"(:dn:2.5.13.5:={username})":                                    "(objectClass=*)",
+	} {
+		f, err := ParseFilter(in)
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		if got := f.Anybody(); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
 		}
 	}
 }
@@ -163,7 +227,7 @@ func FuzzParseFilter(f *testing.F) {
 
 // FuzzDN: names of groups come from outside.
 func FuzzDN(f *testing.F) {
-	for _, s := range []string{"cn=a,dc=b", `cn=a\,b,dc=c`, "cn=#0403666f6f", "", "cn=", "a+b", `cn=\`, "cn=a+uid=b,o=c"} {
+	for _, s := range []string{"cn=a,dc=b", `cn=a\,b,dc=c`, "cn=#0403666f6f", "", "cn=", "a+b", `cn=\`, "cn=a+uid=b,o=c", "CN=Domain Users,CN=Users,DC=X", "cn=a b.c-d_e, dc=x", "cn=a ,dc=x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, dn string) {
@@ -174,6 +238,9 @@ func FuzzDN(f *testing.F) {
 		}
 		if err == nil && key == "" {
 			t.Errorf("%q: %q %q", dn, name, key)
+		}
+		if k, n, err3 := Name(dn); (err3 == nil) != (err == nil) || err == nil && (k != key || n != name) {
+			t.Errorf("%q: at once %q %q, %v, one by one %q %q, %v", dn, k, n, err3, key, name, err)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 // pageSize is how many entries are asked for at a time; Active Directory gives
 // 1,000 at most.
-const pageSize = 500
+const pageSize = 1000
 
 // MostEntries is how much one search may find: more is an error, never a part.
 const MostEntries = 20000

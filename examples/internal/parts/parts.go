@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -27,19 +28,29 @@ type need struct {
 }
 
 var needs = map[string]need{
-	"radicale":      {"apt-get install radicale", []string{"/usr/bin/radicale"}},
-	"tomcat":        {"apt-get install tomcat10", []string{"/usr/share/tomcat10/bin/catalina.sh"}},
-	"icingaweb2":    {"apt-get install icingaweb2 php-xml php-intl php-mbstring", []string{"/usr/share/icingaweb2/public/index.php"}},
-	"simplesamlphp": {"apt-get install simplesamlphp php-xml php-mbstring", []string{"/usr/share/simplesamlphp/www/index.php"}},
-	"php":           {"apt-get install php-cli", []string{"php"}},
-	"php-cgi":       {"apt-get install php-cgi", []string{"php-cgi"}},
-	"slapd":         {"apt-get install slapd", []string{"/usr/sbin/slapd"}},
-	"slapadd":       {"apt-get install slapd", []string{"/usr/sbin/slapadd"}},
-	"chromium":      {"apt-get install chromium", []string{"chromium", "chromium-browser", "google-chrome"}},
-	"node":          {"apt-get install nodejs", []string{"node"}},
-	"axe-core":      {"make parts (npm install axe-core@" + axeVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/axe-core/axe.min.js")}},
-	"oidc-provider": {"make parts (npm install oidc-provider@" + oidcProviderVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/oidc-provider/package.json")}},
-	"smtp-server":   {"make parts (npm install smtp-server@" + smtpServerVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/smtp-server/package.json")}},
+	"radicale":           {"apt-get install radicale", []string{"/usr/bin/radicale"}},
+	"tomcat":             {"apt-get install tomcat10", []string{"/usr/share/tomcat10/bin/catalina.sh"}},
+	"icingaweb2":         {"apt-get install icingaweb2 php-xml php-intl php-mbstring", []string{"/usr/share/icingaweb2/public/index.php"}},
+	"simplesamlphp":      {"apt-get install simplesamlphp php-xml php-mbstring", []string{"/usr/share/simplesamlphp/www/index.php"}},
+	"php":                {"apt-get install php-cli", []string{"php"}},
+	"php-cgi":            {"apt-get install php-cgi", []string{"php-cgi"}},
+	"slapd":              {"apt-get install slapd", []string{"/usr/sbin/slapd"}},
+	"slapadd":            {"apt-get install slapd", []string{"/usr/sbin/slapadd"}},
+	"postgres":           {"apt-get install postgresql", append(newest("/usr/lib/postgresql/*/bin/postgres"), "postgres")},
+	"mariadbd":           {"apt-get install mariadb-server-core", []string{"/usr/sbin/mariadbd"}},
+	"mariadb-install-db": {"apt-get install mariadb-server-core", []string{"/usr/bin/mariadb-install-db"}},
+	"chromium":           {"apt-get install chromium", []string{"chromium", "chromium-browser", "google-chrome"}},
+	"node":               {"apt-get install nodejs", []string{"node"}},
+	"axe-core":           {"make parts (npm install axe-core@" + axeVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/axe-core/axe.min.js")}},
+	"oidc-provider":      {"make parts (npm install oidc-provider@" + oidcProviderVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/oidc-provider/package.json")}},
+	"smtp-server":        {"make parts (npm install smtp-server@" + smtpServerVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/smtp-server/package.json")}},
+}
+
+// newest are the files that a pattern matches, the last one first.
+func newest(pattern string) []string {
+	all, _ := filepath.Glob(pattern)
+	slices.Reverse(all)
+	return all
 }
 
 // axeVersion is what .ci/parts.sh installs.

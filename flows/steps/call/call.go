@@ -257,6 +257,15 @@ func (c *Call) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, er
 // Blocks are those of the branches; the answer may choose none.
 func (c *Call) Blocks() ([][]flows.Step, bool) { return c.blocks, false }
 
+// Labels are the names of the branches.
+func (c *Call) Labels() []string {
+	out := make([]string, len(c.Branches))
+	for i, b := range c.Branches {
+		out[i] = b.Name
+	}
+	return out
+}
+
 // Produces are the attributes, if nobody gets past it without them.
 func (c *Call) Produces() []string {
 	if c.OnError == goOn {
@@ -308,6 +317,7 @@ func (c *Call) SourceLine() string { return c.Source }
 
 var (
 	_ flows.Container       = (*Call)(nil)
+	_ flows.Labelled        = (*Call)(nil)
 	_ flows.Binder          = (*Call)(nil)
 	_ flows.Producer        = (*Call)(nil)
 	_ flows.Perhaps         = (*Call)(nil)

@@ -164,6 +164,15 @@ func (c *Choose) index(name string) int {
 // Blocks are those of the options; one of them is always taken.
 func (c *Choose) Blocks() ([][]flows.Step, bool) { return c.blocks, true }
 
+// Labels are the names of the options.
+func (c *Choose) Labels() []string {
+	out := make([]string, len(c.Options))
+	for i, o := range c.Options {
+		out[i] = o.Name
+	}
+	return out
+}
+
 // Conditions say that somebody must have signed in before, if it is remembered for them.
 func (c *Choose) Conditions() []flows.Named {
 	if c.Remember == 0 {
@@ -182,6 +191,7 @@ func (c *Choose) SourceLine() string { return c.Source }
 
 var (
 	_ flows.Container       = (*Choose)(nil)
+	_ flows.Labelled        = (*Choose)(nil)
 	_ flows.Resumer         = (*Choose)(nil)
 	_ flows.Shower          = (*Choose)(nil)
 	_ flows.Binder          = (*Choose)(nil)

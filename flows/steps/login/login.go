@@ -27,7 +27,7 @@ type Login struct {
 	// others vouched for them then; alone: if any provider did.
 	Providers []string `json:"providers,omitempty"`
 	// How long a passkey is good after its owner last signed in by a provider; default: 30
-	// days. Providers that can be asked without the person (local) are asked each time instead.
+	// days. Providers that can be asked without the person (local, ldap) are asked each time instead.
 	Vouched caddy.Duration `json:"vouched,omitempty"`
 	// Which provider is for which e-mail domains: asked for on the chooser.
 	Discover []Discover `json:"discover,omitempty"`

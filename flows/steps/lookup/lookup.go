@@ -123,8 +123,13 @@ func (l *Lookup) Bind(r flows.Registry) (err error) {
 		return err
 	}
 	l.now, l.known = r.Now, flows.NewFindCache(time.Duration(l.Cache))
-	l.directory, err = r.Directory(l.Directory)
-	return err
+	if l.directory, err = r.Directory(l.Directory); err != nil {
+		return err
+	}
+	if err := flows.FindsBy(l.directory, l.By); err != nil {
+		return fmt.Errorf("lookup %s: %w", l.Directory, err)
+	}
+	return nil
 }
 
 // Enter looks the user up. What it does not find out is nobody's word for anything.

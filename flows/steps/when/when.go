@@ -4,6 +4,7 @@
 package when
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -139,6 +140,18 @@ func (w *When) Enter(_ context.Context, x *flows.Execution) (flows.Outcome, erro
 // Blocks are those of the branches, then that of else.
 func (w *When) Blocks() ([][]flows.Step, bool) { return w.blocks, w.hasElse }
 
+// Labels are the conditions as they were written, and else.
+func (w *When) Labels() []string {
+	var out []string
+	for _, b := range w.Branches {
+		out = append(out, cmp.Or(b.If.Policy, b.If.CEL))
+	}
+	if w.hasElse {
+		out = append(out, "else")
+	}
+	return out
+}
+
 // Conditions are those of all branches.
 func (w *When) Conditions() []flows.Named {
 	out := make([]flows.Named, len(w.Branches))
@@ -166,6 +179,7 @@ var (
 	_ flows.Container   = (*When)(nil)
 	_ flows.Binder      = (*When)(nil)
 	_ flows.Consumer    = (*When)(nil)
+	_ flows.Labelled    = (*When)(nil)
 	_ flows.Reacher     = (*When)(nil)
 	_ flows.Sourced     = (*When)(nil)
 	_ caddy.Provisioner = (*When)(nil)

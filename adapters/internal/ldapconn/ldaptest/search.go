@@ -43,6 +43,11 @@ func (s *Server) search(c net.Conn, id any, op, message *ber.Packet, who string)
 		end(ldap.LDAPResultNoSuchObject, "", nil)
 		return
 	}
+	base, ok := s.bySID(base)
+	if !ok {
+		end(ldap.LDAPResultNoSuchObject, "", nil)
+		return
+	}
 	var hits []*Entry
 	for _, e := range s.Entries {
 		in := strings.EqualFold(e.DN, base)
@@ -78,6 +83,19 @@ func (s *Server) search(c net.Conn, id any, op, message *ber.Packet, who string)
 		entry(c, id, e, names, s.MostValues)
 	}
 	end(0, "", next)
+}
+
+// bySID is the DN of a base that is one, or a SID ([MS-ADTS] 3.1.1.3.1.2.4).
+func (s *Server) bySID(base string) (dn string, ok bool) {
+	if !strings.HasPrefix(base, "<SID=") {
+		return base, true
+	}
+	for _, e := range s.Entries {
+		if e.SID != "" && base == "<SID="+e.SID+">" {
+			return e.DN, true
+		}
+	}
+	return "", false
 }
 
 func number(p *ber.Packet) int64 { n, _ := p.Value.(int64); return n }

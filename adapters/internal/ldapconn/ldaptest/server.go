@@ -18,7 +18,9 @@ import (
 type Entry struct {
 	DN       string
 	Password string
-	Attrs    map[string][]string
+	// SID finds it as the base <SID=…>, as Active Directory does; "": it has none.
+	SID   string
+	Attrs map[string][]string
 }
 
 // Answer is what a bind is answered with.

@@ -1,0 +1,2 @@
+// Package sql walks a login whose attributes come from PostgreSQL or MariaDB.
+package sql
