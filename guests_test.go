@@ -158,7 +158,7 @@ func suitesOf(dir string) []string {
 	case "adapters/store":
 		return []string{"TestStore"}
 	case "adapters/idp":
-		return []string{"TestRedirector", "TestPasswordVerifier", "TestRequestVerifier", "TestNegotiator"}
+		return []string{"TestRedirector", "TestPasswordVerifier", "TestRequestVerifier", "TestNegotiator", "TestClientVerifier"}
 	case "headers":
 		return []string{"TestDialect"}
 	}

@@ -48,6 +48,7 @@ type protect struct {
 //	    optional        <matcher…>
 //	    require         [<matcher>] <policy>|`<cel>` ["<text>"]
 //	    step_up         [<matcher>] [<flow>] [<policy>|`<cel>`] { once ; show <field…> ; within <duration> }
+//	    api             <provider…> { cache <duration> ; keep_authorization }
 //	    unauthenticated auto|redirect|401
 //	    preserve_post   <size>|off
 //	    strict_paths    on|off
@@ -150,6 +151,7 @@ var protectWords = map[string]word[*protect]{
 	"optional":  {(*protect).open, true},
 	"require":   {(*protect).require, true},
 	"step_up":   {(*protect).stepUp, true},
+	"api":       {(*protect).api, false},
 	"unauthenticated": {parse: func(p *protect, d *caddyfile.Dispenser) (err error) {
 		p.Unauthenticated, err = oneOf(d, "auto", "redirect", "401")
 		return err

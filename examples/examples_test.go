@@ -37,6 +37,8 @@ func stand(name string) string {
 		return "$2a$04$7Zr2pO2nBGgYH7r5o2Xw4eAPzxJm7xLQG3h1F9iVbWvJxwN7oWb3K"
 	case name == "LDAP_BASE":
 		return "dc=example,dc=test"
+	case name == "INTROSPECT":
+		return "http://127.0.0.1:9/introspect"
 	case name == "LDAP_URL":
 		return "ldap://127.0.0.1:9"
 	case name == "LDAP_URL_REPLICA":

@@ -57,6 +57,8 @@ type Proof struct {
 	Tokens []byte
 	// NotAfter ends the session early; zero means the session's own limits.
 	NotAfter time.Time
+	// Issued is when a credential was made that says all this; zero: just now.
+	Issued time.Time `json:",omitzero"`
 	// Stale is when the provider's word ends and it wants to be asked anew, by
 	// Refresher; zero: never.
 	Stale time.Time `json:",omitzero"`

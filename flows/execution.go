@@ -173,6 +173,8 @@ type Env struct {
 	// Arrived is a verified answer that its provider began by itself: the login step
 	// finishes with it instead of beginning anew. Nil otherwise.
 	Arrived *Callback
+	// Client is the program whose run this is; nil: there is somebody to ask.
+	Client *Client
 	// Down reports whether a provider is down, as the hall's own checks say, or the drill
 	// of the run while it lasts. Nothing else starts a fallback (I23).
 	Down func(p *Provider) bool

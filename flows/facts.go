@@ -28,6 +28,8 @@ type Request struct {
 	Captured map[string][]string `json:"-"`
 	// Certificate is the client's, if the server verified it.
 	Certificate *x509.Certificate `json:"-"`
+	// Chains are those by which the server verified it, the certificate first in each.
+	Chains [][]*x509.Certificate `json:"-"`
 	// Body reads the whole body, up to a cap of the hall's, and leaves it to be
 	// read again; too long is an error. Nil where there is none to be read.
 	Body func() ([]byte, error) `json:"-"`

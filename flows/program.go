@@ -118,7 +118,7 @@ func (p *Program) Advance(ctx context.Context, x *Execution, in *Input) (Outcome
 			x.PC = cur.end
 			continue
 		}
-		o, err := cur.step.Enter(ctx, x)
+		o, err := x.enter(ctx, cur.step)
 		if err := m.take(ctx, o, err); err != nil {
 			return nil, nil, err
 		}

@@ -64,7 +64,11 @@ const (
 	ReasonApprovalGone     Reason = "approval_gone"
 	ReasonNotVouched       Reason = "not_vouched"
 	ReasonTicketRefused    Reason = "ticket_refused"
-	ReasonInternal         Reason = "internal"
+	// Of programs: what they sent is malformed, is no good, or only a person gets further.
+	ReasonInvalidRequest      Reason = "invalid_request"
+	ReasonInvalidToken        Reason = "invalid_token"
+	ReasonInteractionRequired Reason = "interaction_required"
+	ReasonInternal            Reason = "internal"
 
 	// What signals and the risk step find. Nobody is refused with one of these.
 	ReasonNewDevice        Reason = "new_device"

@@ -404,6 +404,7 @@ func (a *App) sweep(ctx context.Context) {
 				for _, id := range a.shared.cache.Sweep(Now()) {
 					a.endInBackground(id, ReasonExpired)
 				}
+				a.shared.clients.Sweep(Now())
 				a.retryEnds(ctx)
 				a.endOverdue(ctx)
 				a.tellReports(ctx)

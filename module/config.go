@@ -113,6 +113,8 @@ type ProtectConfig struct {
 	Rules []*RuleConfig `json:"rules,omitempty"`
 	// Headers the application gets: dialects and single headers.
 	Headers []*HeaderConfig `json:"headers,omitempty"`
+	// API are the programs that are taken beside people; default: none.
+	API *APIConfig `json:"api,omitempty"`
 	// Unauthenticated is auto, redirect or 401; default auto.
 	Unauthenticated string `json:"unauthenticated,omitempty"`
 	// PreservePost is how many bytes of a form wait for a login that its person needs

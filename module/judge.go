@@ -105,6 +105,11 @@ func (v *visit) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	v.w, v.r, v.answering = w, r, true
 	v.known = nil
 	v.readPath(r)
+	if v.p.api != nil {
+		if served, err := v.asProgram(next); served {
+			return err
+		}
+	}
 	over := v.session != nil && v.routeOver()
 	rose := v.p.every > 0 && v.session != nil && !over && v.riskRose()
 	if v.session != nil && len(v.p.logouts) > 0 {
@@ -160,12 +165,8 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	} else if err != nil {
 		return v.refuse(http.StatusForbidden, flows.ReasonOf(err), "", "", err)
 	}
-	if !v.isPassive() {
-		v.active()
-		v.noteRoute(live)
-	}
-	if len(v.p.callOuts) > 0 {
-		v.noteCallOuts(live)
+	if v.client == nil { // a program has no session that could be active or end
+		v.noteActivity(live)
 	}
 	v.out.private = true
 	if v.p.long {
@@ -179,6 +180,9 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	}
 	if !live.Open(&v.stream, v.w) { // it ended while we decided
 		v.session, v.shown = nil, false
+		if v.client != nil {
+			return v.refuseClient(v.client, flows.ErrCredentials)
+		}
 		return v.loginRequired(false)
 	}
 	defer live.Close(&v.stream)
@@ -188,6 +192,16 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		}
 	}
 	return v.pass(next, r)
+}
+
+func (v *visit) noteActivity(live *session.Live) {
+	if !v.isPassive() {
+		v.active()
+		v.noteRoute(live)
+	}
+	if len(v.p.callOuts) > 0 {
+		v.noteCallOuts(live)
+	}
 }
 
 // inject writes the headers of whom the request comes from.

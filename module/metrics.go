@@ -92,7 +92,7 @@ func (a *App) provisionMetrics(ctx caddy.Context) error {
 
 // maxReasons bounds the reasons that are told apart. Ours are fewer; a guest that
 // makes up new ones all the time fills the rest and no more.
-const maxReasons = 64
+const maxReasons = 96
 
 // reason is a label: a reason as it is written in code, or "other".
 func (m *metrics) reason(r flows.Reason) string {

@@ -165,6 +165,7 @@ func loginURL(returnTo string) string {
 func (v *visit) unauthorized() error {
 	h := v.w.Header()
 	h.Set("WWW-Authenticate", "Sallyport")
+	v.offerSchemes()
 	h.Set("Cache-Control", "no-store")
 	if isFrame(v.r.Header) && acceptsHTML(v.r.Header) {
 		v.show(http.StatusUnauthorized, pages.View{Kind: pages.KindLoginRequired, Reason: flows.ReasonLoginRequired, Link: loginURL(v.returnTo(v.wanted()))})

@@ -37,6 +37,8 @@ type gate struct {
 	remote   *headers.Template
 	logouts  []logoutMatch
 	callOuts []*callOut
+	// api are the programs that are taken; nil: none.
+	api *api
 	// attributes are those that the `header` lines and remote_user show.
 	attributes []string
 	passive    caddyhttp.MatcherSets
@@ -117,6 +119,9 @@ func (p *Protect) provision(ctx caddy.Context) error {
 	}
 	if err := p.provisionFlow(); err != nil {
 		return err
+	}
+	if err := p.provisionAPI(); err != nil {
+		return fmt.Errorf("api%s: %w", written(p.API.Source), err)
 	}
 	if err := p.provisionSession(ctx); err != nil {
 		return err

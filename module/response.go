@@ -83,6 +83,9 @@ func (o *response) clean() {
 	}
 	if o.vary {
 		h.Add("Vary", "Cookie")
+		if p := o.v.p; p.gate != nil && p.api != nil {
+			h.Add("Vary", "Authorization")
+		}
 	}
 }
 

@@ -61,7 +61,9 @@ type shared struct {
 	caches  *caddy.UsagePool
 	budgets *flows.Budgets
 	// held are requests that wait for their people to sign in (I21).
-	held    *session.Held
+	held *session.Held
+	// clients are programs that showed who they are.
+	clients *session.Clients
 	metrics *metrics
 	// ending are sessions that the store could not end yet, by id.
 	ending   map[string]ending
@@ -93,7 +95,8 @@ const budgetSlots = 64 << 10
 
 func (a *App) provisionShared(caddy.Context) error {
 	v, _, err := pool.LoadOrNew(sharedKey, func() (caddy.Destructor, error) {
-		return &shared{caches: caddy.NewUsagePool(), budgets: flows.NewBudgets(budgetSlots, Now), held: session.NewHeld(Now), metrics: newMetrics()}, nil
+		clients, err := session.NewClients(session.ClientsSize)
+		return &shared{caches: caddy.NewUsagePool(), budgets: flows.NewBudgets(budgetSlots, Now), held: session.NewHeld(Now), clients: clients, metrics: newMetrics()}, err
 	})
 	if err != nil {
 		return err

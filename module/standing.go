@@ -133,6 +133,7 @@ func (a *App) endUser(ctx context.Context, user flows.UserKey) (int, error) {
 // endListed ends the sessions that are listed of a person, or of everybody (""), after
 // they were revoked.
 func (a *App) endListed(ctx context.Context, user flows.UserKey) (int, error) {
+	a.shared.clients.End(func(s *flowsession.Session) bool { return user == "" || s.User.Key == user })
 	const page = 500
 	ended := 0
 	for after := ""; ; {

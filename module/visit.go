@@ -53,6 +53,8 @@ type visit struct {
 	// request clears and the collector frees.
 	known *known
 	body  *bodyRead
+	// client is the provider that this request's credential is of; nil: a person's.
+	client *taker
 	// captured is what providers read of the request, as it came. stay goes on with the
 	// request when it is signed in, which is tried once: entered.
 	captured map[string][]string
@@ -96,6 +98,9 @@ func (v *visit) facts() *flows.Facts {
 	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
 	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, r.Header, v
 	q.Captured, q.Certificate = v.captured, certificate(r)
+	if q.Certificate != nil {
+		q.Chains = r.TLS.VerifiedChains
+	}
 	if v.p.gate != nil && v.p.readsBody {
 		q.Body = v.readBody
 	}

@@ -8,6 +8,8 @@ import (
 	_ "github.com/sallyport-gateway/sallyport/module"
 
 	// Rooms: identity providers.
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/bearer"
+	_ "github.com/sallyport-gateway/sallyport/adapters/idp/certificate"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/header"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/kerberos"
 	_ "github.com/sallyport-gateway/sallyport/adapters/idp/ldap"

@@ -30,19 +30,21 @@ const (
 	// request; ApprovalUsed: that request was sent on.
 	SteppedUp Kind = "step_up"
 	// RiskRose: a session is challenged, since it is used from elsewhere or with another device.
-	RiskRose      Kind = "risk_rose"
-	ApprovalUsed  Kind = "approval_used"
-	FactorAdded   Kind = "factor_added"
-	ProviderDown  Kind = "provider_down"
-	ProviderUp    Kind = "provider_up"
-	DrillBegun    Kind = "drill_begun"
-	FactorRenamed Kind = "factor_renamed"
-	FactorRemoved Kind = "factor_removed"
-	FactorsReset  Kind = "factors_reset"
-	DeviceTrusted Kind = "device_trusted"
-	AnswersKept   Kind = Kind(flows.DeedAnswered)
-	AccountMade   Kind = Kind(flows.DeedRegistered)
-	ConsentGiven  Kind = Kind(flows.DeedConsented)
+	RiskRose     Kind = "risk_rose"
+	ApprovalUsed Kind = "approval_used"
+	// ClientAdmitted: a program showed a credential, and the flow let it through.
+	ClientAdmitted Kind = "client_admitted"
+	FactorAdded    Kind = "factor_added"
+	ProviderDown   Kind = "provider_down"
+	ProviderUp     Kind = "provider_up"
+	DrillBegun     Kind = "drill_begun"
+	FactorRenamed  Kind = "factor_renamed"
+	FactorRemoved  Kind = "factor_removed"
+	FactorsReset   Kind = "factors_reset"
+	DeviceTrusted  Kind = "device_trusted"
+	AnswersKept    Kind = Kind(flows.DeedAnswered)
+	AccountMade    Kind = Kind(flows.DeedRegistered)
+	ConsentGiven   Kind = Kind(flows.DeedConsented)
 	// DeviceForgotten is the end of a device's trust by its person's wish.
 	DeviceForgotten Kind = "device_forgotten"
 	DataExported    Kind = "data_exported"

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -199,7 +200,7 @@ func algOption(p *Provider, d *caddyfile.Dispenser, args []string) error {
 		return d.ArgErr()
 	}
 	for _, alg := range args {
-		if err := checkAlg(alg); err != nil {
+		if err := jwt.CheckAlg("id_token_alg", alg); err != nil {
 			return d.WrapErr(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -45,16 +46,16 @@ func (p *Provider) source(attr string) Claim {
 // engine refuses it, and no other attribute takes its place.
 func (p *Provider) user(subject string, claims map[string]any) (flows.User, error) {
 	u := flows.User{Subject: subject, Claims: claims, Attributes: map[string]any{}}
-	u.Name, _ = at(claims, p.source("name").Path).(string)
-	u.DisplayName, _ = at(claims, p.source("display_name").Path).(string)
+	u.Name, _ = jwt.At(claims, p.source("name").Path).(string)
+	u.DisplayName, _ = jwt.At(claims, p.source("display_name").Path).(string)
 	u.Email = p.email(claims)
-	groups, err := texts(at(claims, p.source("groups").Path))
+	groups, err := jwt.Texts(jwt.At(claims, p.source("groups").Path))
 	if err != nil {
 		return flows.User{}, invalidf("groups: %w", err)
 	}
 	u.Groups = groups
 	for name, v := range claims {
-		if !protocolClaim(name) && !slices.Contains(flows.ReservedAttributes, name) {
+		if !jwt.Protocol(name) && !slices.Contains(flows.ReservedAttributes, name) {
 			u.Attributes[name] = v
 		}
 	}
@@ -63,7 +64,7 @@ func (p *Provider) user(subject string, claims map[string]any) (flows.User, erro
 			continue
 		}
 		delete(u.Attributes, attr) // mapped means from there or not at all
-		if v := at(claims, c.Path); v != nil {
+		if v := jwt.At(claims, c.Path); v != nil {
 			if _, isList := v.([]any); c.List && !isList {
 				v = []any{v}
 			}
@@ -89,7 +90,7 @@ func (p *Provider) Attributes() []string {
 // different eyes, so such an address is nobody's.
 func (p *Provider) email(claims map[string]any) string {
 	path := p.source("email").Path
-	mail, _ := at(claims, path).(string)
+	mail, _ := jwt.At(claims, path).(string)
 	vouched := emailVerified
 	if p.as.vouched != nil {
 		vouched = p.as.vouched
@@ -108,48 +109,9 @@ func emailVerified(claims map[string]any) bool {
 	return claims["email_verified"] == true || claims["email_verified"] == "true"
 }
 
-// at follows a dotted path. A claim that has the very name, dots and all, comes
-// first: many claims are named by URLs.
-func at(claims map[string]any, path string) any {
-	if v, ok := claims[path]; ok {
-		return v
-	}
-	for i := len(path) - 1; i > 0; i-- { // the longest name that is there, then inside
-		if path[i] != '.' {
-			continue
-		}
-		if inner, ok := claims[path[:i]].(map[string]any); ok {
-			return at(inner, path[i+1:])
-		}
-	}
-	return nil
-}
-
-// texts makes a list of texts; one text is a list of one. Anything else in it is
-// an error, not silently fewer groups.
-func texts(v any) ([]string, error) {
-	switch v := v.(type) {
-	case nil:
-		return nil, nil
-	case string:
-		return []string{v}, nil
-	case []any:
-		out := make([]string, 0, len(v))
-		for _, e := range v {
-			s, ok := e.(string)
-			if !ok {
-				return nil, fmt.Errorf("the list holds a %T", e)
-			}
-			out = append(out, s)
-		}
-		return out, nil
-	}
-	return nil, fmt.Errorf("is a %T, not a list", v)
-}
-
 // methods are the provider's amr in the words of amr_map.
 func (p *Provider) methods(v any) []string {
-	list, err := texts(v)
+	list, err := jwt.Texts(v)
 	if err != nil {
 		return nil
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/oauth2"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -91,8 +92,8 @@ func parseBlock(b *pem.Block) (crypto.Signer, error) {
 func algOf(key crypto.Signer) (string, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
-		if k.N.BitLen() < minRSABits {
-			return "", fmt.Errorf("RSA key of %d bits; at least %d are needed", k.N.BitLen(), minRSABits)
+		if k.N.BitLen() < jwt.MinRSABits {
+			return "", fmt.Errorf("RSA key of %d bits; at least %d are needed", k.N.BitLen(), jwt.MinRSABits)
 		}
 		return "RS256", nil
 	case *ecdsa.PrivateKey:

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -214,7 +215,7 @@ func askForContext(w map[string]string, acr []string) {
 
 // reachedContext finds the wanted context among those that the token lists.
 func reachedContext(claims map[string]any, wanted []string) string {
-	reached, err := texts(claims["acrs"])
+	reached, err := jwt.Texts(claims["acrs"])
 	if err == nil {
 		for _, c := range wanted {
 			if contains(reached, c) {

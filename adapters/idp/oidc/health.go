@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
@@ -18,7 +19,7 @@ func (p *Provider) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fetchKeys(ctx, client, m.KeysURL); err != nil {
+	if _, err := jwt.FetchKeys(ctx, client, m.KeysURL); err != nil {
 		return fmt.Errorf("keys of %s: %s", p.src.issuer, outbound.Short(err))
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,6 +13,7 @@ import (
 	oidclib "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -74,26 +74,26 @@ func (p *Provider) verify(ctx context.Context, m *metadata, raw string, as purpo
 	if len(raw) > as.longest {
 		return nil, nil, invalidf("token of %d bytes, at most %d are read", len(raw), as.longest)
 	}
-	typ, err := tokenType(raw)
+	typ, err := jwt.Type(raw)
 	if err != nil {
 		return nil, nil, invalid(err)
 	}
 	if !contains(as.types, typ) {
 		return nil, nil, invalidf("token of type %q in the wrong place", outbound.Clip(typ, 40))
 	}
-	keys := &witness{keys: p.src.keys, stranger: as.stranger}
+	keys := &jwt.Witness{Keys: p.src.keys, Stranger: as.stranger}
 	lib, err := oidclib.NewVerifier(m.Issuer, keys, &oidclib.Config{
 		ClientID: p.clientID, SupportedSigningAlgs: p.algs(m), SkipExpiryCheck: true, // with our own skew, below
 		SkipIssuerCheck: p.as.issues != nil, // it has several, below
 	}).Verify(ctx, raw)
 	if err != nil {
-		return nil, nil, p.verifyError(err, keys.err)
+		return nil, nil, p.verifyError(err, keys.Err)
 	}
 	var payload json.RawMessage
 	if err := lib.Claims(&payload); err != nil {
 		return nil, nil, invalidf("claims cannot be read")
 	}
-	claims, err := strictObject(payload)
+	claims, err := jwt.Object(payload)
 	if err != nil {
 		return nil, nil, invalid(err)
 	}
@@ -116,7 +116,7 @@ func (p *Provider) algs(m *metadata) []string {
 // verifyError tells a provider whose keys cannot be fetched from a bad token.
 func (p *Provider) verifyError(err, keys error) error {
 	text := fmt.Errorf("token refused: %s", outbound.Short(err))
-	if errors.Is(keys, errKeysDown) {
+	if errors.Is(keys, jwt.ErrKeysDown) {
 		p.src.suffer(text)
 		return flows.Refuse(flows.ReasonProviderDown, text)
 	}
@@ -134,16 +134,16 @@ func (p *Provider) checkClaims(c map[string]any) (*idToken, error) {
 	if strings.ContainsRune(id.subject, utf8.RuneError) { // what any unreadable character becomes
 		return nil, errors.New("sub holds an unreadable character")
 	}
-	exp, ok := instant(c["exp"])
+	exp, ok := jwt.Instant(c["exp"])
 	if !ok || now.After(exp.Add(clockSkew)) {
 		return nil, errors.New("expired, or exp is missing")
 	}
-	iat, ok := instant(c["iat"])
+	iat, ok := jwt.Instant(c["iat"])
 	if !ok || iat.After(now.Add(clockSkew)) || now.Sub(iat) > maxTokenAge {
 		return nil, errors.New("iat is missing, in the future or too old")
 	}
 	if nbf, there := c["nbf"]; there {
-		if t, ok := instant(nbf); !ok || t.After(now.Add(clockSkew)) {
+		if t, ok := jwt.Instant(nbf); !ok || t.After(now.Add(clockSkew)) {
 			return nil, errors.New("not valid yet")
 		}
 	}
@@ -156,7 +156,7 @@ func (p *Provider) checkClaims(c map[string]any) (*idToken, error) {
 		}
 	}
 	if v, there := c["auth_time"]; there && v != nil {
-		if id.authTime, ok = instant(v); !ok || id.authTime.After(now.Add(clockSkew)) {
+		if id.authTime, ok = jwt.Instant(v); !ok || id.authTime.After(now.Add(clockSkew)) {
 			return nil, errors.New("auth_time is no time, or in the future")
 		}
 	}
@@ -199,14 +199,4 @@ func (p *Provider) bound(id *idToken, pend pending) error {
 		return flows.Refuse(flows.ReasonAssuranceNotMet, fmt.Errorf("acr is %q, asked were %q", outbound.Clip(id.acr, 100), pend.ACR))
 	}
 	return nil
-}
-
-// instant reads a NumericDate. What does not fit a clock is none.
-func instant(v any) (time.Time, bool) {
-	f, ok := v.(float64)
-	if !ok || math.IsNaN(f) || f <= 0 || f > 1<<40 {
-		return time.Time{}, false
-	}
-	sec, frac := math.Modf(f)
-	return time.Unix(int64(sec), int64(frac*1e9)), true
 }

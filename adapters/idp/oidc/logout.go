@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -45,12 +46,12 @@ func (p *Provider) checkLogout(c map[string]any) (flows.LogoutClaim, error) {
 	if _, ok := events[logoutEvent].(map[string]any); !ok {
 		return lc, errors.New("logout token without the logout event")
 	}
-	iat, ok := instant(c["iat"])
+	iat, ok := jwt.Instant(c["iat"])
 	if !ok || iat.After(now.Add(clockSkew)) || now.Sub(iat) > logoutAge {
 		return lc, errors.New("iat is missing, in the future or too old")
 	}
 	if v, there := c["exp"]; there {
-		if exp, ok := instant(v); !ok || now.After(exp.Add(clockSkew)) {
+		if exp, ok := jwt.Instant(v); !ok || now.After(exp.Add(clockSkew)) {
 			return lc, errors.New("expired")
 		}
 	}

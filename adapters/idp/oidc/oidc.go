@@ -18,6 +18,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -210,7 +211,7 @@ func (p *Provider) Validate() error {
 		}
 	}
 	for _, alg := range p.IDTokenAlgs {
-		if err := checkAlg(alg); err != nil {
+		if err := jwt.CheckAlg("id_token_alg", alg); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -129,7 +130,7 @@ func wholeList(found flows.Attributes) ([]string, error) {
 	case found["groups@odata.nextLink"] != nil: // OData JSON 4.01 §4.6.11
 		return nil, errors.New("the list goes on elsewhere")
 	}
-	return texts(list)
+	return jwt.Texts(list)
 }
 
 func tooMany(err error) error { return flows.Refuse(flows.ReasonGroupsOverage, err) }

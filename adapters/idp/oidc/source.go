@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	oidclib "github.com/coreos/go-oidc/v3/oidc"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -59,7 +60,7 @@ type source struct {
 	tried  time.Time
 	err    error // of the newest try; nil when it went well
 	flight *flight
-	keys   *keySet
+	keys   *jwt.Keys
 	poke   chan struct{}
 }
 
@@ -72,7 +73,7 @@ type flight struct {
 func (p *Provider) acquire() error {
 	key := p.issuer + "\x00" + p.clientID + "\x00" + p.as.key
 	v, _, err := sources.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &source{issuer: p.issuer, announced: p.as.announced, keys: &keySet{}, poke: make(chan struct{}, 1), err: errors.New("not asked yet")}, nil
+		return &source{issuer: p.issuer, announced: p.as.announced, keys: &jwt.Keys{}, poke: make(chan struct{}, 1), err: errors.New("not asked yet")}, nil
 	})
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func (s *source) lend(c *http.Client, now func() time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.client, s.now = c, now
-	s.keys.lend(c, now)
+	s.keys.Lend(c, now)
 }
 
 // last is the last good document; nil when there never was one.
@@ -160,7 +161,7 @@ func (s *source) fetch(ctx context.Context, f *flight, c *http.Client) {
 	defer s.mu.Unlock()
 	if s.err = err; err == nil { // a bad document never replaces a good one
 		s.good, s.at = m, s.now()
-		s.keys.use(m.KeysURL)
+		s.keys.Use(m.KeysURL)
 	}
 	f.err, s.flight = err, nil
 	close(f.done)
@@ -219,7 +220,7 @@ func (m *metadata) check(issuer string) error {
 		}
 	}
 	if len(m.Algs) > 0 && len(m.algs()) == 0 {
-		return fmt.Errorf("signs ID tokens with %q only; accepted are %q", m.Algs, signatures)
+		return fmt.Errorf("signs ID tokens with %q only; accepted are %q", m.Algs, jwt.Signatures)
 	}
 	if len(m.PKCE) > 0 && !contains(m.PKCE, "S256") {
 		return fmt.Errorf("supports PKCE by %q only; S256 is needed", m.PKCE)
@@ -231,11 +232,11 @@ func (m *metadata) check(issuer string) error {
 // within our own list. A symmetric or empty one is never in it.
 func (m *metadata) algs() []string {
 	if len(m.Algs) == 0 {
-		return signatures
+		return jwt.Signatures
 	}
 	var out []string
 	for _, a := range m.Algs {
-		if contains(signatures, a) {
+		if contains(jwt.Signatures, a) {
 			out = append(out, a)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -160,7 +161,7 @@ func remembered(k *kept) (*idToken, error) {
 	if err != nil {
 		return nil, invalidf("the kept ID token cannot be read")
 	}
-	claims, err := strictObject(b)
+	claims, err := jwt.Object(b)
 	if err != nil {
 		return nil, invalidf("the kept ID token: %w", err)
 	}

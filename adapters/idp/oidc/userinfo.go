@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -64,7 +65,7 @@ func (p *Provider) userInfo(ctx context.Context, url, access string) (map[string
 	if err != nil {
 		return nil, p.userInfoDown(err)
 	}
-	info, err := strictObject(body)
+	info, err := jwt.Object(body)
 	if err != nil {
 		return nil, invalidf("UserInfo: %w", err)
 	}
@@ -101,7 +102,7 @@ func merged(id, info map[string]any) map[string]any {
 		delete(out, edov)
 	}
 	for k, v := range info {
-		if !protocolClaim(k) || strings.HasPrefix(k, "_claim") {
+		if !jwt.Protocol(k) || strings.HasPrefix(k, "_claim") {
 			out[k] = v
 		}
 	}

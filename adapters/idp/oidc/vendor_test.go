@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 )
@@ -135,7 +136,7 @@ func FuzzPresetClaims(f *testing.F) {
 	e := &Entra{tenants: []string{"5b3f1c1e-0d6a-4d7e-9a57-2f0b8e1c7d10"}, Subject: "oid"}
 	g := &Google{domains: []string{"example.com"}}
 	f.Fuzz(func(t *testing.T, text string) {
-		claims, err := strictObject([]byte(text))
+		claims, err := jwt.Object([]byte(text))
 		if err != nil {
 			return
 		}

@@ -36,7 +36,7 @@ func (p *Provider) keepFresh(ctx context.Context, wait func(context.Context, tim
 		next := p.src.untilStale()
 		if next <= 0 {
 			if err := p.src.discover(ctx); err == nil {
-				p.src.keys.prefetch(ctx)
+				p.src.keys.Prefetch(ctx)
 				retry, next = firstRetry, metadataAge
 			} else if ctx.Err() == nil {
 				p.log.Warn("provider is not available", zap.String("issuer", p.issuer), zap.Duration("retry_in", retry), zap.Error(err))

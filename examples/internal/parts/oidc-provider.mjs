@@ -5,10 +5,12 @@
 // and POST /people/<name> (groups=…) moves somebody to other groups. AMR (blank
 // separated): how people are said to have signed in. ACRS (blank separated): the contexts
 // it knows; a login gets the first that was asked for and is known, else the first of all.
+// API: the program robot gets tokens of its own: signed ones for urn:payroll, opaque ones
+// else, about which gw may ask (introspection) and which robot may take back (revocation).
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
-const { LISTEN, ISSUER, NAME = 'op', REDIRECTS = '', ACCESS_SECONDS = '', AMR = 'pwd', ACRS = '' } = process.env;
+const { LISTEN, ISSUER, NAME = 'op', REDIRECTS = '', ACCESS_SECONDS = '', AMR = 'pwd', ACRS = '', API = '' } = process.env;
 const contexts = ACRS.split(' ').filter(Boolean);
 const redirects = REDIRECTS.split(' ').filter(Boolean);
 const afterLogout = [...new Set(redirects.flatMap((r) => {
@@ -33,14 +35,25 @@ const provider = new Provider(ISSUER, {
   clients: [{
     client_id: 'gw', client_secret: 'gw-secret', redirect_uris: redirects, post_logout_redirect_uris: afterLogout,
     grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
-  }],
+  }, ...(API ? [{
+    client_id: 'robot', client_secret: 'robot-secret', redirect_uris: [], response_types: [], grant_types: ['client_credentials'],
+  }] : [])],
   claims: {
     openid: ['sub', 'acr', 'amr', 'auth_time'], email: ['email', 'email_verified'],
     profile: ['name', 'preferred_username', 'department', 'groups'],
   },
   acrValues: contexts,
   conformIdTokenClaims: false, // the claims of the scopes are in the ID token, too
-  features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: true, logoutSource: logoutPage } },
+  features: { devInteractions: { enabled: false }, rpInitiatedLogout: { enabled: true, logoutSource: logoutPage },
+    ...(API && {
+      clientCredentials: { enabled: true }, introspection: { enabled: true }, revocation: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (ctx, resource) => ({
+          scope: 'payroll.read payroll.admin', audience: resource, accessTokenTTL: 600, accessTokenFormat: resource === 'urn:payroll' ? 'jwt' : 'opaque',
+        }),
+      },
+    }) },
   pkce: { required: () => true },
   cookies: { keys: ['a key for tests'], names: { session: `_session_${NAME}`, interaction: `_interaction_${NAME}`, resume: `_resume_${NAME}` } },
   ...(ACCESS_SECONDS && { issueRefreshToken: async () => true, rotateRefreshToken: true }),

@@ -2,6 +2,8 @@ package parts
 
 import (
 	_ "embed"
+	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -65,6 +67,56 @@ func OIDCStrong(t testing.TB, port int, name string, redirects ...string) *OIDCP
 func OIDCContexts(t testing.TB, port int, name string, contexts []string, redirects ...string) *OIDCProvider {
 	t.Helper()
 	return oidc(t, port, name, redirects, "ACRS="+strings.Join(contexts, " "))
+}
+
+// OIDCForPrograms is OIDCAt, where the program robot gets access tokens, too.
+func OIDCForPrograms(t testing.TB, port int, name string, redirects ...string) *OIDCProvider {
+	t.Helper()
+	return oidc(t, port, name, redirects, "API=yes")
+}
+
+// Token is an access token of robot: a signed one for the resource urn:payroll, an opaque
+// one for another or none. The provider was started by [OIDCForPrograms].
+func (op *OIDCProvider) Token(t testing.TB, resource, scope string) string {
+	t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if resource != "" {
+		form.Set("resource", resource)
+		form.Set("scope", scope)
+	}
+	var got struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal(op.asRobot(t, "/token", form), &got); err != nil || got.Token == "" {
+		t.Fatalf("no token for %q: %v", resource, err)
+	}
+	return got.Token
+}
+
+// Revoke takes a token of robot back (RFC 7009).
+func (op *OIDCProvider) Revoke(t testing.TB, token string) {
+	t.Helper()
+	op.asRobot(t, "/token/revocation", url.Values{"token": {token}})
+}
+
+func (op *OIDCProvider) asRobot(t testing.TB, path string, form url.Values) []byte {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, op.Local+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth("robot", "robot-secret")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s %s %v", path, res.Status, b, err)
+	}
+	return b
 }
 
 // OIDCBehind is OIDC that the world knows as issuer: something in front of it takes

@@ -2,21 +2,15 @@ package login
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
-// The longest name and password that a provider is bothered with; longer ones are wrong.
-const (
-	maxName     = 256
-	maxPassword = 1024
-)
+// maxName is the longest name that is shown again.
+const maxName = 256
 
 // returned takes a provider's callback: of the one that was asked, and of no
 // other (mix-up: RFC 9700 §4.4, B01).
@@ -60,55 +54,26 @@ func (l *Login) arrived(ctx context.Context, x *flows.Execution, p *flows.Provid
 	return l.accept(ctx, x, p, proof)
 }
 
-// password checks a name and a password. The tries are counted before anything
-// is checked, so that parallel guesses cannot outrun the count (I08); used-up
-// budgets look the same for names that exist and names that do not (B27).
+// password has a name and a password checked, within the budgets of both.
 func (l *Login) password(ctx context.Context, x *flows.Execution, p *flows.Provider, in flows.Input) (flows.Outcome, error) {
 	x.Env.Asked = p.Name
 	v, ok := p.Guest.(flows.PasswordVerifier)
 	if !ok {
 		return l.choose(ctx, x, "", "")
 	}
-	name, password := strings.TrimSpace(in.Value("username")), in.Value("password")
+	name := strings.TrimSpace(in.Value("username"))
 	x.Env.Tried = clip(name)
-	reserved, wait := l.budgets.Reserve(keys(x, p, name)...)
-	if wait > 0 {
-		return l.again(x, l.passwordPage(x, p, clip(name), flows.ReasonTooManyTries, wait))
-	}
-	if name == "" || password == "" || len(name) > maxName || len(password) > maxPassword {
-		return l.again(x, l.passwordPage(x, p, clip(name), flows.ReasonBadCredentials, 0))
-	}
-	spelled, wait, err := l.spellings(ctx, x, p, name)
-	if wait > 0 {
-		reserved.Succeeded() // nothing was checked
-		return l.again(x, l.passwordPage(x, p, name, flows.ReasonTooManyTries, wait))
-	}
-	var proof flows.Proof
-	if err == nil {
-		proof, err = v.VerifyPassword(ctx, name, password)
-	}
+	proof, wait, err := l.budgets.Check(ctx, p, v, flows.Guess{Name: name, Password: in.Value("password"), IP: address(x), Device: device(x, name)})
 	switch {
+	case wait > 0:
+		return l.again(x, l.passwordPage(x, p, clip(name), flows.ReasonTooManyTries, wait))
 	case errors.Is(err, flows.ErrCredentials):
 		errors.As(err, &x.Env.Cause)
-		return l.again(x, l.passwordPage(x, p, name, flows.ReasonBadCredentials, 0))
+		return l.again(x, l.passwordPage(x, p, clip(name), flows.ReasonBadCredentials, 0))
 	case err != nil:
-		// Who hangs up before the answer keeps the count: it would be a free guess.
-		if ctx.Err() == nil && flows.ReasonOf(err) == flows.ReasonProviderDown {
-			reserved.Succeeded()
-			spelled.Succeeded()
-		}
 		return l.failed(ctx, x, p, err)
 	}
-	reserved.Succeeded()
-	spelled.Succeeded()
 	return l.accept(ctx, x, p, proof)
-}
-
-// keys are the budgets of one try. A browser that signed this user in before has
-// a budget of its own: whoever guesses elsewhere, even from the same network,
-// cannot keep it out (B27).
-func keys(x *flows.Execution, p *flows.Provider, name string) []flows.BudgetKey {
-	return keysOf(x, p, name, device(x, name))
 }
 
 // device is the id of a browser that signed this user in before; "" of any other.
@@ -119,55 +84,12 @@ func device(x *flows.Execution, name string) string {
 	return x.Env.Device(name)
 }
 
-func keysOf(x *flows.Execution, p *flows.Provider, name, device string) []flows.BudgetKey {
-	// Spellings that a directory takes for one name share one budget (M2);
-	// providers of one realm vouch for the same people.
-	spelled := strings.Join(strings.Fields(strings.ToLower(strings.ToUpper(name))), " ")
-	sum := sha256.Sum256([]byte(p.Realm() + "\x00" + spelled))
-	user := hex.EncodeToString(sum[:16])
-	if device != "" {
-		return []flows.BudgetKey{{Space: "login_user_device", ID: user + " " + device, Limits: flows.LimitUserNetwork}}
-	}
-	network := networkOf(x)
-	return []flows.BudgetKey{
-		{Space: "login_user_network", ID: user + " " + network.ID, Limits: flows.LimitUserNetwork},
-		network,
-		{Space: "login_user", ID: user, Limits: flows.LimitUserSoft},
-	}
-}
-
-// networkOf is the budget of everybody in one network.
-func networkOf(x *flows.Execution) flows.BudgetKey {
-	ip := x.Request.IP
+// address is the client's.
+func address(x *flows.Execution) string {
 	if x.Env.Request != nil {
-		ip = x.Env.Request.IP
+		return x.Env.Request.IP
 	}
-	return flows.BudgetKey{Space: "login_network", ID: flows.Network(ip), Limits: flows.LimitNetwork}
-}
-
-// spellings counts the try by what the provider knows the name to mean, beside
-// what was typed: `CORP\anna`, `anna@corp.example` and `anna` may be one account (M2).
-func (l *Login) spellings(ctx context.Context, x *flows.Execution, p *flows.Provider, name string) (flows.Reservation, time.Duration, error) {
-	s, ok := p.Guest.(flows.Speller)
-	if !ok {
-		return flows.Reservation{}, 0, nil
-	}
-	names, err := s.Account(ctx, name)
-	if err != nil {
-		return flows.Reservation{}, 0, err
-	}
-	var all []flows.BudgetKey
-	for _, n := range names {
-		for _, k := range keysOf(x, p, n, device(x, name)) {
-			if k.Space == "login_network" {
-				continue // counted once already
-			}
-			k.Space += "_spelled"
-			all = append(all, k)
-		}
-	}
-	r, wait := l.budgets.Reserve(all...)
-	return r, wait, nil
+	return x.Request.IP
 }
 
 // accept takes over a proof: within the provider's scope, from the issuer its
@@ -176,6 +98,11 @@ func (l *Login) accept(ctx context.Context, x *flows.Execution, p *flows.Provide
 	if p == l.fallback && !l.lowered(x, &proof) {
 		return l.Enter(ctx, x)
 	}
+	return l.adopt(ctx, x, p, proof)
+}
+
+// adopt is accept of a provider that stands in for none.
+func (l *Login) adopt(ctx context.Context, x *flows.Execution, p *flows.Provider, proof flows.Proof) (flows.Outcome, error) {
 	if err := p.Guest.Options().InScope(&proof.User); err != nil {
 		return l.ending(flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err)))
 	}

@@ -131,6 +131,9 @@ func (l *Login) bindProviders(r flows.Registry) error {
 		if err != nil {
 			return err
 		}
+		if _, programs := p.Guest.(flows.ClientVerifier); programs {
+			return fmt.Errorf("provider %s (%s) is for programs, which no login asks: a route names it in `api`", p.Name, p.Type)
+		}
 		if !usable(p) {
 			return fmt.Errorf("provider %s (%s) cannot be used by login", p.Name, p.Type)
 		}
@@ -147,7 +150,7 @@ func (l *Login) bindProviders(r flows.Registry) error {
 	if l.vouchers = l.own; len(l.own) == 0 {
 		l.vouchers = r.Providers()
 	}
-	if len(l.shown) == 0 && l.keys == nil && len(asking) == len(l.own) {
+	if len(l.shown) == 0 && l.keys == nil && len(asking) == len(l.own) && (len(l.Providers) > 0 || !clientsOnly(r.Providers())) {
 		return errors.New("login has no provider to ask: none is configured, or all are hidden and none is named")
 	}
 	return nil

@@ -133,7 +133,7 @@ func (l *Login) offer(x *flows.Execution, k kept, p flows.Page) flows.Page {
 // of the answer is wrong, the page does not say.
 func (l *Login) passkey(ctx context.Context, x *flows.Execution, k kept, in flows.Input, handle string) (flows.Outcome, error) {
 	x.Env.Asked = flows.Passkey
-	reserved, wait := l.budgets.Reserve(networkOf(x))
+	reserved, wait := l.budgets.Reserve(flows.NetworkKey(address(x)))
 	if wait > 0 {
 		return l.again(x, l.current(x, k, flows.ReasonTooManyTries, wait))
 	}

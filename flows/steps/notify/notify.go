@@ -107,6 +107,12 @@ func (n *Notify) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, 
 	return flows.Continue(), nil
 }
 
+// EnterClient sends nothing: a program shows who it is with each request, and nobody
+// wants to read of each.
+func (n *Notify) EnterClient(context.Context, *flows.Execution) (flows.Outcome, error) {
+	return flows.Continue(), nil
+}
+
 func (n *Notify) send(ctx context.Context, m flows.Message) error {
 	if p, ok := n.by.(flows.Poster); ok && !n.Required {
 		p.Post(ctx, m)
@@ -228,6 +234,7 @@ var (
 	_ flows.Consumer        = (*Notify)(nil)
 	_ flows.Reacher         = (*Notify)(nil)
 	_ flows.Outward         = (*Notify)(nil)
+	_ flows.ClientStep      = (*Notify)(nil)
 	_ flows.Sourced         = (*Notify)(nil)
 	_ caddy.Validator       = (*Notify)(nil)
 	_ caddyfile.Unmarshaler = (*Notify)(nil)

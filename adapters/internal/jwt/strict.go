@@ -1,4 +1,4 @@
-package oidc
+package jwt
 
 import (
 	"bytes"
@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
@@ -16,11 +18,11 @@ import (
 
 const maxDepth = 32
 
-// strictObject parses a JSON object in which no key stands twice, at any depth,
+// Object parses a JSON object in which no key stands twice, at any depth,
 // and no top-level key is a protocol claim in other letters: encoding/json takes
 // the last of either, other parsers the first, and so two readers of one signed
 // token would see two people.
-func strictObject(b []byte) (map[string]any, error) {
+func Object(b []byte) (map[string]any, error) {
 	if !utf8.Valid(b) { // the parser would make one character of all broken ones
 		return nil, errors.New("JSON is not UTF-8")
 	}
@@ -122,16 +124,17 @@ var protocolClaims = []string{
 	"auth_time", "acr", "amr", "sid", "typ", "events", "_claim_names", "_claim_sources",
 }
 
-func protocolClaim(name string) bool { return contains(protocolClaims, name) }
+// Protocol reports a claim that says something about the token.
+func Protocol(name string) bool { return slices.Contains(protocolClaims, name) }
 
-// tokenType is the typ header (RFC 8725 §3.11) in one spelling.
-func tokenType(jwt string) (string, error) {
+// Type is the typ header (RFC 8725 §3.11) in one spelling.
+func Type(jwt string) (string, error) {
 	head, _, _ := strings.Cut(jwt, ".")
 	b, err := base64.RawURLEncoding.DecodeString(head)
 	if err != nil {
 		return "", errors.New("malformed token header")
 	}
-	h, err := strictObject(b)
+	h, err := Object(b)
 	if err != nil {
 		return "", fmt.Errorf("token header: %w", err)
 	}
@@ -141,4 +144,14 @@ func tokenType(jwt string) (string, error) {
 		return "", errors.New("token header: typ is no text")
 	}
 	return strings.TrimPrefix(strings.ToLower(typ), "application/"), nil
+}
+
+// Instant reads a NumericDate. What does not fit a clock is none.
+func Instant(v any) (time.Time, bool) {
+	f, ok := v.(float64)
+	if !ok || math.IsNaN(f) || f <= 0 || f > 1<<40 {
+		return time.Time{}, false
+	}
+	sec, frac := math.Modf(f)
+	return time.Unix(int64(sec), int64(frac*1e9)), true
 }

@@ -1,4 +1,6 @@
-package oidc
+// Package jwt is what the rooms that are handed signed tokens share: the keys that
+// verify them, and a reader that takes them one way only.
+package jwt
 
 import (
 	"context"
@@ -10,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,15 +23,16 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
-// signatures are the algorithms accepted on ID and logout tokens. "none" and
-// the symmetric ones are never among them (RFC 8725 §3.1).
-var signatures = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+// Signatures are the algorithms accepted on tokens. "none" and the symmetric ones are
+// never among them (RFC 8725 §3.1).
+var Signatures = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-func checkAlg(alg string) error {
-	if contains(signatures, alg) {
+// CheckAlg refuses an algorithm that a word of the configuration names.
+func CheckAlg(word, alg string) error {
+	if slices.Contains(Signatures, alg) {
 		return nil
 	}
-	return fmt.Errorf("id_token_alg '%s' is not accepted; there are: %s", alg, strings.Join(signatures, ", "))
+	return fmt.Errorf("%s '%s' is not accepted; there are: %s", word, alg, strings.Join(Signatures, ", "))
 }
 
 const (
@@ -37,20 +41,27 @@ const (
 	keysAge         = time.Hour        // keys are looked at again after this
 	keysLast        = 24 * time.Hour   // keys that could not be renewed for so long die
 	oldKeysLast     = 5 * time.Minute  // a provider that turns its rotation back fails no login
-	minRSABits      = 2048
+	fetchMax        = 10 * time.Second // one fetch
 	maxKeys         = 100
 )
 
+// MinRSABits is the shortest RSA key that is used.
+const MinRSABits = 2048
+
 var (
 	errUnknownKey = errors.New("signed by none of the provider's keys")
-	errKeysDown   = errors.New("the provider's keys cannot be fetched")
+	// ErrKeysDown: the provider's keys cannot be fetched, so nothing is said of a token.
+	ErrKeysDown = errors.New("the provider's keys cannot be fetched")
 )
 
-// keySet is the provider's published keys. The library's own refetches for
+// Keys are the provider's published keys. The library's own refetches for
 // every unknown key, so that anybody can make us flood the provider (O5); this
 // one asks once a minute, refuses meanwhile, and keeps what it has when
 // the provider's key endpoint dies.
-type keySet struct {
+type Keys struct {
+	// Locate finds where they are before each fetch; nil: where Use said.
+	Locate func(ctx context.Context, c *http.Client) (url string, err error)
+
 	mu      sync.Mutex
 	url     string
 	client  *http.Client
@@ -65,21 +76,22 @@ type keySet struct {
 	flight  *flight
 }
 
-func (k *keySet) lend(c *http.Client, now func() time.Time) {
+// Lend gives the newest configuration's client and clock to keys that outlive it.
+func (k *Keys) Lend(c *http.Client, now func() time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.client, k.now = c, now
 }
 
-// use follows the discovery document; keys stay until new ones are there.
-func (k *keySet) use(url string) {
+// Use follows the discovery document; keys stay until new ones are there.
+func (k *Keys) Use(url string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.url = url
 }
 
-// verify answers the payload of a signed token; stranger: anybody may have sent it.
-func (k *keySet) verify(ctx context.Context, jwt string, stranger bool) ([]byte, error) {
+// Verify answers the payload of a signed token; stranger: anybody may have sent it.
+func (k *Keys) Verify(ctx context.Context, jwt string, stranger bool) ([]byte, error) {
 	jws, err := parseJWS(jwt)
 	if err != nil {
 		return nil, err
@@ -104,23 +116,24 @@ func (k *keySet) verify(ctx context.Context, jwt string, stranger bool) ([]byte,
 	return nil, errUnknownKey
 }
 
-// witness is one use of a key set that remembers its error, which the library
+// Witness is one use of a key set that remembers its error, which the library
 // turns into text.
-type witness struct {
-	keys     *keySet
-	stranger bool
-	err      error
+type Witness struct {
+	Keys *Keys
+	// Stranger: whoever likes may have sent the token.
+	Stranger bool
+	Err      error
 }
 
 // VerifySignature implements oidc.KeySet.
-func (w *witness) VerifySignature(ctx context.Context, jwt string) (payload []byte, err error) {
-	payload, w.err = w.keys.verify(ctx, jwt, w.stranger)
-	return payload, w.err
+func (w *Witness) VerifySignature(ctx context.Context, jwt string) (payload []byte, err error) {
+	payload, w.Err = w.Keys.Verify(ctx, jwt, w.Stranger)
+	return payload, w.Err
 }
 
 func parseJWS(jwt string) (*jose.JSONWebSignature, error) {
-	algs := make([]jose.SignatureAlgorithm, len(signatures))
-	for i, a := range signatures {
+	algs := make([]jose.SignatureAlgorithm, len(Signatures))
+	for i, a := range Signatures {
 		algs[i] = jose.SignatureAlgorithm(a)
 	}
 	jws, err := jose.ParseSignedCompact(jwt, algs)
@@ -148,7 +161,7 @@ func tryKeys(jws *jose.JSONWebSignature, keys []jose.JSONWebKey) ([]byte, bool) 
 
 // current answers the keys at hand. Old ones are renewed behind the scenes; they
 // are good while the provider does not answer, but not for ever.
-func (k *keySet) current(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (k *Keys) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 	k.mu.Lock()
 	now := k.now()
 	age := now.Sub(k.at)
@@ -164,7 +177,7 @@ func (k *keySet) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 		if k.err != nil {
 			return nil, k.err
 		}
-		return nil, errKeysDown
+		return nil, ErrKeysDown
 	}
 	f := k.begin(ctx)
 	k.mu.Unlock()
@@ -172,7 +185,7 @@ func (k *keySet) current(ctx context.Context) ([]jose.JSONWebKey, error) {
 }
 
 // replaced are keys published a moment ago, for tokens that name their key.
-func (k *keySet) replaced(jws *jose.JSONWebSignature) []jose.JSONWebKey {
+func (k *Keys) replaced(jws *jose.JSONWebSignature) []jose.JSONWebKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if jws.Signatures[0].Protected.KeyID == "" || k.now().After(k.oldTill) {
@@ -184,7 +197,7 @@ func (k *keySet) replaced(jws *jose.JSONWebSignature) []jose.JSONWebKey {
 // renewed fetches because of a key we do not know, at most once a minute for
 // strangers and once for the provider's own answers: a stranger's tokens must not
 // keep logins waiting for new keys. Everyone in between is refused: it fails closed.
-func (k *keySet) renewed(ctx context.Context, stranger bool) ([]jose.JSONWebKey, error) {
+func (k *Keys) renewed(ctx context.Context, stranger bool) ([]jose.JSONWebKey, error) {
 	k.mu.Lock()
 	f, last := k.flight, &k.unknown.provider
 	if stranger {
@@ -203,8 +216,8 @@ func (k *keySet) renewed(ctx context.Context, stranger bool) ([]jose.JSONWebKey,
 	return k.wait(ctx, f)
 }
 
-// prefetch has the keys there before the first login.
-func (k *keySet) prefetch(ctx context.Context) {
+// Prefetch has the keys there before the first login.
+func (k *Keys) Prefetch(ctx context.Context) {
 	k.mu.Lock()
 	fresh := len(k.keys) > 0 && k.now().Sub(k.at) < keysAge
 	recent := k.flight == nil && !k.tried.IsZero() && k.now().Sub(k.tried) < noKeysPause
@@ -217,8 +230,15 @@ func (k *keySet) prefetch(ctx context.Context) {
 	_, _ = k.wait(ctx, f)
 }
 
+// Health is the error of the newest fetch; nil when it went well, or there was none yet.
+func (k *Keys) Health() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}
+
 // begin starts a fetch, or joins the running one. The lock is held.
-func (k *keySet) begin(ctx context.Context) *flight {
+func (k *Keys) begin(ctx context.Context) *flight {
 	if k.flight == nil {
 		k.flight = &flight{done: make(chan struct{})}
 		k.tried = k.now()
@@ -227,11 +247,11 @@ func (k *keySet) begin(ctx context.Context) *flight {
 	return k.flight
 }
 
-func (k *keySet) wait(ctx context.Context, f *flight) ([]jose.JSONWebKey, error) {
+func (k *Keys) wait(ctx context.Context, f *flight) ([]jose.JSONWebKey, error) {
 	select {
 	case <-f.done:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", errKeysDown, ctx.Err())
+		return nil, fmt.Errorf("%w: %w", ErrKeysDown, ctx.Err())
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -241,23 +261,34 @@ func (k *keySet) wait(ctx context.Context, f *flight) ([]jose.JSONWebKey, error)
 	return k.keys, nil
 }
 
-func (k *keySet) fetch(ctx context.Context, f *flight, c *http.Client, url string) {
-	ctx, cancel := context.WithTimeout(ctx, documentMax)
+func (k *Keys) fetch(ctx context.Context, f *flight, c *http.Client, url string) {
+	ctx, cancel := context.WithTimeout(ctx, fetchMax)
 	defer cancel()
-	keys, err := fetchKeys(ctx, c, url)
+	keys, err := k.located(ctx, c, url)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err == nil {
 		k.old, k.oldTill = k.keys, k.now().Add(oldKeysLast)
 		k.keys, k.at = keys, k.now()
 	} else {
-		f.err = fmt.Errorf("%w: %s", errKeysDown, outbound.Short(err))
+		f.err = fmt.Errorf("%w: %s", ErrKeysDown, outbound.Short(err))
 	}
 	k.err, k.flight = f.err, nil
 	close(f.done)
 }
 
-func fetchKeys(ctx context.Context, c *http.Client, url string) (_ []jose.JSONWebKey, err error) {
+func (k *Keys) located(ctx context.Context, c *http.Client, url string) (_ []jose.JSONWebKey, err error) {
+	defer outbound.Caught(&err)
+	if k.Locate != nil {
+		if url, err = k.Locate(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	return FetchKeys(ctx, c, url)
+}
+
+// FetchKeys reads a key document.
+func FetchKeys(ctx context.Context, c *http.Client, url string) (_ []jose.JSONWebKey, err error) {
 	defer outbound.Caught(&err)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -308,16 +339,22 @@ func verifies(k *jose.JSONWebKey) bool {
 	if k.Use != "" && k.Use != "sig" {
 		return false
 	}
-	if k.Algorithm != "" && !contains(signatures, k.Algorithm) {
+	if k.Algorithm != "" && !slices.Contains(Signatures, k.Algorithm) {
 		return false
 	}
 	switch pub := k.Key.(type) {
 	case *rsa.PublicKey:
-		return pub.N.BitLen() >= minRSABits
+		return pub.N.BitLen() >= MinRSABits
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return true
 	}
 	return false // private and symmetric keys have no business here
 }
 
-var _ oidclib.KeySet = (*witness)(nil)
+// flight is one running fetch that everyone waits for.
+type flight struct {
+	done chan struct{}
+	err  error
+}
+
+var _ oidclib.KeySet = (*Witness)(nil)

@@ -1,4 +1,4 @@
-package oidc
+package jwt
 
 import (
 	"math"
@@ -32,7 +32,7 @@ func TestStrictObject(t *testing.T) {
 		`{"sub":"a","x":1e400}`:                "", // its digits are kept
 		strings.Repeat("[", 100) + strings.Repeat("]", 100): "nested too deeply",
 	} {
-		_, err := strictObject([]byte(text))
+		_, err := Object([]byte(text))
 		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("%.40s: %v, want %q", text, err, want)
 		}
@@ -43,11 +43,11 @@ func TestStrictObject(t *testing.T) {
 func TestInstant(t *testing.T) {
 	t.Parallel()
 	for _, v := range []any{nil, "1772366400", true, 0.0, -1.0, -1e300, 1e13, 1e300, math.Inf(1), math.NaN(), []any{1.0}} {
-		if at, ok := instant(v); ok {
+		if at, ok := Instant(v); ok {
 			t.Errorf("%v is %v", v, at)
 		}
 	}
-	if at, ok := instant(1772366400.5); !ok || !at.Equal(time.Unix(1772366400, 5e8)) {
+	if at, ok := Instant(1772366400.5); !ok || !at.Equal(time.Unix(1772366400, 5e8)) {
 		t.Errorf("%v, %v", at, ok)
 	}
 }
@@ -56,7 +56,7 @@ func TestInstant(t *testing.T) {
 // rounded, it would be somebody else's.
 func TestNumbersStayThemselves(t *testing.T) {
 	t.Parallel()
-	got, err := strictObject([]byte(`{"badge":4711,"half":0.5,"neg":-3,"exp":1e3,"last":9007199254740991,"first":9007199254740993,"minus":-9007199254740993,"huge":1e300,"in":{"list":[10000000000000001]}}`))
+	got, err := Object([]byte(`{"badge":4711,"half":0.5,"neg":-3,"exp":1e3,"last":9007199254740991,"first":9007199254740993,"minus":-9007199254740993,"huge":1e300,"in":{"list":[10000000000000001]}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
