@@ -3,6 +3,8 @@ package module
 import (
 	"fmt"
 	"strings"
+
+	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // kindsOf are the maps of the configuration that have something by name, and the word
@@ -24,7 +26,7 @@ func (l *lint) unused() {
 	for _, kind := range kindsOf {
 		all, _ := l.raw.identity[kind.name].(map[string]any)
 		for _, name := range orderOf(nil, all) {
-			if kind.word == "signal" || used[kind.word+":"+name] || kind.word == "flow" && name == ImplicitFlow {
+			if used[kind.word+":"+name] || kind.word == "flow" && name == ImplicitFlow {
 				continue
 			}
 			source := ""
@@ -45,6 +47,7 @@ var unusedWhy = map[string]string{
 	"directory": "Nothing is looked up in it.",
 	"factor":    "No flow asks for it; people can only set it up on their account page.",
 	"messenger": "Nothing is sent by it.",
+	"signal":    "No risk step reads it.",
 	"policy":    "No line asks it, so what it was written to forbid is not forbidden.",
 	"dialect":   "No application gets its headers.",
 	"flow":      "No protect, step_up, use or event has it run.",
@@ -65,6 +68,11 @@ func (l *lint) used() map[string]bool {
 		for _, h := range p.Headers {
 			used["dialect:"+h.Own] = true
 		}
+		if p.API != nil {
+			for _, name := range p.API.Providers {
+				used["provider:"+name] = true
+			}
+		}
 	}
 	all, _ := l.raw.identity["policies"].(map[string]any)
 	for name := range all {
@@ -80,6 +88,11 @@ func (l *lint) used() map[string]bool {
 			used["messenger:"+m] = true
 		}
 	})
+	for name, s := range l.a.signals { // conditions read places, and signals of travel
+		if _, ok := s.(flows.Locator); ok {
+			used["signal:"+name] = true
+		}
+	}
 	l.asked(used)
 	return used
 }

@@ -114,6 +114,7 @@ var lintCases = map[string][]lintCase{
 		{"\t\tpolicy", "\t\tfactor totp # here\n\t\tpolicy", module.LintWarning, "factor totp is never used"},
 		{"\t\tpolicy", "\t\tmessenger desk log # here\n\t\tmessenger post log\n\t\tpolicy", module.LintWarning, "messenger desk is never used"},
 		{"\t\tflow staff", "\t\tflow more { # here\n\t\t\tlogin people\n\t\t}\n\t\tflow staff", module.LintWarning, "flow more is never used"},
+		{"\t\tpolicy", "\t\tsignal gone device # here\n\t\tpolicy", module.LintWarning, "signal gone is never used"},
 		{"\t\tpolicy", "\t\tdialect ours remote_user { # here\n\t\t}\n\t\tpolicy", module.LintWarning, "dialect ours is never used"},
 	},
 	"long_session": {
@@ -186,6 +187,8 @@ func TestLintIsSilent(t *testing.T) {
 		"a protect with a matcher before another":   {"\tprotect staff {", "\tprotect /a staff\n\tprotect staff {"},
 		"a policy that another one reads":           {"\t\tpolicy", "\t\tpolicy staff `\"staff\" in user.groups`\n\t\tpolicy"},
 		"a secret by its placeholder":               {"\t\tstore memory\n", "\t\tstore memory\n\t\tkeys {env.LINT_KEY}\n"},
+		"a signal that is read":                     {"\t\t\tlogin people\n", "\t\t\tlogin people\n\t\t\trisk known\n"},
+		"a provider of programs":                    {"\t\trequire", "\t\tapi machines\n\t\trequire"},
 		"a flow of an event":                        {"\t\tflow staff", "\t\tflow told {\n\t\t\ton login\n\t\t\tset seen `true`\n\t\t}\n\t\tflow staff"},
 		"a flow that another one uses":              {"\t\tflow staff {\n\t\t\tlogin people", "\t\tflow more {\n\t\t\tlogin people\n\t\t}\n\t\tflow staff {\n\t\t\tuse more"},
 		"a require that cannot be told":             {"require /admin/* admins", "require /admin/* `has(user.x) && user.x == user.x`\n\t\trequire /a admins"},
@@ -193,6 +196,12 @@ func TestLintIsSilent(t *testing.T) {
 	} {
 		t.Setenv("LINT_KEY", "0123456789abcdef0123456789abcdef")
 		text := strings.Replace(good, c[0], c[1], 1)
+		if strings.HasPrefix(what, "a signal") {
+			text = strings.Replace(text, "\t\tpolicy", "\t\tsignal known device\n\t\tpolicy", 1)
+		}
+		if strings.HasPrefix(what, "a provider") {
+			text = strings.Replace(text, "\t\tpolicy", "\t\tprovider machines bearer {\n\t\t\tissuer https://login.example.com\n\t\t\taudience payroll\n\t\t}\n\t\tpolicy", 1)
+		}
 		if strings.HasPrefix(what, "a policy") {
 			text = strings.Replace(text, "`\"admins\" in user.groups`", "`policy.staff && \"admins\" in user.groups`", 1)
 		}

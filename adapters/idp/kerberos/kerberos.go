@@ -187,6 +187,14 @@ func (p *Provider) find(r flows.Registry) error {
 	return nil
 }
 
+// Reaches is the directory: another meaning of it restarts runs (I28).
+func (p *Provider) Reaches() []string {
+	if p.Directory == "" {
+		return nil
+	}
+	return []string{"provider:" + p.Directory}
+}
+
 // Bind takes the clock and finds the directory.
 func (p *Provider) Bind(r flows.Registry) error {
 	p.clock = r.Now
@@ -260,6 +268,7 @@ func told(u *flows.User, principal, realm string) {
 
 // Interface guards
 var (
+	_ flows.Reacher         = (*Provider)(nil)
 	_ caddy.Provisioner     = (*Provider)(nil)
 	_ caddy.Validator       = (*Provider)(nil)
 	_ caddyfile.Unmarshaler = (*Provider)(nil)

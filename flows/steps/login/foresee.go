@@ -37,7 +37,9 @@ func (l *Login) Foresee(ctx context.Context, x *flows.Execution) (flows.Outcome,
 		return flows.Ask(l.chooser(x, "", "")), nil
 	}
 	x.Env.Asked = p.Name
-	return flows.Ask(flows.Page{Kind: "login", Widgets: []flows.Widget{flows.Choice{Name: "provider", Value: p.Name, Label: p.Title()}}}), nil
+	page := flows.Page{Widgets: []flows.Widget{flows.Choice{Name: "provider", Value: p.Name, Label: p.Title()}}}
+	page.Kind = "login" // of no page that is shown: the provider has its own
+	return flows.Ask(page), nil
 }
 
 // foreseen is accept, without binding the issuer to the provider's name.
