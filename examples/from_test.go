@@ -28,6 +28,7 @@ var walks = map[string]func(*testing.T){
 	"contractor":            TestContractorExample,
 	"bank":                  TestBankKeepsALetter,
 	"workforce":             TestWorkforceExample,
+	"risk":                  TestRiskExample,
 }
 
 // TestComingFrom: whoever did what the README's table says has the same

@@ -50,6 +50,7 @@ var adminCalls = map[string][]adminTried{
 		{"GET", "/identity/users/{alice}/nosuch", "", 404},
 	},
 	"/identity/names/":       {{"DELETE", "/identity/names/" + "bm9ib2R5", "", 404}, {"GET", "/identity/names/x", "", 405}},
+	"/identity/audit":        {{"GET", "/identity/audit", "", 200}, {"POST", "/identity/audit", "", 405}},
 	"/identity/flows":        {{"GET", "/identity/flows", "", 200}, {"POST", "/identity/flows", "", 405}},
 	"/identity/flows/schema": {{"GET", "/identity/flows/schema", "", 200}, {"POST", "/identity/flows/schema", "", 405}},
 	"/identity/providers":    {{"GET", "/identity/providers", "", 200}, {"DELETE", "/identity/providers", "", 405}},

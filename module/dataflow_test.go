@@ -44,7 +44,7 @@ func TestI22NamesAreTracedThroughPoliciesAndFlows(t *testing.T) {
 		"a line of protect":               {"login corp\nuse sets", "require /x deep", ""},
 		"a line, of what may be set":      {"login corp\nuse maybe", "require /x deep", "user.dept is read, but flow staff does not surely set it"},
 		"a line that tests":               {"login corp\nuse maybe", "require /x safe", ""},
-		"a line about risk":               {"login corp", "require /x risky", "risk.score is read, but no flow has a risk step"},
+		"a line about risk":               {"login corp", "require /x risky", "risk.score is read, but flow staff has no risk step"},
 		"a line of step_up":               {"login corp\nuse maybe", "step_up /x `user.dept == \"it\"`", "user.dept is read, but flow staff does not surely set it"},
 		"the session in a flow":           {"login corp\nrequire `session.age < duration(\"1h\")`", "", "session.age is not there while a flow runs"},
 		"the session in a line":           {"login corp", "require /x `session.age < duration(\"1h\")`", ""},

@@ -11,8 +11,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -119,6 +121,11 @@ func (b *Browser) Fetch(from *Page, method, address, body string) (*Page, error)
 	return b.Send(Request{Method: method, URL: address, Body: body, From: from, Script: true})
 }
 
+// closed reports whether a connection was closed at its other end.
+func closed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
 // Send sends one request and follows nothing.
 func (b *Browser) Send(r Request) (*Page, error) {
 	if r.Method == "" {
@@ -139,9 +146,14 @@ func (b *Browser) Send(r Request) (*Page, error) {
 		return nil, err
 	}
 	b.headers(q, r, u)
+	kept := false
+	q = q.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { kept = c.Reused }}))
 	res, err := b.client.Do(q)
-	if errors.Is(err, io.EOF) && body == nil { // a kept connection that the server closed just now: browsers ask again
-		res, err = b.client.Do(q.Clone(ctx))
+	if kept && closed(err) { // the server closed it just now, and has not read the request: browsers ask again
+		if q = q.Clone(ctx); body != nil {
+			q.Body = io.NopCloser(strings.NewReader(r.Body))
+		}
+		res, err = b.client.Do(q)
 	}
 	if err != nil {
 		return nil, err

@@ -107,6 +107,7 @@ func (m Masks) Apply(ctx context.Context, e Event, tokens Tokens) (Event, error)
 	e.IP = a.text(OfAddress, e.IP)
 	e.Path = a.text(OfPath, e.Path)
 	e.Detail = a.text(OfDetail, e.Detail)
+	e.Risk = a.risk(e.Risk)
 	if len(e.Show) > 0 && a.way(OfContent) == Drop {
 		e.Show = nil
 		a.note(OfContent)
@@ -154,6 +155,23 @@ func (a *masking) text(c Class, v string) string {
 	case Keep, Drop:
 	}
 	return ""
+}
+
+// risk leaves scores and reasons; what a signal found in words may name a place.
+func (a *masking) risk(r *Risk) *Risk {
+	if r == nil || a.way(OfDetail) != Drop {
+		return r
+	}
+	said := *r
+	said.Readings = maps.Clone(r.Readings)
+	for name, one := range said.Readings {
+		if one.Text != "" || one.Ref != "" {
+			one.Text, one.Ref = "", ""
+			said.Readings[name] = one
+			a.note(OfDetail)
+		}
+	}
+	return &said
 }
 
 // truncated leaves what tells a place, not a person. What cannot be read leaves nothing.

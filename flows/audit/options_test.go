@@ -202,6 +202,9 @@ func TestEveryFieldHasItsClass(t *testing.T) {
 		case reflect.String:
 			f.SetString("x:y")
 		case reflect.Pointer:
+			if f.Type() == reflect.TypeFor[*audit.Risk]() {
+				f.Set(reflect.ValueOf(&audit.Risk{Readings: map[string]flows.Reading{"travel": {Text: "x:y"}}}))
+			}
 			if f.Type() == reflect.TypeFor[*audit.Facts]() {
 				f.Set(reflect.ValueOf(&audit.Facts{Read: []string{"email", "groups"}, User: map[string]any{"email": "x:y@z", "groups": []string{"x:y"}}}))
 			}
