@@ -183,6 +183,9 @@ type Env struct {
 	MayEnter func(context.Context, UserKey) error
 	// Trail tells of a deed before a step does it; an error means that it must not be done (I25).
 	Trail func(context.Context, Deed) error
+	// Last is the provider that the person last signed in with in this browser; "": unknown.
+	// It is only a wish.
+	Last string
 	// Device is the id of a known device the browser showed for a user; "" for none (B27).
 	Device func(name string) string
 	// Browser tells what is known of the device behind the request, and of a person's

@@ -89,6 +89,8 @@ type Choice struct {
 	Label string `json:"label"`
 	// Detail is a second, smaller line.
 	Detail string `json:"detail,omitempty"`
+	// Again marks what was chosen in this browser the last time.
+	Again bool `json:"again,omitempty"`
 }
 
 // Note is a sentence to read, by code, with an optional operator's text.

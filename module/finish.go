@@ -106,6 +106,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 	v.clearPending()
 	v.setRecent(x.Attempt)
 	v.setDevice(x)
+	v.setLastProvider(x)
 	v.learn(ctx, x, b.Device)
 	v.dropStored(id)
 	v.session, v.known, v.review = s, nil, nil

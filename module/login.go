@@ -261,7 +261,7 @@ func (v *visit) advanceAside(id string, p *flows.Program, x *flows.Execution, in
 func (v *visit) lend(id string, x *flows.Execution) {
 	defer v.lendSignals(x)
 	x.Env = flows.Env{
-		Now: Now(), Request: v.facts().Request, Device: v.device, Enrolments: enrolments{v, x}, Devices: devices{v}, Holders: holders{v.app},
+		Now: Now(), Request: v.facts().Request, Last: v.lastProvider(), Device: v.device, Enrolments: enrolments{v, x}, Devices: devices{v}, Holders: holders{v.app},
 		MayEnter:    v.app.sessions.MayEnter,
 		Trail:       func(ctx context.Context, d flows.Deed) error { return v.deed(ctx, x, d) },
 		CallbackURL: v.callbackURL, Arrived: x.Env.Arrived, Down: v.isDown(x), Locate: v.app.locate,

@@ -99,6 +99,23 @@ func (v *visit) setDevice(x *flows.Execution) {
 	v.sideCookie(v.deviceName(), base64.RawURLEncoding.EncodeToString(sealed), "/.identity", int(deviceFor.Seconds()))
 }
 
+// The last one is for the chooser, which offers first what was chosen the last time.
+func (v *visit) lastName() string { return v.sideNameBelow("last") }
+
+func (v *visit) lastProvider() string {
+	if name := v.sideValue(v.lastName()); flows.ValidName(name) {
+		return name
+	}
+	return ""
+}
+
+// setLastProvider notes who vouched in this run.
+func (v *visit) setLastProvider(x *flows.Execution) {
+	if n := len(x.Grants); n > 0 && len(v.app.providers) > 1 && x.Drill == nil {
+		v.sideCookie(v.lastName(), x.Grants[n-1].Provider, "/.identity", int(deviceFor.Seconds()))
+	}
+}
+
 // device is the id of this browser if the named person signed in with it before.
 func (v *visit) device(name string) string {
 	raw, err := base64.RawURLEncoding.DecodeString(v.sideValue(v.deviceName()))

@@ -73,7 +73,7 @@ func (c catalogue) jsonWidget(w flows.Widget) jsonWidget {
 	case flows.Check:
 		return jsonWidget{Type: "check", Name: w.Name, Label: w.Label, Value: "1", Checked: w.Checked, Problem: w.Problem, ProblemText: c.wrong(w.Problem), Optional: w.Optional, Text: c.counted(w.Label, w.Count)}
 	case flows.Choice:
-		return jsonWidget{Type: "choice", Name: w.Name, Value: w.Value, Label: w.Label, Detail: w.Detail, Text: c.label(w.Label)}
+		return jsonWidget{Type: "choice", Name: w.Name, Value: w.Value, Label: w.Label, Detail: c.detail(w), Text: c.label(w.Label)}
 	case flows.QR:
 		return jsonWidget{Type: "qr", Label: w.Label, URL: w.Text, Value: w.Manual, Text: c.label(w.Label)}
 	case flows.Codes:

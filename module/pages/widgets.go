@@ -130,7 +130,7 @@ func (c catalogue) input(w flows.Widget) Input {
 	case flows.Check:
 		return Input{Type: "check", Name: w.Name, Label: c.counted(w.Label, w.Count), Checked: w.Checked, Optional: c.optional(w.Optional), Problem: c.wrong(w.Problem), Autofocus: w.Autofocus}
 	case flows.Choice:
-		return Input{Type: "choice", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: w.Detail}
+		return Input{Type: "choice", Name: w.Name, Value: w.Value, Label: c.label(w.Label), Detail: c.detail(w)}
 	case flows.QR:
 		return Input{Type: "qr", Label: c.label(w.Label), Value: w.Manual, Image: qrImage(w.Text)}
 	case flows.Codes:
@@ -141,6 +141,14 @@ func (c catalogue) input(w flows.Widget) Input {
 		return Input{Type: "download", Name: w.Name, Label: c.label(w.Label)}
 	}
 	return c.reading(w)
+}
+
+// detail is the second line of a choice.
+func (c catalogue) detail(w flows.Choice) string {
+	if w.Again && w.Detail == "" {
+		return c["label.chosen_last"]
+	}
+	return w.Detail
 }
 
 // reading is a widget that only says something.

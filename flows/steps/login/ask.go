@@ -66,8 +66,14 @@ func (l *Login) chooser(x *flows.Execution, typed string, problem flows.Reason) 
 		p.Widgets = append(p.Widgets, flows.Field{Name: "email", Label: "email", Value: typed, Autocomplete: "username", Autofocus: true})
 		p.Submit = "continue"
 	}
+	first := len(p.Widgets)
 	for _, c := range l.shown {
-		p.Widgets = append(p.Widgets, flows.Choice{Name: "provider", Value: c.Name, Label: c.Title()})
+		w := flows.Choice{Name: "provider", Value: c.Name, Label: c.Title(), Again: c.Called(x.Env.Last)}
+		if w.Again {
+			p.Widgets = slices.Insert(p.Widgets, first, flows.Widget(w))
+			continue
+		}
+		p.Widgets = append(p.Widgets, w)
 	}
 	if standsIn {
 		p.Widgets = append(p.Widgets, flows.Choice{Name: "provider", Value: l.fallback.Name, Label: l.fallback.Title()})
