@@ -72,6 +72,9 @@ func (e *explaining) through(p *flows.Program, anew bool) (*flows.Execution, boo
 		return x, false, err
 	}
 	e.path(way, x)
+	if !anew {
+		e.risk(x.Facts())
+	}
 	return x, in, nil
 }
 

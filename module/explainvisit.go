@@ -187,8 +187,9 @@ func says(holds bool, err error) string {
 	return "false"
 }
 
+// risk is what the flow read, or else the session.
 func (e *explaining) risk(f *flows.Facts) {
-	if r := f.Risk; r != nil {
+	if r := f.Risk; r != nil && e.out.Risk == nil {
 		e.out.Risk = &ExplainedRisk{Score: r.Score, Level: r.Level, Observed: r.Observed, Readings: f.Readings}
 	}
 }
