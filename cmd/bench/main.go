@@ -24,6 +24,7 @@ type options struct {
 	starts      int
 	gogc        string
 	dialects    bool
+	policy      bool
 	json        string
 }
 
@@ -38,6 +39,7 @@ func main() {
 	flag.IntVar(&o.starts, "starts", 5, "how often each proxy is started to measure start-to-listening")
 	flag.StringVar(&o.gogc, "gogc", "400", "GOGC of both proxies")
 	flag.BoolVar(&o.dialects, "dialects", true, "a site for every dialect beside the measured one")
+	flag.BoolVar(&o.policy, "policy", false, "judge every request by a require line, too")
 	flag.StringVar(&o.json, "json", "", "write the JSON to this file instead of after the table")
 	flag.Parse()
 	if err := bench(o); err != nil {

@@ -118,10 +118,13 @@ http://%s {
 		header X-User   {user.name}
 		header X-Email  {user.email}
 		header X-Groups {user.groups}
-	}
+%s	}
 	reverse_proxy %s
 }
 `
+
+// policy is a line that every request is judged by.
+const policy = "\t\trequire `\"staff\" in user.groups && request.path.startsWith(\"/\")`\n"
 
 const password = "a password for the bench"
 
@@ -160,7 +163,11 @@ func startSide(name, dir, upstream string, o options) (*side, error) {
 		if err != nil {
 			return nil, err
 		}
-		text = fmt.Sprintf(protectSite, hash, address, upstream)
+		rule := ""
+		if o.policy {
+			rule = policy
+		}
+		text = fmt.Sprintf(protectSite, hash, address, rule, upstream)
 	}
 	if o.dialects {
 		text += neighbours(address, name == "protect")
