@@ -217,6 +217,7 @@ func (k *walk) signIn(g *parts.GatewayProcess, spare string) {
 	k.page("chooser-again", "Sign in", "")
 	k.tabs("provider", "provider")
 	k.keys("the emergency", kb.Enter)
+	k.w.Run("the next page, which has the same heading", parts.See(username))
 	k.page("password", "Sign in", "username")
 	k.keys("a wrong password", "alice"+kb.Tab+"wrong"+kb.Enter)
 	k.page("password-refused", "Error: Sign in", "password")
