@@ -25,10 +25,10 @@ type answer struct {
 
 // noStay answers a request that was to be signed in without a page, and cannot be.
 func (a *answer) noStay() (bool, error) {
-	if a.v.stay == nil {
+	if !a.v.stays() {
 		return false, nil
 	}
-	a.v.stay = nil
+	a.v.vouch.stay = nil
 	return a.v.withoutPage(a.x.Fresh)
 }
 

@@ -30,6 +30,13 @@ func (a *App) provisionCorrelation(caddy.Context) error {
 	return nil
 }
 
+// correlation is the id of a request.
+type correlation struct {
+	id string
+	// taken: it is no event's own, either because one has it or because somebody else chose it.
+	taken bool
+}
+
 // correlate gives the request its id: that of a proxy in front of us that is trusted,
 // or Caddy's own, {http.request.uuid}. Nobody else chooses one.
 func (v *visit) correlate() {
@@ -43,8 +50,11 @@ func (v *visit) correlate() {
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); id == "" && ok {
 		id, ours = repl.GetString("http.request.uuid")
 	}
-	v.correlation, v.numbered = id, !ours
-	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok && id != "" {
+	if id == "" {
+		return
+	}
+	v.correlation = &correlation{id: id, taken: !ours}
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.String("correlation", id))
 	}
 }
@@ -67,8 +77,11 @@ func correlates(id string) bool {
 // number gives an event the id of its request. The first one has it as its own id, too,
 // unless somebody else chose it.
 func (v *visit) number(e *audit.Event) {
-	e.Correlation = v.correlation
-	if v.correlation != "" && !v.numbered {
-		e.ID, v.numbered = v.correlation, true
+	c := v.correlation
+	if c == nil {
+		return
+	}
+	if e.Correlation = c.id; !c.taken {
+		e.ID, c.taken = c.id, true
 	}
 }

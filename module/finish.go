@@ -190,8 +190,8 @@ func (v *visit) runFacts(x *flows.Execution) *audit.Facts {
 
 // land leads to where the person wanted to go.
 func (v *visit) land(x *flows.Execution) error {
-	if v.stay != nil {
-		return v.stay()
+	if v.stays() {
+		return v.vouch.stay()
 	}
 	if done, err := v.landStepUp(x); done {
 		return err

@@ -363,7 +363,7 @@ func (v *visit) loginRequired(anew bool) error {
 	case v.session == nil && v.asksLogout() != nil: // nobody signs in to sign out (B14)
 		return v.nobodyToSignOut()
 	}
-	if v.stay == nil { // else the flow may need no page
+	if !v.stays() { // else the flow may need no page
 		if done, err := v.withoutPage(anew); done {
 			return err
 		}

@@ -111,7 +111,7 @@ func (v *visit) login() error {
 // store: until somebody is known the run travels sealed in a cookie.
 func (v *visit) startLogin(l login) error {
 	now := Now()
-	if l.attempt == 0 && v.stay == nil {
+	if l.attempt == 0 && !v.stays() {
 		l.attempt = v.recentLogins(now)
 	}
 	if l.attempt >= maxAttempts {

@@ -115,8 +115,8 @@ func (v *visit) methodUnlogged(what string, serve func() error, allowed ...strin
 
 // show writes one of our pages.
 func (v *visit) show(status int, view pages.View) {
-	if view.ID != "" && v.correlation != "" {
-		view.ID = v.correlation // it finds the event, too, and all the rest
+	if view.ID != "" && v.correlation != nil {
+		view.ID = v.correlation.id // it finds the event, too, and all the rest
 	}
 	v.app.pages.Write(v.w, v.r, status, view)
 }

@@ -258,10 +258,10 @@ func (p *Protect) provisionMatch(ctx caddy.Context, r *RuleConfig, rule *policy.
 		switch n := f.Request.Native.(type) {
 		case *visit:
 			hit, err := n.matches(sets, closes)
-			n.hits.note(at, hit)
+			n.known.misses.note(at, hit)
 			return hit, err
-		case *hits:
-			return n.has(at), nil
+		case *misses:
+			return !n.has(at), nil
 		}
 		return false, errors.New("no request to match")
 	}
@@ -274,7 +274,7 @@ func (p *Protect) provisionCondition(r *RuleConfig, rule *policy.Rule) (err erro
 		return err
 	}
 	p.readsBody = p.readsBody || p.mentionsBody(r)
-	p.readsHeader = p.readsHeader || p.app.readsHeader(r)
+	p.readsHeader = p.readsHeader || p.app.mentions(r.CEL, r.Policy != "", "header")
 	p.app.ownedMu.Lock()
 	p.app.ruleTexts = append(p.app.ruleTexts, r.CEL)
 	p.app.ownedMu.Unlock()

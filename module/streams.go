@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -22,32 +21,33 @@ import (
 // streamEvery is how often.
 const streamEvery = 30 * time.Second
 
-// hits are rules by their place. Whether one is about a request is found once: its
-// matchers look at what others may change while the request goes on.
-type hits struct {
+// misses are rules by their place, which are not about a request. That is found once:
+// their matchers look at what others may change while the request goes on. A rule that
+// nobody asked counts as one about it: the strictest wins (I19).
+type misses struct {
 	first uint64
 	rest  map[int]bool
 }
 
-func (h *hits) note(at int, hit bool) {
+func (m *misses) note(at int, hit bool) {
 	switch {
 	case at >= 64:
-		if h.rest == nil {
-			h.rest = map[int]bool{}
+		if m.rest == nil {
+			m.rest = map[int]bool{}
 		}
-		h.rest[at] = hit
+		m.rest[at] = !hit
 	case hit:
-		h.first |= 1 << at
+		m.first &^= 1 << at
 	default:
-		h.first &^= 1 << at
+		m.first |= 1 << at
 	}
 }
 
-func (h *hits) has(at int) bool {
+func (m *misses) has(at int) bool {
 	if at >= 64 {
-		return h.rest[at]
+		return m.rest[at]
 	}
-	return h.first&(1<<at) != 0
+	return m.first&(1<<at) != 0
 }
 
 // provisionStreams prepares the rules for requests that go on. A step_up is for the
@@ -63,19 +63,6 @@ func (p *Protect) provisionStreams() {
 		p.again.Rules = append(p.again.Rules, r)
 	}
 	p.long = p.long || p.every > 0 || p.idle > 0 || p.life > 0
-}
-
-// readsHeader reports whether a condition may look at headers, itself or by a policy.
-func (a *App) readsHeader(r *RuleConfig) bool {
-	if r.Policy == "" && !strings.Contains(r.CEL, "policy.") {
-		return strings.Contains(r.CEL, "header")
-	}
-	for _, p := range a.Policies {
-		if strings.Contains(p.CEL, "header") {
-			return true
-		}
-	}
-	return strings.Contains(r.CEL, "header")
 }
 
 // watch has this request judged again while it goes on. What is looked at then is put
@@ -118,7 +105,7 @@ func (v *visit) Again(now time.Time) bool {
 	t := v.then(now)
 	over := t.routeOver() || v.p.every > 0 && t.riskRose()
 	f := t.facts()
-	f.Request.Native, f.Approved = &v.hits, v.known.facts.Approved
+	f.Request.Native, f.Approved = &v.known.misses, v.known.facts.Approved
 	if over {
 		f.Session, f.User = nil, nil
 	}
@@ -136,7 +123,7 @@ func (v *visit) Again(now time.Time) bool {
 // then is this visit as it would be now: the newest session, and a request of its own.
 func (v *visit) then(now time.Time) *visit {
 	was := &v.known.request
-	t := &visit{p: v.p, app: v.app, place: v.place, cookies: v.cookies, captured: v.captured, session: v.session, review: v.review, body: v.body, now: now}
+	t := &visit{p: v.p, app: v.app, place: v.place, cookies: v.cookies, vouch: v.vouch, session: v.session, review: v.review, body: v.body, now: now}
 	if s := session.LiveOf(v.session).Current(); s != nil {
 		t.session = s
 	}

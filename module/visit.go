@@ -55,23 +55,15 @@ type visit struct {
 	body  *bodyRead
 	// client is the provider that this request's credential is of; nil: a person's.
 	client *taker
-	// captured is what providers read of the request, as it came. stay goes on with the
-	// request when it is signed in, which is tried once: entered.
-	captured map[string][]string
-	stay     func() error
-	entered  bool
-	other    *otherReadings
+	vouch  *vouching
+	other  *otherReadings
 	// replay is what was swapped in, of a request that was kept; nil for others.
 	replay *replay
 
-	// hits are the rules that are about this request.
-	hits hits
 	// review is what was read of the session's risk since its flow ended; nil: nothing.
 	review *review
-	// correlation is the id of the request, if the configuration asks for one; numbered:
-	// an event has it as its own.
-	correlation string
-	numbered    bool
+	// correlation is there if the configuration asks for one.
+	correlation *correlation
 
 	// now is when the request came.
 	now time.Time
@@ -84,6 +76,8 @@ type visit struct {
 type known struct {
 	facts   flows.Facts
 	request flows.Request
+	// misses are the rules that are not about this request.
+	misses misses
 }
 
 // facts are made when somebody looks, and once until the request or its session
@@ -97,7 +91,7 @@ func (v *visit) facts() *flows.Facts {
 	q, f := &v.known.request, &v.known.facts // field by field: a whole one would be made and then copied
 	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
 	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, r.Header, v
-	q.Captured, q.Certificate = v.captured, certificate(r)
+	q.Captured, q.Certificate = v.captured(), certificate(r)
 	if q.Certificate != nil {
 		q.Chains = r.TLS.VerifiedChains
 	}
@@ -283,8 +277,8 @@ func (v *visit) clean(asked original, found func(string)) (bad string) {
 		v.correlate()
 	}
 	met := v.app.stripper().Clean(r)
-	if v.correlation != "" {
-		r.Header.Set(v.app.Correlation, v.correlation)
+	if v.correlation != nil {
+		r.Header.Set(v.app.Correlation, v.correlation.id)
 	}
 	headers.CleanUpgrade(r.Header, met.Upgrade)
 	v.cookies = met.Cookie

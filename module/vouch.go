@@ -78,21 +78,40 @@ func (a *App) arrives(name string) bool {
 	return len(servers) == 0
 }
 
+// vouching is what a request needs that says itself who it is from.
+type vouching struct {
+	// captured is what providers read of it, as it came.
+	captured map[string][]string
+	// stay goes on with the request when it is signed in, which is tried once: entered.
+	stay    func() error
+	entered bool
+}
+
+func (v *visit) captured() map[string][]string {
+	if v.vouch == nil {
+		return nil
+	}
+	return v.vouch.captured
+}
+
+// stays reports whether the request goes on once it is signed in.
+func (v *visit) stays() bool { return v.vouch != nil && v.vouch.stay != nil }
+
 // capture keeps what verifiers read, as it came.
 func (v *visit) capture() {
 	for name, values := range v.r.Header {
 		if v.app.captures.Owns(name) {
-			if v.captured == nil {
-				v.captured = map[string][]string{}
+			if v.vouch == nil {
+				v.vouch = &vouching{captured: map[string][]string{}}
 			}
-			v.captured[name] = slices.Clone(values)
+			v.vouch.captured[name] = slices.Clone(values)
 		}
 	}
 }
 
 // sent is what verifiers look at.
 func (v *visit) sent() *flows.Request {
-	return &flows.Request{Peer: v.r.RemoteAddr, Captured: v.captured, Certificate: certificate(v.r)}
+	return &flows.Request{Peer: v.r.RemoteAddr, Captured: v.captured(), Certificate: certificate(v.r)}
 }
 
 // certificate is the client's, if the server verified it.
@@ -146,7 +165,7 @@ func (v *visit) contradicted() (provider string, why flows.Reason, err error) {
 // vouched reports whether this request itself says who it is from. A prefetch is no
 // request of a person, and an application with a portal has its logins there.
 func (v *visit) vouched() bool {
-	if len(v.app.verifiers) == 0 || v.entered || v.away() || isPrefetch(v.r.Header) {
+	if len(v.app.verifiers) == 0 || v.vouch != nil && v.vouch.entered || v.away() || isPrefetch(v.r.Header) {
 		return false
 	}
 	return slices.ContainsFunc(v.app.verifiers, func(g verifier) bool {
@@ -158,15 +177,18 @@ func (v *visit) vouched() bool {
 // enter signs in whom the request is from, and goes on with this very request: there
 // is no page and no redirect, unless the flow asks a person for more.
 func (v *visit) enter(next caddyhttp.Handler, anew bool) error {
-	v.entered = true
-	v.stay = func() error {
-		v.stay = nil
+	if v.vouch == nil { // a certificate alone vouches
+		v.vouch = new(vouching)
+	}
+	v.vouch.entered = true
+	v.vouch.stay = func() error {
+		v.vouch.stay = nil
 		if own := v.w.Header()["Set-Cookie"]; len(own) > 0 { // behind those of the application
 			v.out.own = http.Header{"Set-Cookie": own}
 			v.w.Header().Del("Set-Cookie")
 		}
 		return v.decided(v.decide(), next, false)
 	}
-	defer func() { v.stay = nil }()
+	defer func() { v.vouch.stay = nil }()
 	return v.loginRequired(anew)
 }
