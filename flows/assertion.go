@@ -80,22 +80,32 @@ func (t *Token) Outline() (string, error) {
 	if signature == 0 {
 		signature = 64 // ES256 (RFC 7518 §3.4), EdDSA (RFC 8032 §5.1.6)
 	}
+	text, enc, err := t.Unsigned("00000000-0000-0000-0000-000000000000")
+	if err != nil {
+		return "", err
+	}
+	return strings.Repeat(".", len(text)+1+enc.EncodedLen(signature)), nil
+}
+
+// Unsigned is what is signed of it (RFC 7515 §5.1), with the id of a key, and the
+// encoding of the signature.
+func (t *Token) Unsigned(kid string) ([]byte, *base64.Encoding, error) {
 	header := map[string]any{"typ": "JWT"}
 	maps.Copy(header, t.Header)
-	header["alg"], header["kid"] = t.Algorithm, strings.Repeat("0", len("00000000-0000-0000-0000-000000000000"))
+	header["alg"], header["kid"] = t.Algorithm, kid
 	enc := base64.RawURLEncoding
 	if t.Padded {
 		enc = base64.URLEncoding
 	}
 	h, err := json.Marshal(header)
 	if err != nil {
-		return "", fmt.Errorf("header of a token: %w", err)
+		return nil, nil, fmt.Errorf("header of a token: %w", err)
 	}
 	c, err := json.Marshal(t.Claims)
 	if err != nil {
-		return "", fmt.Errorf("claims of a token: %w", err)
+		return nil, nil, fmt.Errorf("claims of a token: %w", err)
 	}
-	return strings.Repeat(".", enc.EncodedLen(len(h))+enc.EncodedLen(len(c))+enc.EncodedLen(signature)+2), nil
+	return enc.AppendEncode(append(enc.AppendEncode(nil, h), '.'), c), enc, nil
 }
 
 // PublicKey verifies tokens.

@@ -50,14 +50,19 @@ func bindNamed[T any](a *App, what string, all map[string]T) error {
 	return nil
 }
 
-// Directory finds a directory by its name.
-func (r *registry) Directory(name string) (flows.Directory, error) {
-	if d, ok := r.a.directories[name]; ok {
-		return d, nil
+// called finds one of them by its name; the error lists those that exist.
+func called[T any](what, name string, all map[string]T) (found T, err error) {
+	if found, ok := all[name]; ok {
+		return found, nil
 	}
-	have := orderOf(nil, r.a.directories)
+	have := orderOf(nil, all)
 	if len(have) == 0 {
 		have = []string{"none"}
 	}
-	return nil, fmt.Errorf("no directory is called '%s'; there are: %s", name, strings.Join(have, ", "))
+	return found, fmt.Errorf("no %s is called '%s'; there are: %s", what, name, strings.Join(have, ", "))
+}
+
+// Directory finds a directory by its name.
+func (r *registry) Directory(name string) (flows.Directory, error) {
+	return called("directory", name, r.a.directories)
 }

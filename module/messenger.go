@@ -2,8 +2,6 @@ package module
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -19,14 +17,11 @@ func (a *App) provisionMessengers(ctx caddy.Context) (err error) {
 
 // Messenger finds a messenger by its name.
 func (r *registry) Messenger(name string) (flows.Messenger, error) {
-	if m, ok := r.a.messengers[name]; ok {
-		return &worded{a: r.a, name: name, to: m}, nil
+	m, err := called("messenger", name, r.a.messengers)
+	if err != nil {
+		return nil, err
 	}
-	have := orderOf(nil, r.a.messengers)
-	if len(have) == 0 {
-		have = []string{"none"}
-	}
-	return nil, fmt.Errorf("no messenger is called '%s'; there are: %s", name, strings.Join(have, ", "))
+	return &worded{a: r.a, name: name, to: m}, nil
 }
 
 // worded is a messenger as guests get it: it finds the words for what they name.

@@ -2,7 +2,6 @@ package module
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -65,12 +64,5 @@ func (a *App) place(locators []flows.Locator, ip string) (all flows.Place) {
 
 // Signal finds a signal by its name.
 func (r *registry) Signal(name string) (flows.Signal, error) {
-	if s, ok := r.a.signals[name]; ok {
-		return s, nil
-	}
-	have := orderOf(nil, r.a.signals)
-	if len(have) == 0 {
-		have = []string{"none"}
-	}
-	return nil, fmt.Errorf("no signal is called '%s'; there are: %s", name, strings.Join(have, ", "))
+	return called("signal", name, r.a.signals)
 }

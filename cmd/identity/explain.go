@@ -1,10 +1,12 @@
 package identity
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -227,7 +229,7 @@ func PrintExplanation(w io.Writer, x *module.Explanation) error {
 		line("protect", "%s, flow %s", x.Protect, x.Flow)
 	}
 	if u := x.User; u != nil {
-		line("user", "%s, groups %s (from: %s)", u.Key, or(strings.Join(u.Groups, ","), "none"), u.From)
+		line("user", "%s, groups %s (from: %s)", u.Key, cmp.Or(strings.Join(u.Groups, ","), "none"), u.From)
 	}
 	if len(x.Factors) > 0 {
 		line("factors", "%s", strings.Join(x.Factors, ", "))
@@ -238,9 +240,9 @@ func PrintExplanation(w io.Writer, x *module.Explanation) error {
 	printPath(line, x)
 	if x.Risk != nil {
 		line("risk", "%d, %s", x.Risk.Score, x.Risk.Level)
-		for _, name := range sorted(x.Risk.Readings) {
+		for _, name := range slices.Sorted(maps.Keys(x.Risk.Readings)) {
 			r := x.Risk.Readings[name]
-			line("", "%s: %s%s", name, or(map[bool]string{true: "unknown"}[r.Unknown], fmt.Sprint(r.Score)), because(string(r.Reason)))
+			line("", "%s: %s%s", name, cmp.Or(map[bool]string{true: "unknown"}[r.Unknown], fmt.Sprint(r.Score)), because(string(r.Reason)))
 		}
 	}
 	for _, h := range x.Headers {
@@ -265,7 +267,7 @@ func printPath(line func(string, string, ...any), x *module.Explanation) {
 		case s.Block > 0:
 			more = fmt.Sprintf(", block %d", s.Block)
 		}
-		line("step", "%s %s: %s%s%s", s.Source, s.Step, s.Says, more, because(or(s.Error, string(s.Reason))))
+		line("step", "%s %s: %s%s%s", s.Source, s.Step, s.Says, more, because(cmp.Or(s.Error, string(s.Reason))))
 		for _, c := range s.Conditions {
 			line("", "%s: %s%s", c.Source, c.Says, because(c.Error))
 		}
@@ -284,20 +286,4 @@ func because(s string) string {
 		return ""
 	}
 	return " (" + s + ")"
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-func sorted(m map[string]flows.Reading) []string {
-	var names []string
-	for n := range m {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -4,11 +4,8 @@ package signing
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -119,24 +116,10 @@ func (k *Keys) Sign(t flows.Token) (string, error) {
 
 // compact is the form of RFC 7515 §7.1.
 func compact(by *key, t flows.Token) (string, error) {
-	header := map[string]any{"typ": "JWT"}
-	maps.Copy(header, t.Header)
-	header["alg"], header["kid"] = t.Algorithm, by.ID
-	enc := base64.RawURLEncoding
-	if t.Padded {
-		enc = base64.URLEncoding
-	}
-	h, err := json.Marshal(header)
+	out, enc, err := t.Unsigned(by.ID)
 	if err != nil {
-		return "", fmt.Errorf("header of a token: %w", err)
+		return "", err
 	}
-	c, err := json.Marshal(t.Claims)
-	if err != nil {
-		return "", fmt.Errorf("claims of a token: %w", err)
-	}
-	out := make([]byte, 0, enc.EncodedLen(len(h))+enc.EncodedLen(len(c))+enc.EncodedLen(rsaBits/8)+2)
-	out = append(enc.AppendEncode(out, h), '.')
-	out = enc.AppendEncode(out, c)
 	sig, err := by.sign(out)
 	if err != nil {
 		return "", fmt.Errorf("signing a token: %w", err)

@@ -46,6 +46,23 @@ func ParseKey(secret string) ([]byte, error) {
 	return key, nil
 }
 
+// ParseKeys reads secrets, once resolve has put in what their placeholders stand for.
+func ParseKeys(secrets []string, resolve func(string) (string, error)) (Keys, error) {
+	var keys Keys
+	for _, s := range secrets {
+		text, err := resolve(s)
+		if err != nil {
+			return nil, fmt.Errorf("secret: %w", err)
+		}
+		key, err := ParseKey(strings.TrimSpace(text))
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
 func mac(key []byte, id, at string, body []byte) []byte {
 	m := hmac.New(sha256.New, key)
 	_, _ = fmt.Fprintf(m, "%s.%s.%s", id, at, body)

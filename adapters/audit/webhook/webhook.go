@@ -73,17 +73,8 @@ func (s *Sink) Provision(ctx caddy.Context) (err error) {
 	if s.address = strings.TrimSpace(s.address); !webhook.Usable(s.address) {
 		return errURL
 	}
-	s.keys = nil
-	for _, secret := range s.Secrets {
-		text, err := repl.ReplaceOrErr(secret, true, true)
-		if err != nil {
-			return fmt.Errorf("audit webhook: secret: %w", err)
-		}
-		key, err := webhook.ParseKey(strings.TrimSpace(text))
-		if err != nil {
-			return fmt.Errorf("audit webhook: %w", err)
-		}
-		s.keys = append(s.keys, key)
+	if s.keys, err = webhook.ParseKeys(s.Secrets, func(s string) (string, error) { return repl.ReplaceOrErr(s, true, true) }); err != nil {
+		return fmt.Errorf("audit webhook: %w", err)
 	}
 	if slices.ContainsFunc(s.Secrets, func(s string) bool { return !strings.Contains(s, "{") }) {
 		ctx.Logger().Warn("secret stands in the configuration and can be read at /config/; use {file./…} or {env.…}", zap.String("field", "secret"))

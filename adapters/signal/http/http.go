@@ -79,17 +79,8 @@ func (s *Signal) Provision(ctx caddy.Context) (err error) {
 			return err
 		}
 	}
-	s.keys = nil
-	for _, text := range s.Secrets {
-		secret, err := repl.ReplaceOrErr(text, true, true)
-		if err != nil {
-			return fmt.Errorf("secret: %w", err)
-		}
-		key, err := webhook.ParseKey(strings.TrimSpace(secret))
-		if err != nil {
-			return err
-		}
-		s.keys = append(s.keys, key)
+	if s.keys, err = webhook.ParseKeys(s.Secrets, func(s string) (string, error) { return repl.ReplaceOrErr(s, true, true) }); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(s.Secrets, func(s string) bool { return !strings.Contains(s, "{") }) {
 		ctx.Logger().Warn("secret stands in the configuration and can be read at /config/; use {file./…} or {env.…}", zap.String("field", "secret"))

@@ -129,17 +129,8 @@ func (c *Call) resolve() (err error) {
 	if !webhook.Usable(c.address) {
 		return errors.New("call: the url is no address such as https://hooks.example.com/login; http:// is for loopback only") // never quoted: it may hold a secret
 	}
-	c.keys = nil
-	for _, s := range c.Secrets {
-		text, err := repl.ReplaceOrErr(s, true, true)
-		if err != nil {
-			return fmt.Errorf("call: secret: %w", err)
-		}
-		key, err := webhook.ParseKey(strings.TrimSpace(text))
-		if err != nil {
-			return fmt.Errorf("call: %w", err)
-		}
-		c.keys = append(c.keys, key)
+	if c.keys, err = webhook.ParseKeys(c.Secrets, func(s string) (string, error) { return repl.ReplaceOrErr(s, true, true) }); err != nil {
+		return fmt.Errorf("call: %w", err)
 	}
 	return nil
 }
