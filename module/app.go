@@ -341,6 +341,7 @@ func (a *App) Start() error {
 	a.checkHealth(ctx)
 	a.warnByPassed()
 	a.warnUnreached()
+	a.warnShadowed()
 	a.warnPortal()
 	a.warnDomain()
 	a.warnMisspelt()
