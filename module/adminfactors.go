@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 // adminFactor is what the admin API tells of a factor: nothing that it could be
@@ -105,8 +106,8 @@ type contact struct {
 	Language string `json:"language,omitempty"`
 }
 
-func (a *App) contactVault() *vault {
-	return &vault{space: "hall/contacts", store: a.store, keys: &a.keys}
+func (a *App) contactVault() *vault.Vault {
+	return a.vault("hall/contacts")
 }
 
 // noteContact keeps it. That it could not be kept does not undo what was done.

@@ -204,8 +204,8 @@ func (a *App) provisionStore(ctx caddy.Context) error {
 	if err := a.provisionKeys(ctx); err != nil {
 		return err
 	}
-	a.signing.Vault, a.signing.Now = (&registry{a: a, guest: "headers"}).Vault("signing keys"), Now
-	a.names = names{&vault{space: "hall/names", store: a.store, keys: &a.keys}}
+	a.signing.Vault, a.signing.Now = a.vault("headers/signing keys"), Now
+	a.names = names{a.vault("hall/names")}
 	a.sessions = &flowsession.Manager{Store: a.store, Keys: a.keys.ring, Now: Now, Longest: a.limits.Lifetime}
 	return a.shared.useCache(where)
 }

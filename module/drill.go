@@ -18,6 +18,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 // A drill is an outage that an operator makes up, of one provider, for one test user,
@@ -50,8 +51,8 @@ var (
 // drillsKey is where all of them are kept: there are few.
 const drillsKey = "drills"
 
-func (a *App) drillVault() *vault {
-	return &vault{space: "hall/drills", store: a.store, keys: &a.keys}
+func (a *App) drillVault() *vault.Vault {
+	return a.vault("hall/drills")
 }
 
 // drills are those that are not over, by id.

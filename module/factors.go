@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 func (a *App) provisionFactors(ctx caddy.Context) error {
@@ -66,11 +67,11 @@ type enrolments struct {
 	x *flows.Execution
 }
 
-func (a *App) factorVault() *vault {
-	return &vault{space: "hall/factors", store: a.store, keys: &a.keys}
+func (a *App) factorVault() *vault.Vault {
+	return a.vault("hall/factors")
 }
 
-func (e enrolments) vault() *vault { return e.v.app.factorVault() }
+func (e enrolments) vault() *vault.Vault { return e.v.app.factorVault() }
 
 // List answers a person's records, the one used last first.
 func (e enrolments) List(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
@@ -194,21 +195,21 @@ func (a *App) forgetFactors(ctx context.Context, user flows.UserKey) error {
 	for _, r := range list {
 		kinds = append(kinds, r.Factor)
 	}
-	if err := a.factorVault().remove(ctx, string(user)); err != nil {
+	if err := a.factorVault().Remove(ctx, string(user)); err != nil {
 		return err
 	}
 	for _, kind := range kinds {
-		if err := a.factorVault().remove(ctx, triesName(user, kind)); err != nil {
+		if err := a.factorVault().Remove(ctx, triesName(user, kind)); err != nil {
 			return err
 		}
 	}
 	if err := (holders{a}).forget(ctx, list, nil); err != nil {
 		return err
 	}
-	if err := a.contactVault().remove(ctx, string(user)); err != nil {
+	if err := a.contactVault().Remove(ctx, string(user)); err != nil {
 		return err
 	}
-	return a.deviceVault().remove(ctx, string(user))
+	return a.deviceVault().Remove(ctx, string(user))
 }
 
 // Use changes one record in one atomic step.
