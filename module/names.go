@@ -97,7 +97,7 @@ func (a *App) adminRelease(w http.ResponseWriter, r *http.Request) error {
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(strings.TrimPrefix(r.URL.Path, "/identity/names/"), "="))
 	name := string(b)
 	if err != nil || name == "" {
-		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New("the path is /identity/names/<name, base64url>")}
+		return badRequest(errors.New("the path is /identity/names/<name, base64url>"))
 	}
 	owner, err := a.names.vault.Get(ctx, foldName(name))
 	user := flows.UserKey(owner)

@@ -28,17 +28,6 @@ func (r *registry) Provider(name string) (*flows.Provider, error) {
 	return nil, fmt.Errorf("no provider is called '%s'; there are: %s", name, r.a.providerNames())
 }
 
-func (a *App) providerNames() string {
-	var names []string
-	for _, p := range a.providers {
-		names = append(names, p.Name)
-	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
-}
-
 func (r *registry) Providers() []*flows.Provider { return slices.Clone(r.a.providers) }
 
 func (r *registry) Flow(name string) ([]flows.Step, error) {

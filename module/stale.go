@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
 
@@ -67,7 +68,7 @@ func justMade(id string) bool {
 
 // loop ends a chain of logins that brought no session, with the likely cause.
 func (v *visit) loop(home string) error {
-	e := v.event(auditLoginDenied)
+	e := v.event(audit.LoginDenied)
 	e.Reason = flows.ReasonLoop
 	cause, values := v.loopCause()
 	e.Detail = cause
