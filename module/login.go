@@ -79,7 +79,7 @@ func (v *visit) login() error {
 		return v.refuse(http.StatusNotFound, ReasonNoPage, "", "", err)
 	}
 	v.p, l.flow = g, g.program
-	if !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP {
+	if v.exposed() {
 		return v.insecure()
 	}
 	if v.problem != nil && !gone(v.problem) {

@@ -42,7 +42,7 @@ func ParseOrigin(s string) (string, error) {
 		return "", fmt.Errorf("'%s' is not an address such as https://auth.example.com, without a path", s)
 	case u.Scheme != "https" && u.Scheme != "http":
 		return "", fmt.Errorf("'%s' must begin with https://", s)
-	case u.Scheme == "http" && !loopback(u.Host):
+	case u.Scheme == "http" && !Loopback(u.Host):
 		return "", fmt.Errorf("'%s' must be https; http is for loopback only", s)
 	}
 	return u.Scheme + "://" + canonicalHost(u.Host, u.Scheme), nil
@@ -101,7 +101,7 @@ func (a *App) handsTo(origin string) bool {
 	if !ok || scheme != "https" && scheme != "http" || canonicalHost(host, scheme) != host {
 		return false
 	}
-	if scheme == "http" && !loopback(host) && !a.Session.InsecureHTTP {
+	if scheme == "http" && !Loopback(host) && !a.Session.InsecureHTTP {
 		return false
 	}
 	return a.portal.served().has(scheme, host)

@@ -88,7 +88,7 @@ func (v *visit) loopCause() (string, map[string]string) {
 	switch {
 	case domain != "" && !below(host, domain):
 		return "host_outside", map[string]string{"host": host, "domain": domain}
-	case !v.place.secure && !loopback(v.place.host):
+	case !v.place.secure && !Loopback(v.place.host):
 		return "plain_http", nil
 	case !v.sendsCookies():
 		return "cookies_missing", nil
