@@ -353,14 +353,20 @@ func (c *Cache) Due(now time.Time, every time.Duration) (due []Under) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range c.lives {
-		l.mu.Lock()
-		for s := l.first; s != nil; s = s.next {
-			if s.Judge != nil && now.Sub(s.Judged) >= every {
-				s.Judged = now
-				due = append(due, Under{s.Judge, l, s})
-			}
+		due = append(due, l.due(now, every, time.Time{})...)
+	}
+	return due
+}
+
+// due are those of one session; what let them in is believed until then, zero: for ever.
+func (l *Live) due(now time.Time, every time.Duration, until time.Time) (due []Under) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := l.first; s != nil; s = s.next {
+		if s.Judge != nil && (now.Sub(s.Judged) >= every || !now.Before(until) && s.Judged.Before(until)) {
+			s.Judged = now
+			due = append(due, Under{s.Judge, l, s})
 		}
-		l.mu.Unlock()
 	}
 	return due
 }
