@@ -80,7 +80,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 		return v.failed(x, err)
 	}
 	if b.Device = v.setBrowser(x); b.Device != "" && readRisk(x) {
-		x.Risk.Device = b.Device
+		x.Risk.Device, x.Risk.Bare = b.Device, old != nil && v.deviceID() == ""
 	}
 	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
 	if err != nil {

@@ -253,9 +253,10 @@ type Live struct {
 	// Routes is when each route was last used, for limits of a route's own (B17).
 	Routes sync.Map
 	// Reviews are the hall's: the risk of the session, read anew, newest first; Review is
-	// held while one is made. Device is what the browser holds that came last, and its id.
-	Reviews, Device atomic.Value
-	Review          sync.Mutex
+	// held while one is made. Device is what the browser holds that came last, and its id;
+	// Shown the id of the session's own device, since that came.
+	Reviews, Device, Shown atomic.Value
+	Review                 sync.Mutex
 	// Noted are applications that the card says are to be told of the session's end.
 	Noted sync.Map
 }
