@@ -180,7 +180,7 @@ func (v *visit) asProgram(next caddyhttp.Handler) (bool, error) {
 	case got.Session == nil:
 		return true, v.refuseKnown(t, got)
 	}
-	v.session, v.client, v.known = got.Session, t, nil
+	v.session, v.client, v.known = got.Session, &program{t, cred}, nil
 	d := v.decision()
 	switch d.Verdict {
 	case policy.Login: // cannot be: its flow is finished

@@ -64,7 +64,7 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 		return v.failed(x, err)
 	}
 	if b.Device = v.setBrowser(x); b.Device != "" && readRisk(x) {
-		x.Risk.Device = b.Device
+		x.Risk.Device, x.Risk.Bare = b.Device, old != nil && v.deviceID() == ""
 	}
 	s, err := v.makeSession(receipt, fin, b, old, oldTicket)
 	if err != nil {

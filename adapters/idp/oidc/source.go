@@ -14,6 +14,7 @@ import (
 	oidclib "github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
+	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -26,7 +27,6 @@ const (
 	firstRetry  = time.Second      // after the first failed discovery
 	lastRetry   = time.Minute      // the longest wait between two tries
 	metadataAge = time.Hour        // a good document is looked at again after this
-	askedAgain  = time.Second      // logins try a missing document at most this often
 	documentMax = 10 * time.Second // one discovery
 )
 
@@ -57,7 +57,8 @@ type source struct {
 	good   *metadata
 	at     time.Time // when good was fetched
 	tried  time.Time
-	err    error // of the newest try; nil when it went well
+	failed time.Time // when the first try began of those that failed in a row; zero: the newest did not
+	err    error     // of the newest try; nil when it went well
 	flight *flight
 	keys   *jwt.Keys
 	poke   chan struct{}
@@ -159,8 +160,10 @@ func (s *source) fetch(ctx context.Context, f *flight, c *http.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err = err; err == nil { // a bad document never replaces a good one
-		s.good, s.at = m, s.now()
+		s.good, s.at, s.failed = m, s.now(), time.Time{}
 		s.keys.Use(m.KeysURL)
+	} else if s.failed.IsZero() {
+		s.failed = s.tried
 	}
 	f.err, s.flight = err, nil
 	close(f.done)
@@ -242,32 +245,30 @@ func (m *metadata) algs() []string {
 	return out
 }
 
-// metadata answers the last good document at once. Without one a login tries
-// once and gives up soon.
+// metadata answers the last good document at once. Without one a login waits for it.
 func (p *Provider) metadata(ctx context.Context) (*metadata, error) {
 	p.keepWarm()
 	if m := p.src.last(); m != nil {
 		return m, nil
 	}
-	if err := p.src.justFailed(); err != nil {
-		return nil, flows.Refuse(flows.ReasonProviderDown, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, p.patience)
-	defer cancel()
-	if err := p.src.discover(ctx); err != nil {
+	if err := patience.Wait(ctx, p.src.tries, p.src.discover, p.pause); err != nil {
 		return nil, flows.Refuse(flows.ReasonProviderDown, err)
 	}
 	return p.src.last(), nil
 }
 
-// justFailed keeps a crowd of logins from becoming a crowd of fetches.
-func (s *source) justFailed() error {
+// tries is how discovery went until now.
+func (s *source) tries() (t patience.Tries) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight == nil && !s.tried.IsZero() && s.now().Sub(s.tried) < askedAgain {
-		return s.err
+	now := s.now()
+	if s.flight == nil && !s.tried.IsZero() {
+		t.Err, t.Ago = s.err, now.Sub(s.tried)
 	}
-	return nil
+	if !s.failed.IsZero() {
+		t.Failing = now.Sub(s.failed)
+	}
+	return t
 }
 
 // Health answers nil when the newest exchange with the provider went well.

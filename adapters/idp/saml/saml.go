@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -71,8 +72,9 @@ type SAML struct {
 	done     context.Context
 	stop     context.CancelFunc
 	warming  atomic.Bool
-	patience time.Duration // how long a login waits for metadata
 	outbound func(hosts ...string) *http.Client
+	// pause is what a login does between two tries when nothing is at hand yet.
+	pause func(context.Context, time.Duration) bool
 }
 
 // KeyPair is a private key and its certificate.
@@ -99,7 +101,7 @@ func (s *SAML) Provision(ctx caddy.Context) error {
 	s.log = ctx.Logger()
 	s.done, s.stop = context.WithCancel(ctx)
 	s.now = func() time.Time { return time.Time{} } // until Bind lends a clock
-	s.patience = 5 * time.Second
+	s.pause = patience.Pause
 	repl := caddy.NewReplacer()
 	for _, f := range []struct {
 		name, raw string
