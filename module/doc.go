@@ -25,7 +25,8 @@
 //   - judge, assertion, response, correlation, streams: what the rules say of it; what is
 //     shown to the application, and what comes back; requests that go on, judged again.
 //   - vouch: whom the system in front of us says it is from.
-//   - api, apibasic, apirun, apianswer: programs, which bring their proof with each request.
+//   - api, apibasic, apirun, apianswer, apistream: programs, which bring their proof with
+//     each request.
 //   - refresh, renew, renewed, standing: sessions asked for anew at their provider and in
 //     the store, and those that could not be ended yet.
 //   - review, risk, devices, browserid, profile: the risk of a session, and by what a
