@@ -71,8 +71,8 @@
 //   - admin, adminsessions, adminusers, adminfactors, admindevices, admindisabled,
 //     adminproviders, admindrills, adminexplain: the admin API.
 //   - drill: an outage that is made up.
-//   - explain, explaincase, explanation, explainvisit, explainperson, explainrun,
-//     explainforeseen, thinking, replay: what would happen to a request, without
+//   - explain, explaincase, explanation, explainvisit, explainperson, explainproof,
+//     explainrun, explainforeseen, thinking, replay: what would happen to a request, without
 //     anything happening; recorded decisions, made again.
 //   - lint, lintflows, lintnames, lintsecrets, lintsites: what is allowed and still a mistake.
 //   - flowgraph, flowdrawing: the flows, drawn.
