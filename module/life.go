@@ -46,6 +46,7 @@ func (a *App) Start() error {
 	a.checkHealth(ctx)
 	a.warnByPassed()
 	a.warnUnreached()
+	a.warnShadowed()
 	a.warnPortal()
 	a.warnDomain()
 	a.warnMisspelt()
