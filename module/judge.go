@@ -358,7 +358,7 @@ func (v *visit) loginRequired(anew bool) error {
 		return v.unavailable(v.problem)
 	case errors.Is(v.problem, flowsession.ErrRotated) && !(v.away() && isNavigation(v.r)): // the portal has a new one
 		return v.rotated()
-	case !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP:
+	case v.exposed():
 		return v.insecure()
 	case v.session == nil && v.asksLogout() != nil: // nobody signs in to sign out (B14)
 		return v.nobodyToSignOut()

@@ -230,8 +230,8 @@ func canonicalHost(h, scheme string) string {
 	return host + ":" + port
 }
 
-// loopback reports whether a host is this machine by name.
-func loopback(host string) bool {
+// Loopback reports whether browsers take a host for this machine by its name alone.
+func Loopback(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}

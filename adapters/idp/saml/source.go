@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -30,7 +31,6 @@ const (
 	metadataAge = time.Hour        // a good document is looked at again after this, unless it says
 	shortestAge = time.Minute      // whatever it says
 	longestAge  = 24 * time.Hour   // whatever it says
-	askedAgain  = time.Second      // logins try missing metadata at most this often
 	documentMax = 10 * time.Second // one try
 	pinnedFor   = 100 * 365 * 24 * time.Hour
 )
@@ -48,8 +48,9 @@ type source struct {
 	at       time.Time // when good was read from its place; zero: it came from the store
 	restored bool      // the store was asked
 	tried    time.Time
-	seen     stamp // of the file that was read last
-	err      error // of the newest try; nil when it went well
+	failed   time.Time // when the first try began of those that failed in a row; zero: the newest did not
+	seen     stamp     // of the file that was read last
+	err      error     // of the newest try; nil when it went well
 	flight   *flight
 }
 
@@ -158,10 +159,12 @@ func (s *source) fetch(ctx context.Context, f *flight) {
 	defer s.mu.Unlock()
 	s.seen = saw
 	if s.err = err; err == nil { // a bad document never replaces a good one
-		s.at = s.now()
+		s.at, s.failed = s.now(), time.Time{}
 		if s.good == nil || !s.good.says(m) { // who looks for news finds the old one
 			s.good = m
 		}
+	} else if s.failed.IsZero() {
+		s.failed = s.tried
 	}
 	f.err, s.flight = err, nil
 	close(f.done)
@@ -357,8 +360,7 @@ func parseRecord(b []byte, place string) *idp {
 	return m
 }
 
-// peer answers the last good metadata at once. Without any a login tries once
-// and gives up soon, with ReasonProviderDown.
+// peer answers the last good metadata at once. Without any a login waits for it.
 func (s *SAML) peer(ctx context.Context) (*idp, error) {
 	s.keepWarm()
 	if err := s.src.restore(ctx); err != nil && s.src.last() == nil {
@@ -368,12 +370,7 @@ func (s *SAML) peer(ctx context.Context) (*idp, error) {
 	if m := s.src.last(); m != nil {
 		return m, nil
 	}
-	if err := s.src.justFailed(); err != nil {
-		return nil, unavailable(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
-	defer cancel()
-	if err := s.src.discover(ctx); err != nil {
+	if err := patience.Wait(ctx, s.src.tries, s.src.discover, s.pause); err != nil {
 		return nil, unavailable(err)
 	}
 	if m := s.src.last(); m != nil {
@@ -400,19 +397,23 @@ func (s *source) lookAgain(ctx context.Context) {
 	s.mu.Lock()
 	changed := s.good != nil && s.changed()
 	s.mu.Unlock()
-	if changed && s.justFailed() == nil {
+	if changed && s.tries().JustFailed() == nil {
 		_ = s.discover(ctx) // Health and the log tell
 	}
 }
 
-// justFailed keeps a crowd of logins from becoming a crowd of fetches.
-func (s *source) justFailed() error {
+// tries is how reading the metadata went until now.
+func (s *source) tries() (t patience.Tries) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight == nil && !s.tried.IsZero() && s.now().Sub(s.tried) < askedAgain {
-		return s.err
+	now := s.now()
+	if s.flight == nil && !s.tried.IsZero() {
+		t.Err, t.Ago = s.err, now.Sub(s.tried)
 	}
-	return nil
+	if !s.failed.IsZero() {
+		t.Failing = now.Sub(s.failed)
+	}
+	return t
 }
 
 // again looks for metadata newer than m, for a signature by a key that m does
@@ -429,7 +430,7 @@ func (s *SAML) again(ctx context.Context, m *idp) *idp {
 	if soon {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	ctx, cancel := context.WithTimeout(ctx, patience.Login)
 	defer cancel()
 	if s.src.discover(ctx) != nil {
 		return nil
