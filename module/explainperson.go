@@ -185,7 +185,7 @@ func (e *explaining) sketch(ctx context.Context, u *flows.User, card flowsession
 	if err != nil {
 		return err
 	}
-	readings, risk := e.said()
+	readings, risk := e.said(nil)
 	if live != nil && c.Evidence == nil {
 		evidence = live.Evidence
 	}

@@ -12,15 +12,18 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
-// said are the readings of a session whose flow is not run: as they were written.
-func (e *explaining) said() (map[string]flows.Reading, *flows.Risk) {
+// said are the readings of a session whose flow is not run: as they were written, and
+// where that says no weight, weighed as the steps of the flow do.
+func (e *explaining) said(steps []flows.Step) (map[string]flows.Reading, *flows.Risk) {
 	if e.c.Readings == nil {
 		return nil, nil
 	}
-	var f flows.Formula
+	weights, f := flows.Weights(steps)
 	out := map[string]flows.Reading{}
 	for name, r := range e.c.Readings {
-		if r.Weight == 0 {
+		if w, ok := weights[name]; r.Weight == 0 && ok {
+			r.Weight, r.Observed = w.Weight, w.Observed
+		} else if r.Weight == 0 {
 			r.Weight = flows.MaxWeight
 		}
 		if s := e.app.signals[name]; r.Unknown && r.Score == 0 && s != nil {
