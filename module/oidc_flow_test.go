@@ -342,7 +342,7 @@ func TestB19ProviderDownAtStartAndLater(t *testing.T) {
 	site := "protect /sso/* sso {\n" + shown + "}\nprotect corp {\n" + shown + "}\nreverse_proxy {APP}"
 	g := start(t, people(t)+asked(t, "idp", op)+"flow corp {\nlogin corp\n}\nflow sso {\nlogin idp\n}\nflow any {\nlogin corp idp\n}\n", site+"\n")
 	g.signedIn("/x", "alice", "alicepw") // the other provider works
-	clock.Advance(time.Minute) // it is long known to be down
+	clock.Advance(time.Minute)           // it is long known to be down
 	b := newBrowser(t)
 	begin := time.Now()
 	p := g.open(b, g.url("/sso/x"))

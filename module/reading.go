@@ -125,6 +125,7 @@ func trimSegment(s string) string {
 
 // readPath prepares the request as rules see it, in every reading.
 func (v *visit) readPath(r *http.Request) {
+	r = asSent(r)
 	v.asked, v.other = r, nil
 	if !oddPath(r.URL.Path) {
 		return
