@@ -39,11 +39,11 @@ test:
 	@$(MAKE) --no-print-directory test-real
 
 # Everything that needs nothing but Go: vet, the floors, all tests but those of
-# the real parts (-short leaves out the browser).
+# the real parts and the browser, which have the build tag real.
 test-fast:
 	@begin=$$SECONDS
 	go vet -tags real ./...
-	$(GOTEST) -short ./...
+	$(GOTEST) ./...
 	@echo "test-fast: $$((SECONDS - begin)) s"
 
 # The examples against real applications, a real provider and a real browser.

@@ -48,7 +48,18 @@ if [ ${#wanted[@]} -gt 0 ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)"
 		trap 'rm -f "$policy"' EXIT
 	fi
 	timeout 300 apt-get update -qq || true
-	timeout 600 apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null || true
+	begin=$SECONDS
+	log=$(mktemp)
+	# A fresh Debian takes 700 packages: a sync after each file would be minutes. If
+	# an installation was interrupted, --configure and -f go on with it.
+	timeout 600 dpkg --configure -a --force-unsafe-io >"$log" 2>&1 || true
+	if ! timeout 1800 apt-get install -f -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
+		-o DPkg::Options::=--force-unsafe-io "${wanted[@]}" >>"$log" 2>&1; then
+		echo "parts: apt-get failed:"
+		tail -n 20 "$log"
+	fi
+	rm -f "$log"
+	echo "parts: apt-get took $((SECONDS - begin)) s"
 fi
 for part in "${!packages[@]}"; do
 	present "$part" || missing+=("$part (apt-get install ${packages[$part]})")

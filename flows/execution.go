@@ -46,6 +46,9 @@ type Execution struct {
 	Risk *Risk `json:"risk,omitempty"`
 	// Grants are what providers handed over with their proofs, for logout and refresh.
 	Grants []Grant `json:"grants,omitempty"`
+	// NotAfter ends the session early, as that of a Proof does, where a provider vouched
+	// and handed over nothing.
+	NotAfter time.Time `json:"not_after,omitzero"`
 	// Inherited says that user and evidence are a session's and nothing was added since.
 	Inherited bool `json:"inherited,omitempty"`
 	// Fresh says that evidence of the session does not count: the person is asked anew.
@@ -327,10 +330,10 @@ func (x *Execution) Adopt(p Proof, provider, realm string) error {
 }
 
 // Admit takes over somebody whose passkey said who they are: the user is one that a
-// provider vouched for before. The evidence is that of no provider, so that it
-// satisfies no login which asks for one (I01), and nothing of it can be ended there.
-// One Execution, one person (I02).
-func (x *Execution) Admit(u *User, e Evidence) error {
+// provider vouches for, until notAfter unless that is zero. The evidence is that of no
+// provider, so that it satisfies no login which asks for one (I01), and nothing of it
+// can be ended there. One Execution, one person (I02).
+func (x *Execution) Admit(u *User, e Evidence, notAfter time.Time) error {
 	if x.User != nil && x.User.Key != u.Key {
 		return Refuse(ReasonUserMismatch, fmt.Errorf("this run belongs to %s, the passkey to %s", x.User.Key, u.Key))
 	}
@@ -339,6 +342,9 @@ func (x *Execution) Admit(u *User, e Evidence) error {
 	}
 	e.User, e.Provider = u.Key, Passkey
 	x.Evidence = append(slices.Clip(x.Evidence), e)
+	if x.NotAfter.IsZero() || !notAfter.IsZero() && notAfter.Before(x.NotAfter) {
+		x.NotAfter = notAfter
+	}
 	x.Inherited = false
 	return nil
 }
@@ -393,6 +399,7 @@ func (x *Execution) SetDerived(d Derived, v any) {
 func (x *Execution) Restart(digest string) {
 	x.Digest, x.PC, x.Wait, x.Private = digest, 0, nil, nil
 	x.User, x.Evidence, x.Readings, x.Risk, x.Grants, x.Marks = nil, nil, nil, nil, nil, nil
+	x.NotAfter = time.Time{}
 	x.Inherited, x.Session, x.Guarded = false, "", false
 }
 

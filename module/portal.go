@@ -213,7 +213,13 @@ func (v *visit) rotated() error {
 	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonSessionRotated, "retry": true})
 }
 
-// insecure refuses a login over plain http off loopback.
+// exposed reports a request over plain http off loopback: there is no login, unless
+// the operator said so.
+func (v *visit) exposed() bool {
+	return !v.place.secure && !Loopback(v.place.host) && !v.app.Session.InsecureHTTP
+}
+
+// insecure refuses a login where the request is exposed.
 func (v *visit) insecure() error {
 	id := newID()
 	v.app.log.Error("no login over plain http: if TLS ends in front of the gateway, set trusted_proxies or `url https://…` in protect")

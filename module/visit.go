@@ -53,8 +53,8 @@ type visit struct {
 	// request clears and the collector frees.
 	known *known
 	body  *bodyRead
-	// client is the provider that this request's credential is of; nil: a person's.
-	client *taker
+	// client is what this request showed of a program; nil: it is a person's.
+	client *program
 	vouch  *vouching
 	other  *otherReadings
 	// replay is what was swapped in, of a request that was kept; nil for others.
@@ -230,8 +230,8 @@ func canonicalHost(h, scheme string) string {
 	return host + ":" + port
 }
 
-// loopback reports whether a host is this machine by name.
-func loopback(host string) bool {
+// Loopback reports whether browsers take a host for this machine by its name alone.
+func Loopback(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}

@@ -26,7 +26,8 @@ type Password struct {
 	Break func()
 }
 
-// TestPasswordVerifier reports every broken promise of flows.PasswordVerifier.
+// TestPasswordVerifier reports every broken promise of flows.PasswordVerifier, and of
+// flows.Voucher if the guest is one.
 func TestPasswordVerifier(t *testing.T, c Password) {
 	t.Helper()
 	for _, err := range c.Problems(t.Context()) {
@@ -45,6 +46,9 @@ func (c Password) Problems(ctx context.Context) []error {
 	c.refusals(ctx, &l)
 	c.copies(ctx, &l)
 	c.parallel(ctx, &l)
+	if v, ok := c.Guest.(flows.Voucher); ok && err == nil {
+		vouched(ctx, &l, v, proof)
+	}
 	if c.Break != nil {
 		c.Break()
 		for _, password := range []string{c.Password, c.Password + "x"} {

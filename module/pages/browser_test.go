@@ -1,3 +1,5 @@
+//go:build real
+
 package pages
 
 import (
@@ -17,10 +19,10 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 )
 
-// browser starts a Chromium, or skips where there is none: never in `make
-// test-real` (which sets SALLYPORT_BIN) with CI=true.
+// browser starts a Chromium, or skips where there is none.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	var path string
@@ -30,11 +32,8 @@ func browser(t *testing.T) context.Context {
 			break
 		}
 	}
-	if path == "" || testing.Short() {
-		if os.Getenv("CI") == "true" && os.Getenv("SALLYPORT_BIN") != "" {
-			t.Fatal("no chromium")
-		}
-		t.Skip("needs chromium")
+	if path == "" {
+		flowstest.Skip(t, "chromium is missing: apt-get install chromium")
 	}
 	// Not t.TempDir(), which fails the test when it cannot be removed at once: the
 	// helper processes of Chromium go on writing for a moment after its end.

@@ -1,16 +1,11 @@
 package pages
 
 import (
-	"context"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 )
 
 // embedded are the names of the pages that an operator may replace.
@@ -94,13 +89,7 @@ var nonces = regexp.MustCompile(`nonce-[A-Z2-7]+`)
 
 func TestB7ATemplateCannotWeakenThePolicy(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	for _, name := range embedded(t) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Replace(replaced(t, name), "<p>house style</p>", insolent, 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	theirs, ours := load(t, Options{Templates: dir}), load(t, Options{})
+	theirs, ours := insolentPages(t), load(t, Options{})
 	for _, v := range samples() {
 		got, want := get(theirs, v).Header(), get(ours, v).Header()
 		for _, name := range []string{"Content-Security-Policy", "X-Frame-Options", "Cache-Control", "Referrer-Policy", "X-Content-Type-Options"} {
@@ -109,32 +98,15 @@ func TestB7ATemplateCannotWeakenThePolicy(t *testing.T) {
 			}
 		}
 	}
-	t.Run("in a real browser", func(t *testing.T) { nothingRuns(t, theirs) })
 }
 
-func nothingRuns(t *testing.T, s *Set) {
+func insolentPages(t *testing.T) *Set {
 	t.Helper()
-	ctx := browser(t)
-	views := map[string]View{}
-	for _, v := range samples() {
-		v.Key = ""
-		views[string(v.kind())] = v
-	}
-	for _, k := range []Kind{KindKeep, KindResume, KindLongAddress, KindPost} {
-		views[string(k)] = View{Kind: k} // nowhere to go: the page stays
-	}
-	delete(views, string(KindPost)) // it sends itself
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.Write(w, r, http.StatusOK, views[strings.TrimPrefix(r.URL.Path, "/")])
-	}))
-	t.Cleanup(srv.Close)
-	for name := range views {
-		var title string
-		run(t, ctx, name, chromedp.Navigate(srv.URL+"/"+name), chromedp.WaitReady("#js"),
-			chromedp.Evaluate(`document.getElementById("js").click()`, nil),
-			chromedp.ActionFunc(func(ctx context.Context) error { return chromedp.Title(&title).Do(ctx) }))
-		if title == "ran" {
-			t.Errorf("%s: a script of the template ran", name)
+	dir := t.TempDir()
+	for _, name := range embedded(t) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Replace(replaced(t, name), "<p>house style</p>", insolent, 1)), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
+	return load(t, Options{Templates: dir})
 }

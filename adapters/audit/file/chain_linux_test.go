@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -242,38 +241,22 @@ func TestI25NoKeyKeepsNobodyOut(t *testing.T) {
 }
 
 // C11: a full disk is an error, leaves no piece of a line, and is over when there is room.
-func TestC11FullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("no tmpfs can be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	path, n := filepath.Join(dir, "audit.log"), new(notary)
-	ballast := filepath.Join(dir, "ballast")
+func TestC11FullDisk(t *testing.T) { flowstest.OnFullDisk(t, fullDisk) }
+
+func fullDisk(t *testing.T, d flowstest.Disk) {
+	path, n := filepath.Join(d.Dir, "audit.log"), new(notary)
 	s := signing(t, &Sink{Path: path}, n)
 	write(t, s, "first")
-	if f, err := os.Create(ballast); err != nil {
-		t.Fatal(err)
-	} else {
-		for err == nil {
-			_, err = f.Write(make([]byte, 512))
-		}
-		f.Close()
-	}
+	d.Fill(t, path)
 	var err error
 	kept := 1
-	for range 200 { // to the end of the page
-		e := flowstest.AuditEvent("x")
-		if err = s.Write(t.Context(), e); err != nil {
+	for range 200 { // to the end of the block
+		if err = s.Write(t.Context(), flowstest.AuditEvent("x")); err != nil {
 			break
 		}
 		kept++
 	}
-	if !errors.Is(err, syscall.ENOSPC) {
+	if !flowstest.IsFull(err) {
 		t.Fatalf("a full disk: %v", err)
 	}
 	trail := audit.NewTrail(nil, s)
@@ -281,9 +264,7 @@ func TestC11FullDisk(t *testing.T) {
 	if r, err := trail.Before(t.Context(), flowstest.AuditEvent("login")); !errors.Is(err, audit.ErrDown) || r.Valid() {
 		t.Errorf("%v %v", r, err)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	d.Free(t)
 	write(t, s, "last")
 	closeSink(t, s)
 	if w, err := verified(t, n, path); err != nil || w.Entries != kept+1 || w.Torn != 0 || w.Unsigned != 0 {

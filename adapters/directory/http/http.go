@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -24,6 +23,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 func init() {
@@ -288,8 +288,7 @@ func checkURL(what, raw string) error {
 	if before, _, ok := strings.Cut(raw, "{"); ok && strings.Count(before, "/") < 3 {
 		return fmt.Errorf("%s '%s': placeholders may stand in the path only", what, raw)
 	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if u.Scheme == "http" && !outbound.Loopback(u.Hostname()) {
 		return fmt.Errorf("%s '%s': http:// is for loopback only", what, raw)
 	}
 	return nil

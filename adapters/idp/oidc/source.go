@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -218,7 +217,7 @@ func (m *metadata) check(issuer string) error {
 			return fmt.Errorf("%s %q is no usable address", e.name, e.url)
 		}
 		// A document that came over TLS must not send codes and secrets in the clear.
-		if u.Scheme != "https" && (u.Scheme != "http" || base.Scheme != "http" || !loopback(u.Hostname())) {
+		if u.Scheme != "https" && (u.Scheme != "http" || base.Scheme != "http" || !outbound.Loopback(u.Hostname())) {
 			return fmt.Errorf("%s %q is not https", e.name, e.url)
 		}
 	}
@@ -286,18 +285,10 @@ func issuerURL(s string) (*url.URL, error) {
 		return nil, fmt.Errorf("issuer %q is no URL with a host", s)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
 		return nil, fmt.Errorf("issuer %q must have no user, query or fragment", s) // OIDC Discovery 1.0 §3
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && outbound.Loopback(u.Hostname()):
 		return u, nil
 	case u.Scheme == "http":
 		return nil, fmt.Errorf("issuer %q: plain http is for loopback only", s)
 	}
 	return nil, fmt.Errorf("issuer %q must begin with https://", s)
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -331,18 +330,10 @@ func usable(location string) error {
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.Fragment != "":
 		return fmt.Errorf("'%s' is no usable address", outbound.Clip(location, 200))
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && outbound.Loopback(u.Hostname()):
 		return nil
 	}
 	return fmt.Errorf("'%s' is not https", outbound.Clip(location, 200))
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
 }
 
 // certs are the keys that the role signs with: those that are for signing, and

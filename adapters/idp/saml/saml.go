@@ -21,6 +21,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 func init() { caddy.RegisterModule(&SAML{}) }
@@ -149,7 +150,7 @@ func checkSource(place string) error {
 		return fmt.Errorf("metadata '%s' is no URL with a host", place)
 	case u.User != nil || u.Fragment != "":
 		return fmt.Errorf("metadata '%s' must have no user or fragment", place)
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && outbound.Loopback(u.Hostname()):
 		return nil
 	case u.Scheme == "http":
 		return fmt.Errorf("metadata '%s': plain http is for loopback only", place)
