@@ -95,9 +95,6 @@ func TestI16StreamsOfTokensThatCannotBeAskedAbout(t *testing.T) {
 
 // An issuer that hangs holds nothing open: what is not answered in time is no.
 func TestI16StreamsOfTokensAndAnIssuerThatHangs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for the question's own time-out")
-	}
 	g, clock, as := streamingPrograms(t, "")
 	s := g.ofProgram("tok-1", "/x", true)
 	hold := make(chan struct{})
