@@ -6,7 +6,8 @@
 set -euo pipefail
 
 # npm package → version
-declare -A modules=([oidc-provider]=9.13.3 [smtp-server]=3.21.6 [axe-core]=4.14.1)
+# Debian 12 has node 18, on which oidc-provider does not run.
+declare -A modules=([node]=22.23.3 [oidc-provider]=9.13.3 [smtp-server]=3.21.6 [axe-core]=4.14.1)
 cache=${SALLYPORT_PARTS:-${XDG_CACHE_HOME:-$HOME/.cache}/sallyport-parts}
 missing=()
 
@@ -20,7 +21,7 @@ declare -A packages=(
 	[php-cgi]=php-cgi
 	[/usr/sbin/slapd]=slapd
 	[/usr/lib/postgresql]=postgresql
-	[/usr/sbin/mariadbd]=mariadb-server-core
+	[/usr/sbin/mariadbd]="mariadb-server-core mariadb-client-core"
 	[/usr/sbin/krb5kdc]=krb5-kdc
 	[/usr/sbin/kadmin.local]=krb5-admin-server
 	[kinit]=krb5-user
@@ -33,9 +34,16 @@ declare -A packages=(
 
 present() { [ -e "$1" ] || command -v "$1" >/dev/null 2>&1; }
 
+# installed asks whether Debian has all packages of a part that it brings as a file: an
+# interrupted installation may have left one of them. A command may come from elsewhere.
+installed() {
+	[[ $1 != /* ]] || ! command -v dpkg-query >/dev/null 2>&1 ||
+		[ "$(dpkg-query -W -f '${db:Status-Status}\n' ${packages[$1]} 2>/dev/null | grep -cx installed)" = "$(wc -w <<<"${packages[$1]}")" ]
+}
+
 wanted=()
 for part in "${!packages[@]}"; do
-	present "$part" || wanted+=(${packages[$part]})
+	{ present "$part" && installed "$part"; } || wanted+=(${packages[$part]})
 done
 if [ ${#wanted[@]} -gt 0 ] && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
 	echo "parts: apt-get install ${wanted[*]}"

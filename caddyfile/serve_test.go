@@ -130,7 +130,9 @@ func serve(t *testing.T, input string) (http.Handler, string) {
 	cfg["admin"] = map[string]any{"disabled": true, "config": map[string]any{"persist": false}}
 	cfg["storage"] = map[string]any{"module": "file_system", "root": filepath.Join(os.Getenv("GOLDEN_DIR"), "storage")}
 	cfg["logging"] = map[string]any{"logs": map[string]any{"default": map[string]any{"writer": map[string]any{"output": "file", "filename": filepath.Join(os.Getenv("GOLDEN_DIR"), "caddy.log")}}}}
-	servers := cfg["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any)
+	apps := cfg["apps"].(map[string]any)
+	apps["pki"] = map[string]any{"certificate_authorities": map[string]any{"local": map[string]any{"install_trust": false}}}
+	servers := apps["http"].(map[string]any)["servers"].(map[string]any)
 	for _, s := range servers {
 		s.(map[string]any)["listen"] = []string{"127.0.0.1:0"}
 		s.(map[string]any)["automatic_https"] = map[string]any{"disable": true}

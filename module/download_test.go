@@ -2,7 +2,6 @@ package module_test
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -64,7 +63,7 @@ func byScript(t *testing.T, g *gateway, b *browser.Browser, p *browser.Page) {
 	}
 	f.Fields.Set("download", "recovery-codes.txt")
 	q, err := b.Send(browser.Request{
-		Method: http.MethodPost, URL: f.Action, From: p, Script: true, Body: url.Values(f.Fields).Encode(),
+		Method: http.MethodPost, URL: f.Action, From: p, Script: true, Body: f.Fields.Encode(),
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
 	})
 	if err != nil {

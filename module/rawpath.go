@@ -13,6 +13,17 @@ func noPath(r *http.Request) bool {
 	return u.Opaque != "" || u.Path == "" && r.Method == http.MethodConnect || u.Path != "" && u.Path[0] != '/'
 }
 
+// webSocketByConnect reports a WebSocket as HTTP/2 and HTTP/3 begin it (RFC 8441, RFC
+// 9220), as Caddy's reverse_proxy tells one.
+func webSocketByConnect(r *http.Request) bool {
+	return r.Method == http.MethodConnect &&
+		(r.ProtoMajor == 3 && r.Proto == "websocket" || r.ProtoMajor == 2 && r.Header.Get(":protocol") == "websocket")
+}
+
+// tunnels reports any other CONNECT: what goes through a tunnel passes no rule (P6), and
+// the application would not hear what it is for.
+func tunnels(r *http.Request) bool { return r.Method == http.MethodConnect && !webSocketByConnect(r) }
+
 // otherAddresses are headers from which applications behind IIS, and frameworks
 // that once stood there, take the path instead of the request line: rules would
 // have judged another (P7). No request brings them; `header_up` can write them.

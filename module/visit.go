@@ -89,8 +89,8 @@ func (v *visit) facts() *flows.Facts {
 	v.known = new(known)
 	r := v.r
 	q, f := &v.known.request, &v.known.facts // field by field: a whole one would be made and then copied
-	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
-	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, r.Header, v
+	q.Method, q.Scheme, q.Host, q.Path, q.Query = v.asked.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
+	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, v.asked.Header, v
 	q.Captured, q.Certificate = v.captured(), certificate(r)
 	if q.Certificate != nil {
 		q.Chains = r.TLS.VerifiedChains
@@ -264,9 +264,12 @@ func (v *visit) base(asked original) (bool, error) {
 // every cookie of ours.
 func (v *visit) clean(asked original, found func(string)) (bad string) {
 	r := v.r
-	if noPath(r) {
+	switch {
+	case noPath(r):
 		bad = "no path in the target"
-	} else if v.p.strict {
+	case tunnels(r):
+		bad = "a tunnel"
+	case v.p.strict:
 		bad = badRawPath(v.rawPath(asked))
 	}
 	// Who asks is found out for a bad path, too: only then its refusal is an event (I25).

@@ -4,6 +4,7 @@ package portal
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
 	"encoding/base64"
@@ -82,6 +83,16 @@ func (c *city) open(t *testing.T, text, provider string) {
 	t.Cleanup(func() { _ = caddy.Stop() })
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
+	}
+	// Caddy makes the certificates beside the listener, which is there first.
+	for _, site := range []string{c.portal, c.payroll, c.wiki, c.idp} {
+		parts.Await(t, "the certificate of "+site, 30*time.Second, func() error {
+			conn, err := tls.Dial("tcp", strings.TrimPrefix(site, "https://"), nil)
+			if err != nil {
+				return err
+			}
+			return conn.Close()
+		})
 	}
 }
 

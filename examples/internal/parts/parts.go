@@ -47,9 +47,9 @@ var needs = map[string]need{
 	"curl":               {"apt-get install curl", []string{"curl"}},
 	"postgres":           {"apt-get install postgresql", append(newest("/usr/lib/postgresql/*/bin/postgres"), "postgres")},
 	"mariadbd":           {"apt-get install mariadb-server-core", []string{"/usr/sbin/mariadbd"}},
-	"mariadb-install-db": {"apt-get install mariadb-server-core", []string{"/usr/bin/mariadb-install-db"}},
+	"mariadb-install-db": {"apt-get install mariadb-server-core mariadb-client-core", []string{"/usr/bin/mariadb-install-db"}},
 	"chromium":           {"apt-get install chromium", []string{"chromium", "chromium-browser", "google-chrome"}},
-	"node":               {"apt-get install nodejs", []string{"node"}},
+	"node":               {"make parts (npm install node@" + nodeVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/node/bin/node")}},
 	"axe-core":           {"make parts (npm install axe-core@" + axeVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/axe-core/axe.min.js")}},
 	"oidc-provider":      {"make parts (npm install oidc-provider@" + oidcProviderVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/oidc-provider/package.json")}},
 	"smtp-server":        {"make parts (npm install smtp-server@" + smtpServerVersion + ")", []string{filepath.Join(Cache(), "npm/node_modules/smtp-server/package.json")}},
@@ -62,8 +62,9 @@ func newest(pattern string) []string {
 	return all
 }
 
-// axeVersion is what .ci/parts.sh installs.
-const axeVersion = "4.14.1"
+// axeVersion and nodeVersion are what .ci/parts.sh installs: not every Debian has a Node.js
+// on which oidc-provider runs.
+const axeVersion, nodeVersion = "4.14.1", "22.23.3"
 
 // Need returns where a part is. If it is not there the test is skipped, and the
 // skip names what would bring it; with CI=true a missing part is a failure.

@@ -2,7 +2,6 @@ package login
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strconv"
 	"testing"
@@ -23,7 +22,7 @@ func (k *tokens) Begin(_ context.Context, c *flows.Challenge) error {
 }
 
 func (*tokens) Draw(c *flows.Challenge) flows.Page {
-	return flows.Page{Kind: "passkey", Widgets: []flows.Widget{flows.Note{Code: "n"}, flows.Credential{Name: "key", Options: json.RawMessage(c.State)}}}
+	return flows.Page{Kind: "passkey", Widgets: []flows.Widget{flows.Note{Code: "n"}, flows.Credential{Name: "key", Options: c.State}}}
 }
 
 func (*tokens) Holder(in flows.Input) (string, bool) {
