@@ -14,7 +14,7 @@
 //   - registry, programs: what a guest may reach, and the flows laid out of their steps.
 //   - providers, directory, messenger, signal, factors, tries, dialect, keepers: the
 //     guests of each kind, found by name, and what is kept for them of people.
-//   - health, unreached, bypass, domain, attributes, quiet, widen: what is checked or
+//   - health, unreached, bypass, shadowed, domain, attributes, quiet, widen: what is checked or
 //     warned of when the app runs: providers that are down, sites and proxies that no
 //     base guards, names that are misspelt.
 //

@@ -24,7 +24,9 @@ func (g *gateway) sendBody(cookie, path, typ string, body []byte, length int64, 
 	for i := 0; i+1 < len(more); i += 2 {
 		req.Header[more[i]] = []string{more[i+1]}
 	}
-	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	tr := new(http.Transport) // kept: a server that is going to hang up does not read what is left of a body
+	defer tr.CloseIdleConnections()
+	res, err := tr.RoundTrip(req)
 	if err != nil {
 		g.t.Fatal(err)
 	}
