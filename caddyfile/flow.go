@@ -43,6 +43,9 @@ func (id *identity) flow(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
+	if err := finish(d, "flow "+name); err != nil {
+		return err
+	}
 	if len(lines) == 0 {
 		return at.Errf("flow %s has no steps", name)
 	}

@@ -3,7 +3,6 @@ package caddyfile
 import (
 	"cmp"
 	"encoding/json"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -277,17 +276,9 @@ func (p *protect) url(d *caddyfile.Dispenser) error {
 	if u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return d.Errf("url '%s' must be a scheme and a host only", v)
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !module.Loopback(u.Hostname())) {
 		return d.Errf("url '%s' must be https (http only on loopback)", v)
 	}
 	p.URL = u.Scheme + "://" + strings.ToLower(u.Host)
 	return nil
-}
-
-func loopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }

@@ -17,6 +17,36 @@ type Weighed struct {
 	Observed bool
 }
 
+// Weigher is a Step that reads signals and makes a score of them.
+type Weigher interface {
+	// Weighs answers which, and how; it is known after Bind.
+	Weighs() ([]Weighed, Formula)
+}
+
+// Weights are how steps weigh signals, by name, and by which formula, if all of them run:
+// the same that Assess makes of it.
+func Weights(steps []Step) (weights map[string]Weighed, f Formula) {
+	weights = map[string]Weighed{}
+	counts := false
+	for s := range AllSteps(steps) {
+		w, ok := s.(Weigher)
+		if !ok {
+			continue
+		}
+		reads, formula := w.Weighs()
+		looksOn := len(reads) > 0 && reads[0].Observed
+		if !looksOn || !counts {
+			f, counts = formula, !looksOn
+		}
+		for _, r := range reads {
+			if old, ok := weights[r.Name]; !ok || old.Observed || !r.Observed {
+				weights[r.Name] = r
+			}
+		}
+	}
+	return weights, f
+}
+
 // Assess reads the signals for a run, side by side, and counts them together with
 // what its earlier risk steps read: a signal that is read again is replaced, and one
 // that counts is never replaced by a step that only looks on. It does not fail: what

@@ -6,6 +6,48 @@ import (
 	"strings"
 )
 
+// HeaderWriter takes what a dialect wants to send. Names go out in exactly the
+// case they are given, values are encoded, capped and never contain CR, LF or NUL.
+type HeaderWriter interface {
+	// Set writes one header from zero or more values under the rules of o. No
+	// value: o.Missing decides. An error means the request is refused (too long).
+	Set(name string, values []string, o HeaderOptions) error
+}
+
+// Dialect is a guest `identity.headers.*`: the headers one kind of old system expects.
+type Dialect interface {
+	// Owned are the names it may ever send, in wire case; "Prefix*" owns a family. All
+	// are stripped from every request of every site, whether sent or not.
+	Owned() []string
+	// PerRequest are those of Owned that differ from request to request; the others are built once per session.
+	PerRequest() []string
+	// Headers writes them. Facts.User is never nil.
+	Headers(f *Facts, w HeaderWriter) error
+}
+
+// Leaver is a Dialect of an old system that ended sessions at addresses of the
+// application, or left cookies of its own in browsers.
+type Leaver interface {
+	// Leave is asked once, when the configuration is loaded.
+	Leave() Leave
+}
+
+// Leave says how an old system ended its sessions.
+type Leave struct {
+	// Paths end the session when the application is asked for them.
+	Paths []LeavePath
+	// Cookies are cleared in the browser when the session ends.
+	Cookies []string
+}
+
+// LeavePath is an address that ends the session.
+type LeavePath struct {
+	// Path is compared as Caddy's path matcher does: exact, or with * at either end.
+	Path string
+	// Query must be contained in the raw query, ignoring case; "" matches any.
+	Query string
+}
+
 // AnonymousDialect is a Dialect of an old system that told the application also
 // when nobody was signed in.
 type AnonymousDialect interface {

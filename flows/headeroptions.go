@@ -11,6 +11,32 @@ import (
 	"unicode/utf8"
 )
 
+// HeaderOptions say how values become one header. The zero value is the default of the contract:
+// joined by ",", a separator inside a value percent-encoded, `encode auto`, `missing omit`, 4096 bytes.
+type HeaderOptions struct {
+	// Join stands between the values of a list. Default ",".
+	Join string `json:"join,omitempty"`
+	// Encode is auto, raw, percent, base64, rfc2047, latin1 or ascii.
+	Encode string `json:"encode,omitempty"`
+	// Missing is omit, empty or a literal text.
+	Missing string `json:"missing,omitempty"`
+	// Max is the longest value in bytes; longer is refused, never cut. Default 4096.
+	Max int `json:"max,omitempty"`
+	// Quote wraps every value of a list.
+	Quote string `json:"quote,omitempty"`
+	// Escape precedes a separator inside a value instead of percent-encoding it.
+	Escape string `json:"escape,omitempty"`
+	// Wrap puts the separator before the first and behind the last value of a list,
+	// too. Default: as the old system did; false where nothing else is said.
+	Wrap *bool `json:"wrap,omitempty"`
+	// Single says that the value is no list, such as a DN: a separator inside it means
+	// nothing. Set by who writes the header, never configured.
+	Single bool `json:"-"`
+	// Sparing says that Escape precedes separators only, and that Escape itself is
+	// percent-encoded where it would read as preceding one. Never configured, either.
+	Sparing bool `json:"-"`
+}
+
 // HeaderEncodings are the values of `encode`.
 var HeaderEncodings = []string{"auto", "raw", "percent", "base64", "rfc2047", "latin1", "ascii"}
 

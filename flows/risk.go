@@ -25,6 +25,9 @@ type Risk struct {
 	At     time.Time `json:"at,omitzero"`
 	IP     string    `json:"ip,omitempty"`
 	Device string    `json:"device,omitempty"`
+	// Bare says that the run was over a session, and its browser showed nothing by which
+	// it is known again: then the session alone stands for it, until it shows Device.
+	Bare bool `json:"bare,omitempty"`
 }
 
 // The levels of risk.

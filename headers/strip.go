@@ -121,7 +121,9 @@ func (s *Stripper) Clean(r *http.Request) (met Met) {
 		}
 	}
 	announced := len(r.Trailer) > 0
-	s.cleanTrailer(r.Trailer)
+	if announced {
+		s.cleanTrailer(r.Trailer)
+	}
 	s.guard(r, announced)
 	return met
 }

@@ -28,7 +28,7 @@ func (v *visit) account() error {
 		return v.redirect(v.app.portal.origin + accountPath)
 	case v.session == nil && v.problem != nil && !gone(v.problem):
 		return v.unavailable(v.problem)
-	case !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP:
+	case v.exposed():
 		return v.insecure()
 	}
 	if v.session != nil && v.due() {

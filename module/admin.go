@@ -161,6 +161,10 @@ func adminLimit(r *http.Request) (int, error) {
 // adminPage bounds one answer.
 const adminPage = 1000
 
+func badRequest(err error) error {
+	return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+}
+
 func adminUnavailable(err error) error {
 	return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
 }
@@ -169,7 +173,7 @@ func adminUnavailable(err error) error {
 func userKeyOf(text string) (flows.UserKey, error) {
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil || len(b) > 0 && !strings.Contains(string(b), ":") {
-		return "", caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New("a user is the base64url of <realm>:<subject>")}
+		return "", badRequest(errors.New("a user is the base64url of <realm>:<subject>"))
 	}
 	return flows.UserKey(b), nil
 }

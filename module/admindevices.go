@@ -38,7 +38,7 @@ func (a *App) adminForgetDevices(w http.ResponseWriter, r *http.Request, user fl
 	a.adminTakes(r, audit.Event{User: user})
 	list, err := a.devicesOf(r.Context(), user)
 	if err == nil {
-		err = a.deviceVault().remove(r.Context(), string(user))
+		err = a.deviceVault().Remove(r.Context(), string(user))
 	}
 	if err != nil {
 		return adminUnavailable(err)

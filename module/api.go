@@ -168,7 +168,7 @@ func (v *visit) asProgram(next caddyhttp.Handler) (bool, error) {
 	switch {
 	case err != nil:
 		return true, v.refuseClient(t, err)
-	case !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP:
+	case v.exposed():
 		return true, v.insecure()
 	case cred.Ambient && v.foreignPage():
 		return true, v.refuse(http.StatusForbidden, flows.ReasonCrossSite, "", "", errors.New("a page of another site made the browser send its credential"))
@@ -180,7 +180,7 @@ func (v *visit) asProgram(next caddyhttp.Handler) (bool, error) {
 	case got.Session == nil:
 		return true, v.refuseKnown(t, got)
 	}
-	v.session, v.client, v.known = got.Session, t, nil
+	v.session, v.client, v.known = got.Session, &program{t, cred}, nil
 	d := v.decision()
 	switch d.Verdict {
 	case policy.Login: // cannot be: its flow is finished

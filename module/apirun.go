@@ -13,15 +13,17 @@ import (
 // moment ago, or anew. It is believed for the same provider, flow, place and address
 // only: another route decides itself (O12).
 func (v *visit) showing(t *taker, cred flows.ClientCredential) (*session.Client, error) {
-	c := v.app.shared.clients
-	key := c.Key(t.provider.Name, t.config, v.p.Flow, v.p.program.Digest, v.place.origin, v.ip(), v.p.api.ttl.String(), cred.Secret)
-	return c.Do(v.r.Context(), key, Now, func(last *session.Client) (*session.Client, error) {
+	return v.app.shared.clients.Do(v.r.Context(), v.clientKey(t, cred), Now, func(last *session.Client) (*session.Client, error) {
 		got, err := v.showsAnew(t, cred, last)
 		if v.r.Context().Err() != nil { // perhaps that was why
 			return nil, v.r.Context().Err()
 		}
 		return got, err
 	})
+}
+
+func (v *visit) clientKey(t *taker, cred flows.ClientCredential) session.ClientKey {
+	return v.app.shared.clients.Key(t.provider.Name, t.config, v.p.Flow, v.p.program.Digest, v.place.origin, v.ip(), v.p.api.ttl.String(), cred.Secret)
 }
 
 // showsAnew asks the provider and runs the flow.

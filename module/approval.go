@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 // An approval is one entry of the store: asked, approved, used, each once and in
@@ -65,8 +66,8 @@ type approval struct {
 // session's, or its time is over.
 var errNoApproval = flows.Refuse(flows.ReasonApprovalGone, errors.New("no such approval in this session"))
 
-func (a *App) approvals() *vault {
-	return &vault{space: "hall/approvals", store: a.store, keys: &a.keys}
+func (a *App) approvals() *vault.Vault {
+	return a.vault("hall/approvals")
 }
 
 // sameRequest is the key under which an approval is found by a request itself: a

@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/flows/policy"
+	"github.com/sallyport-gateway/sallyport/module/fields"
 )
 
 // bound is what an approval binds of a request.
@@ -53,16 +54,16 @@ func (v *visit) bind(p *policy.Proof) (*bound, error) {
 		return nil, notApprovable("a trailer")
 	}
 	b := &bound{sum: v.sumOf(body)}
-	f, err := fieldsOf(originalOf(r).url.RawQuery, r.Header.Get("Content-Type"), body)
+	f, err := fields.Of(originalOf(r).url.RawQuery, r.Header.Get("Content-Type"), body)
 	if err == nil {
-		err = f.overridden()
+		err = f.Overridden()
 	}
 	if err != nil {
 		return nil, err
 	}
 	b.show = []flows.Row{{Name: "request", Value: clean(v.r.Method + " " + v.place.host + v.target())}}
 	for _, name := range p.Show {
-		value, err := f.only(name)
+		value, err := f.Only(name)
 		if err != nil {
 			return nil, err
 		}
@@ -109,17 +110,14 @@ func (v *visit) sumOf(body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// maxShown is the longest value that is shown.
-const maxShown = 200
-
 // clean makes a line to be read of what was only parsed as an address.
 func clean(s string) string {
 	if u, err := url.PathUnescape(s); err == nil && !strings.ContainsFunc(u, audit.Forges) {
 		s = u
 	}
 	s = audit.Clean(s)
-	if len(s) > maxShown {
-		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
+	if len(s) > fields.MaxShown {
+		s = strings.ToValidUTF8(s[:fields.MaxShown], "") + "…"
 	}
 	return s
 }

@@ -26,7 +26,7 @@ func (v *visit) arrivedName() string { return v.sideNameBelow(arrivedParam) }
 // arrive binds the answer to this browser and shows the page at an address that
 // can be loaded again.
 func (v *visit) arrive(c *crossing) error {
-	if !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP {
+	if v.exposed() {
 		return v.insecure()
 	}
 	h := newID()

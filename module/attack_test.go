@@ -574,6 +574,21 @@ func TestB03CookiesOfTheApplication(t *testing.T) {
 			t.Errorf("%s: the browser got %q, want %q", path, got, want)
 		}
 	}
+	// What it sends ahead of its answer (RFC 8297) is an answer's, too.
+	g.app.set(func(string) string {
+		return "HTTP/1.1 103 Early Hints\r\nSet-Cookie: " + name + "=evil; Path=/\r\nSet-Cookie: app=1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+	})
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", g.port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(c, "GET /a HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nCookie: %s\r\nConnection: close\r\n\r\n", g.port, cookie)
+	answer, err := io.ReadAll(c)
+	if text := string(answer); err != nil || !strings.HasPrefix(text, "HTTP/1.1 103 ") || !strings.Contains(text, "Set-Cookie: app=1\r\n") || strings.Contains(text, "evil") {
+		t.Errorf("hints: %q, %v", text, err)
+	}
 }
 
 // An application never sees the text of a placeholder (caddy-notes: they are

@@ -68,12 +68,10 @@ func handlerAlone(tb testing.TB, site string) alone {
 	server := new(caddyhttp.Server)
 	return alone{func() (serve, again func()) {
 		w := &sink{h: http.Header{"Content-Type": {"text/html"}}} // what the application answered
-		r := template.Clone(context.Background())
-		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, server)
-		ctx, cancel := context.WithCancel(r.Context()) // as net/http's own
+		ctx, cancel := context.WithCancel(context.Background())   // as net/http's own, which Caddy's stand upon
 		_ = cancel
-		r = r.WithContext(ctx)
-		vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+		r := caddyhttp.PrepareRequest(template.Clone(ctx), caddy.NewReplacer(), w, server)
+		vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
 		fresh, cookie := maps.Clone(vars), r.Header["Cookie"]
 		serve = func() {
 			if err := p.ServeHTTP(w, r, next); err != nil || len(r.Header["Remote-User"]) != 1 {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 // device is a browser that a person had trusted. What the browser holds finds it and
@@ -43,8 +44,8 @@ const maxDevices = 20
 // visit lends them to a run.
 type devices struct{ v *visit }
 
-func (a *App) deviceVault() *vault {
-	return &vault{space: "hall/devices", store: a.store, keys: &a.keys}
+func (a *App) deviceVault() *vault.Vault {
+	return a.vault("hall/devices")
 }
 
 // trustName is that of the cookie which holds the id of a trusted device: for the
@@ -220,7 +221,7 @@ func (a *App) deviceUsed(ctx context.Context, user flows.UserKey, id, ip string)
 // dropDevices removes all of them after a factor changed. They count no more in any
 // case, so that a store which is down now keeps nothing alive.
 func (a *App) dropDevices(ctx context.Context, user flows.UserKey) {
-	if err := a.deviceVault().remove(ctx, string(user)); err != nil {
+	if err := a.deviceVault().Remove(ctx, string(user)); err != nil {
 		a.log.Warn("trusted devices that count no more are still listed", zap.String("user", string(user)), zap.Error(err))
 	}
 }

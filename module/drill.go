@@ -7,17 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 // A drill is an outage that an operator makes up, of one provider, for one test user,
@@ -50,8 +47,8 @@ var (
 // drillsKey is where all of them are kept: there are few.
 const drillsKey = "drills"
 
-func (a *App) drillVault() *vault {
-	return &vault{space: "hall/drills", store: a.store, keys: &a.keys}
+func (a *App) drillVault() *vault.Vault {
+	return a.vault("hall/drills")
 }
 
 // drills are those that are not over, by id.
@@ -94,100 +91,6 @@ func (a *App) changeDrills(ctx context.Context, fn func(all map[string]*drill) e
 		}
 		return flows.Set(b, drillMax), nil
 	})
-}
-
-// adminDrill makes a drill and answers its link.
-func (a *App) adminDrill(w http.ResponseWriter, r *http.Request) error {
-	var in struct {
-		Provider string         `json:"provider"`
-		User     string         `json:"user"`
-		For      flows.Duration `json:"for"`
-	}
-	d := json.NewDecoder(io.LimitReader(r.Body, maxBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		return badRequest(fmt.Errorf("a drill is {\"provider\", \"user\", \"for\"}: %w", err))
-	}
-	last := time.Duration(in.For)
-	if last == 0 {
-		last = drillFor
-	}
-	switch {
-	case a.checks[in.Provider] == nil:
-		return badRequest(fmt.Errorf("no login has a fallback for a provider called '%s'; there are: %s", in.Provider, strings.Join(orderOf(nil, a.checks), ", ")))
-	case in.User == "":
-		return badRequest(errors.New("user is the name that the test user has at the fallback"))
-	case last < 0 || last > drillMax:
-		return badRequest(fmt.Errorf("for is at most %s, not %s", drillMax, last))
-	}
-	made, secret := drill{Until: Now().Add(last)}, newID()
-	made.Drill = flows.Drill{ID: newID(), Provider: in.Provider, User: in.User}
-	sum := sha256.Sum256([]byte(secret))
-	made.Secret = sum[:]
-	if err := a.adminAudit(r, audit.Event{Provider: in.Provider, Name: in.User, Drill: made.ID}); err != nil {
-		return err
-	}
-	err := a.changeDrills(r.Context(), func(all map[string]*drill) error {
-		if len(all) >= drillsMost {
-			return errManyDrills
-		}
-		all[made.ID] = &made
-		return nil
-	})
-	if errors.Is(err, errManyDrills) {
-		return badRequest(err)
-	}
-	if err != nil {
-		return adminUnavailable(err)
-	}
-	link := "/.identity/login?" + drillParam + "=" + made.ID + "." + secret
-	if a.portal != nil {
-		link = a.portal.origin + link
-	}
-	return adminJSON(w, struct {
-		shownDrill
-		// Link is opened once, in the test user's browser; without a portal at any host with protect.
-		Link string `json:"link"`
-	}{shown(&made), link})
-}
-
-func badRequest(err error) error {
-	return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
-}
-
-// adminEndDrill ends a drill: its run hears that the provider is up.
-func (a *App) adminEndDrill(w http.ResponseWriter, r *http.Request) error {
-	id := strings.TrimPrefix(r.URL.Path, "/identity/drills/")
-	if err := a.adminAudit(r, audit.Event{Drill: id}); err != nil {
-		a.log.Error(err.Error()) // what takes away goes on without the trail (I25)
-	}
-	err := a.changeDrills(r.Context(), func(all map[string]*drill) error {
-		if all[id] == nil {
-			return errNoDrill
-		}
-		delete(all, id)
-		return nil
-	})
-	if errors.Is(err, errNoDrill) {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("no drill has this id")}
-	}
-	if err != nil {
-		return adminUnavailable(err)
-	}
-	return adminJSON(w, map[string]any{"ended": 1})
-}
-
-// shownDrill is what the admin API tells of a drill.
-type shownDrill struct {
-	ID       string    `json:"id"`
-	Provider string    `json:"provider"`
-	User     string    `json:"user"`
-	Until    time.Time `json:"until"`
-	Used     bool      `json:"used"`
-}
-
-func shown(d *drill) shownDrill {
-	return shownDrill{d.ID, d.Provider, d.User, d.Until.UTC(), d.Used}
 }
 
 // takeDrill takes part by a link, once, and writes so before.

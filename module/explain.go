@@ -72,7 +72,9 @@ type explaining struct {
 	// from is where the person is known from; stored says that the store may know more.
 	from   string
 	stored bool
-	err    error
+	// notAfter is until when their account is good, as far as a provider says so.
+	notAfter time.Time
+	err      error
 }
 
 func (e *explaining) note(format string, args ...any) {

@@ -49,7 +49,9 @@ type ExplainCase struct {
 	// The browser.
 	Device ExplainDevice `json:"device,omitzero"`
 	// What the signals say, by name. The risk steps of the flow weigh it; of a session whose
-	// flow is not run, it is what was read then, with its weight (default 100).
+	// flow is not run, it is what was read then, with its weight; default: that of the
+	// risk steps of the route's flow, by whose bands it counts, and 100 where they name
+	// no such signal.
 	Readings map[string]flows.Reading `json:"readings,omitempty"`
 	// What directories answer, by name; null: they know nobody. Others are asked.
 	Lookups map[string]flows.Attributes `json:"lookups,omitempty"`

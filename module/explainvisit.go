@@ -97,6 +97,9 @@ func (e *explaining) judge() error {
 		e.note("the limits of this protect have passed for the session: this route asks anew")
 		v.session = nil
 	}
+	if !e.run && v.session != nil && e.c.Readings != nil {
+		v.session.Readings, v.session.Risk = e.said(v.app.steps[v.p.Flow])
+	}
 	if e.run && v.session != nil { // whoever comes now goes through the flow first
 		if in, err := e.signIn(); err != nil || !in {
 			return e.decided(policy.Decide(&v.p.gate.gate, e.facts(v.facts())), err)

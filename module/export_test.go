@@ -117,6 +117,9 @@ func (a *App) JudgeStreams() {
 	for _, u := range a.shared.cache.Due(Now(), streamEvery) {
 		judge(a, u)
 	}
+	for _, due := range a.shared.clients.Due(Now(), streamEvery) {
+		judgeInTime(a, due, Now())
+	}
 }
 
 // DisabledUnderNewest reports whether the running gateway finds a disabled user by the

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 func (a *App) provisionFactors(ctx caddy.Context) error {
@@ -66,11 +67,11 @@ type enrolments struct {
 	x *flows.Execution
 }
 
-func (a *App) factorVault() *vault {
-	return &vault{space: "hall/factors", store: a.store, keys: &a.keys}
+func (a *App) factorVault() *vault.Vault {
+	return a.vault("hall/factors")
 }
 
-func (e enrolments) vault() *vault { return e.v.app.factorVault() }
+func (e enrolments) vault() *vault.Vault { return e.v.app.factorVault() }
 
 // List answers a person's records, the one used last first.
 func (e enrolments) List(ctx context.Context, user flows.UserKey) ([]flows.Record, error) {
@@ -194,21 +195,21 @@ func (a *App) forgetFactors(ctx context.Context, user flows.UserKey) error {
 	for _, r := range list {
 		kinds = append(kinds, r.Factor)
 	}
-	if err := a.factorVault().remove(ctx, string(user)); err != nil {
+	if err := a.factorVault().Remove(ctx, string(user)); err != nil {
 		return err
 	}
 	for _, kind := range kinds {
-		if err := a.factorVault().remove(ctx, triesName(user, kind)); err != nil {
+		if err := a.factorVault().Remove(ctx, triesName(user, kind)); err != nil {
 			return err
 		}
 	}
 	if err := (holders{a}).forget(ctx, list, nil); err != nil {
 		return err
 	}
-	if err := a.contactVault().remove(ctx, string(user)); err != nil {
+	if err := a.contactVault().Remove(ctx, string(user)); err != nil {
 		return err
 	}
-	return a.deviceVault().remove(ctx, string(user))
+	return a.deviceVault().Remove(ctx, string(user))
 }
 
 // Use changes one record in one atomic step.
@@ -225,41 +226,5 @@ func (e enrolments) Use(ctx context.Context, user flows.UserKey, id string, fn f
 		}
 		list[i], list[i].Used = r, now
 		return list, nil
-	})
-}
-
-// triesFor outlasts every window and wait; what is locked stays so for that long.
-const triesFor = 30 * 24 * time.Hour
-
-func triesName(user flows.UserKey, factor string) string {
-	return "tries\x00" + string(user) + "\x00" + factor
-}
-
-// Reserve counts one try where all nodes see it.
-func (e enrolments) Reserve(ctx context.Context, user flows.UserKey, factor string) (wait time.Duration, err error) {
-	now := Now()
-	err = e.vault().Update(ctx, triesName(user, factor), func(old []byte) (flows.Change, error) {
-		var t flows.Tally
-		if old != nil {
-			if err := json.Unmarshal(old, &t); err != nil {
-				return flows.Keep(), err
-			}
-		}
-		if t, wait = t.Reserve(flows.LimitFactor, now); wait > 0 {
-			return flows.Keep(), nil
-		}
-		b, err := json.Marshal(t)
-		return flows.Set(b, triesFor), err
-	})
-	return wait, err
-}
-
-// Proved forgets the counted tries.
-func (e enrolments) Proved(ctx context.Context, user flows.UserKey, factor string) error {
-	return e.vault().Update(ctx, triesName(user, factor), func(old []byte) (flows.Change, error) {
-		if old == nil {
-			return flows.Keep(), nil
-		}
-		return flows.Remove(), nil
 	})
 }

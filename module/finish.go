@@ -1,31 +1,15 @@
 package module
 
 import (
-	"cmp"
-	"context"
-	"crypto/rand"
-	"crypto/subtle"
 	"errors"
-	"math/big"
 	"net/http"
-	"net/url"
 	"slices"
-	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
 	flowsession "github.com/sallyport-gateway/sallyport/flows/session"
-	"github.com/sallyport-gateway/sallyport/module/pages"
 	"github.com/sallyport-gateway/sallyport/module/session"
 )
-
-const auditLoginDenied = audit.LoginDenied
-
-func equalToken(a, b string) bool {
-	return b != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
-}
 
 // finish makes a session of a finished run: one-time marks, audit, name, session,
 // cookie, in this order; then the person lands where they wanted to go. Whose
@@ -80,25 +64,10 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 		return v.failed(x, err)
 	}
 	if b.Device = v.setBrowser(x); b.Device != "" && readRisk(x) {
-		x.Risk.Device = b.Device
+		x.Risk.Device, x.Risk.Bare = b.Device, old != nil && v.deviceID() == ""
 	}
-	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
+	s, err := v.makeSession(receipt, fin, b, old, oldTicket)
 	if err != nil {
-		return v.failed(x, err)
-	}
-	if old == nil && v.session != nil { // another person signed in on this browser
-		if v.app.endSession(ctx, v.session.ID(), flows.ReasonUserMismatch, nil) != nil {
-			v.app.endLater(v.session, flows.ReasonUserMismatch)
-		}
-	}
-	if oldTicket != nil {
-		v.app.shared.cache.Drop(oldTicket.CacheKey())
-	}
-	if !v.app.shared.cache.Add(t.CacheKey(), s) {
-		return v.failed(x, flows.Refuse(flows.ReasonRevoked, errors.New("the session ended while it was made")))
-	}
-	session.LiveOf(s).Confirm(Now())
-	if err := v.ticketStore().Set(v.w, v.place.cookie, t); err != nil {
 		return v.failed(x, err)
 	}
 	v.app.granted(x, old != nil)
@@ -114,6 +83,28 @@ func (v *visit) finish(id string, x *flows.Execution, fin flows.Finished) error 
 		return v.failed(x, err)
 	}
 	return v.land(x)
+}
+
+// makeSession makes the session, in the place of old, and gives its ticket to the browser.
+func (v *visit) makeSession(receipt audit.Receipt, fin flows.Finished, b flowsession.Browser, old *flowsession.Session, oldTicket *flowsession.Ticket) (*flowsession.Session, error) {
+	ctx := v.r.Context()
+	t, s, err := v.app.sessions.Create(ctx, receipt, fin, b, v.app.limits, old, oldTicket)
+	if err != nil {
+		return nil, err
+	}
+	if old == nil && v.session != nil { // another person signed in on this browser
+		if v.app.endSession(ctx, v.session.ID(), flows.ReasonUserMismatch, nil) != nil {
+			v.app.endLater(v.session, flows.ReasonUserMismatch)
+		}
+	}
+	if oldTicket != nil {
+		v.app.shared.cache.Drop(oldTicket.CacheKey())
+	}
+	if !v.app.shared.cache.Add(t.CacheKey(), s) {
+		return nil, flows.Refuse(flows.ReasonRevoked, errors.New("the session ended while it was made"))
+	}
+	session.LiveOf(s).Confirm(Now())
+	return s, v.ticketStore().Set(v.w, v.place.cookie, t)
 }
 
 // readRisk reports whether a risk step ran in this run.
@@ -188,27 +179,8 @@ func (v *visit) runFacts(x *flows.Execution) *audit.Facts {
 	return out
 }
 
-// land leads to where the person wanted to go.
-func (v *visit) land(x *flows.Execution) error {
-	if v.stays() {
-		return v.vouch.stay()
-	}
-	if done, err := v.landStepUp(x); done {
-		return err
-	}
-	if x.Hop != nil {
-		return v.handOver(x.Flow, x.Hop, x.ReturnTo, x.Attempt)
-	}
-	return v.landAt(x.ReturnTo, x.Saved)
-}
-
-// landAt lets a browser that keeps the address under saved look there first.
-func (v *visit) landAt(returnTo, saved string) error {
-	origin, path := v.split(returnTo)
-	if !validKey(saved) {
-		return v.redirect(origin + path)
-	}
-	return v.redirect(origin + "/.identity/flow?" + url.Values{"resume": {saved}, "return_to": {path}}.Encode())
+func (v *visit) ticketStore() *session.TicketStore {
+	return session.NewTicketStore(v.place.secure, v.app.Session.Domain)
 }
 
 // replayed answers a run that was finished before: with a session it goes on (B07).
@@ -217,106 +189,4 @@ func (v *visit) replayed(x *flows.Execution, err error) error {
 		return v.land(x)
 	}
 	return v.refuseLogin(x, http.StatusBadRequest, flows.ReasonReplayed, "", "", err)
-}
-
-// failed answers an error of a run: what the far side did wrong is refused,
-// what we could not do is 503. Nothing is granted in either case.
-func (v *visit) failed(x *flows.Execution, err error) error {
-	reason := flows.ReasonOf(err)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return nil
-	case reason == flows.ReasonStaleLogin, errors.Is(err, flowsession.ErrEnded):
-		return v.stale(x.ReturnTo, savedOf(x), x.Attempt)
-	case reason == flows.ReasonProviderDown, reason == flows.ReasonAuditDown, errors.Is(err, flows.ErrUnavailable):
-		if reason == flows.ReasonInternal {
-			reason = flows.ReasonStoreDown
-		}
-		v.w.Header().Set("Retry-After", "5")
-		return v.refuseLogin(x, http.StatusServiceUnavailable, reason, "", "", err)
-	case reason == flows.ReasonInternal:
-		return v.refuseLogin(x, http.StatusInternalServerError, reason, "", "", err)
-	case reason == flows.ReasonInvalidAnswer, reason == flows.ReasonProviderMismatch:
-		return v.refuseLogin(x, http.StatusBadRequest, reason, "", "", err)
-	}
-	return v.refuseLogin(x, http.StatusForbidden, reason, "", "", err)
-}
-
-// denied answers the end of a flow by its own words.
-func (v *visit) denied(x *flows.Execution, d flows.Denial) error {
-	if d.Reason == flows.ReasonNotAllowed || d.Reason == flows.ReasonConditionError || d.Err == nil {
-		return v.refuseLogin(x, http.StatusForbidden, d.Reason, d.Text, d.Source, d.Err)
-	}
-	return v.failed(x, flows.Refuse(d.Reason, d.Err))
-}
-
-func (v *visit) refuseLogin(x *flows.Execution, status int, reason flows.Reason, text, source string, err error) error {
-	e := v.event(audit.LoginDenied)
-	e.Flow, e.Step, e.Provider, e.Reason, e.Text, e.Rule = x.Flow, v.app.stepLabel(x), x.Env.Asked, reason, text, source
-	e.Risk = riskOf(x)
-	if x.User != nil {
-		e.User, e.Name, e.Provider, e.Person = x.User.Key, x.User.Name, cmp.Or(e.Provider, x.User.Provider), x.User
-	}
-	if reason == flows.ReasonNotAllowed || reason == flows.ReasonConditionError {
-		e.Facts, e.Path = v.runFacts(x), x.Request.Path
-	}
-	if err != nil {
-		e.Detail = err.Error()
-		v.app.log.Warn("login refused", zap.String("id", e.ID), zap.String("reason", string(reason)), zap.Error(err))
-	}
-	v.app.trail.Note(e)
-	refs := map[string]string{}
-	if v.session != nil {
-		refs = refsOf(v.session.Readings)
-	}
-	v.tellSignals(x, e, false, refs)
-	view := pages.View{Kind: pages.KindError, Reason: reason, Text: text, ID: e.ID, Link: loginURL(x.ReturnTo)}
-	if reason == flows.ReasonNotAllowed {
-		view.Kind = pages.KindDenied
-		view.Link = ""
-	}
-	if status == http.StatusServiceUnavailable {
-		view.RetryAfter = 5
-	}
-	v.show(status, view)
-	return nil
-}
-
-// countDenied counts a wrong answer: refusals of strangers are counted, not
-// written one by one (I25). What a directory said of them goes no further.
-func (v *visit) countDenied(x *flows.Execution, reason flows.Reason) {
-	v.tellTry(x, reason)
-	more := zap.Skip()
-	if c := x.Env.Cause; c != nil {
-		reason, more = cmp.Or(c.Reason, reason), zap.String("detail", c.Detail)
-	}
-	v.app.shared.metrics.tries.WithLabelValues(v.app.shared.metrics.reason(reason)).Inc()
-	v.app.log.Debug("answer refused", zap.String("run", x.ID), zap.String("reason", string(reason)), zap.String("ip", v.ip()), more)
-}
-
-// slow makes a wrong first factor take 250 ms and some jitter (B27).
-func (v *visit) slow() {
-	n, err := rand.Int(rand.Reader, big.NewInt(int64(100*time.Millisecond)))
-	if err != nil {
-		n = new(big.Int)
-	}
-	t := time.NewTimer(250*time.Millisecond + time.Duration(n.Int64()))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-v.r.Context().Done():
-	}
-}
-
-func (v *visit) ticketStore() *session.TicketStore {
-	return session.NewTicketStore(v.place.secure, v.app.Session.Domain)
-}
-
-func (v *visit) dropStored(id string) {
-	_ = v.app.store.Update(v.r.Context(), "x/"+id, func(old []byte) (flows.Change, error) {
-		if old == nil {
-			return flows.Keep(), nil
-		}
-		return flows.Remove(), nil
-	})
 }

@@ -68,6 +68,8 @@ func (h *h2conn) send(more bool, fields ...hpack.HeaderField) {
 	_ = h.fr.WriteHeaders(http2.HeadersFrameParam{StreamID: h.stream, BlockFragment: h.headers(fields...), EndHeaders: true, EndStream: !more})
 }
 
+func (h *h2conn) data(b []byte) { _ = h.fr.WriteData(h.stream, false, b) }
+
 // answer waits for the end of the stream: its status, 0 if it was reset; alive
 // says whether the connection can be used for another.
 func (h *h2conn) answer() (status int, alive bool) {

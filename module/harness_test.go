@@ -37,6 +37,8 @@ type gateway struct {
 	audit string
 	// admin is where Caddy's admin endpoint listens; "" is nowhere.
 	admin string
+	// protocols are those of all servers; "" is h1 h2 h2c.
+	protocols string
 }
 
 // testClock is a time that only tests move.
@@ -144,7 +146,7 @@ func (g *gateway) caddyfile(global, site string) string {
 	if !strings.Contains(global, "audit ") {
 		global += "\naudit file " + g.audit
 	}
-	head := fmt.Sprintf("{\nadmin %s\npersist_config off\nauto_https off\nstorage file_system %s\ngrace_period 5s\nservers {\nprotocols h1 h2 h2c\n%s}\nidentity {\n%s\n}\n}\n", cmp.Or(g.admin, "off"), g.dir, trusted(global), untrusted(global))
+	head := fmt.Sprintf("{\nadmin %s\npersist_config off\nauto_https off\nstorage file_system %s\ngrace_period 5s\nservers {\nprotocols %s\n%s}\nidentity {\n%s\n}\n}\n", cmp.Or(g.admin, "off"), g.dir, cmp.Or(g.protocols, "h1 h2 h2c"), trusted(global), untrusted(global))
 	if !strings.Contains(site, "http://") {
 		site = fmt.Sprintf("http://127.0.0.1:%d, http://localhost:%d {\nbind 127.0.0.1\n%s\n}", g.port, g.port, site)
 	}

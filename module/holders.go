@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 // holders are the people that passkeys know: one entry of the store for the handle
@@ -22,8 +23,8 @@ type holding struct {
 	Vouched time.Time `json:"vouched"`
 }
 
-func (h holders) vault() *vault {
-	return &vault{space: "hall/holders", store: h.a.store, keys: &h.a.keys}
+func (h holders) vault() *vault.Vault {
+	return h.a.vault("hall/holders")
 }
 
 // Holder finds the person of a handle.
@@ -98,7 +99,7 @@ func (h holders) forget(ctx context.Context, before, now []flows.Record) error {
 		if slices.Contains(left, handle) {
 			continue
 		}
-		if err := h.vault().remove(ctx, handle); err != nil {
+		if err := h.vault().Remove(ctx, handle); err != nil {
 			return err
 		}
 	}

@@ -199,54 +199,6 @@ func (a *App) loginAt(path string, q url.Values) string {
 	return "/.identity/login?" + on.Encode()
 }
 
-// application splits the address of an application into its origin and a path
-// there. The origin must stand there letter by letter as we write it ourselves, so
-// that no other reading of the address leads anywhere else.
-func (a *App) application(address string) (origin, path string, ok bool) {
-	i := strings.Index(address, "://")
-	if i < 0 {
-		return "", "", false
-	}
-	origin, path = address, "/"
-	if j := strings.IndexAny(address[i+3:], "/?#"); j >= 0 {
-		origin, path = address[:i+3+j], address[i+3+j:]
-	}
-	if !a.handsTo(origin) {
-		return "", "", false
-	}
-	if path[0] != '/' {
-		path = "/" + path
-	}
-	return origin, safePath(path), true
-}
-
-// safeReturn is safePath for what may also be, on the portal, an application's address.
-func (v *visit) safeReturn(to string) string {
-	if v.onPortal() {
-		if app, path, ok := v.app.application(to); ok {
-			return app + path
-		}
-	}
-	return safePath(to)
-}
-
-// split is where a return address leads: the origin, and a path there.
-func (v *visit) split(to string) (origin, path string) {
-	if to = v.safeReturn(to); to[0] == '/' {
-		return v.place.origin, to
-	}
-	origin, path, _ = v.app.application(to)
-	return origin, path
-}
-
-// homeOf is the front page of where a return address leads.
-func (v *visit) homeOf(to string) string {
-	if origin, _ := v.split(to); origin != v.place.origin {
-		return origin + "/"
-	}
-	return "/"
-}
-
 // freshAt begins a login once more at the application's host; false: it is not elsewhere.
 func (v *visit) freshAt(returnTo, saved string, attempt int) (bool, error) {
 	origin, path := v.split(returnTo)

@@ -169,7 +169,7 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 		v.noteActivity(live)
 	}
 	v.out.private = true
-	if v.p.long {
+	if v.p.long || v.client != nil {
 		v.watch()
 	}
 	r := v.r
@@ -181,7 +181,7 @@ func (v *visit) forward(next caddyhttp.Handler) error {
 	if !live.Open(&v.stream, v.w) { // it ended while we decided
 		v.session, v.shown = nil, false
 		if v.client != nil {
-			return v.refuseClient(v.client, flows.ErrCredentials)
+			return v.refuseClient(v.client.taker, flows.ErrCredentials)
 		}
 		return v.loginRequired(false)
 	}
@@ -358,7 +358,7 @@ func (v *visit) loginRequired(anew bool) error {
 		return v.unavailable(v.problem)
 	case errors.Is(v.problem, flowsession.ErrRotated) && !(v.away() && isNavigation(v.r)): // the portal has a new one
 		return v.rotated()
-	case !v.place.secure && !loopback(v.place.host) && !v.app.Session.InsecureHTTP:
+	case v.exposed():
 		return v.insecure()
 	case v.session == nil && v.asksLogout() != nil: // nobody signs in to sign out (B14)
 		return v.nobodyToSignOut()

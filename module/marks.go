@@ -64,3 +64,15 @@ func (v *visit) consumeMark(ctx context.Context, m flows.Mark) error {
 	}
 	return nil
 }
+
+// consume makes the marks of a finished run, and that of the pending login
+// itself. Who comes second is refused (I09).
+func (v *visit) consume(ctx context.Context, id string, x *flows.Execution) error {
+	marks := append([]flows.Mark{{Space: "pending", ID: id, Until: x.Expires}}, x.Marks...)
+	for _, m := range marks {
+		if err := v.consumeMark(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}

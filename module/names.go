@@ -15,13 +15,14 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 // names are whose the names are that applications see. The first to come in with
 // one owns it: an application knows people by nothing else, so another person of
 // that name would be taken for the first (I06). Who gets another name keeps the
 // old one, because what applications hold under it is still theirs.
-type names struct{ vault *vault }
+type names struct{ vault *vault.Vault }
 
 // ownedFor is how long a name is owned: for ever. Only an operator releases one.
 const ownedFor = 100 * 365 * 24 * time.Hour
@@ -29,7 +30,7 @@ const ownedFor = 100 * 365 * 24 * time.Hour
 // held reports whether a name is this person's already. That it is somebody
 // else's is a name_conflict, that the store cannot say a store_unavailable.
 func (n names) held(ctx context.Context, user flows.UserKey, name string) (bool, error) {
-	owner, newest, err := n.vault.find(ctx, foldName(name))
+	owner, newest, err := n.vault.Find(ctx, foldName(name))
 	switch {
 	case errors.Is(err, flows.ErrNotFound):
 		return false, nil
@@ -96,7 +97,7 @@ func (a *App) adminRelease(w http.ResponseWriter, r *http.Request) error {
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(strings.TrimPrefix(r.URL.Path, "/identity/names/"), "="))
 	name := string(b)
 	if err != nil || name == "" {
-		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: errors.New("the path is /identity/names/<name, base64url>")}
+		return badRequest(errors.New("the path is /identity/names/<name, base64url>"))
 	}
 	owner, err := a.names.vault.Get(ctx, foldName(name))
 	user := flows.UserKey(owner)
@@ -111,7 +112,7 @@ func (a *App) adminRelease(w http.ResponseWriter, r *http.Request) error {
 	}
 	ended, err := a.endUser(ctx, user)
 	if err == nil {
-		err = a.names.vault.remove(ctx, foldName(name))
+		err = a.names.vault.Remove(ctx, foldName(name))
 	}
 	if err != nil {
 		return adminUnavailable(err)

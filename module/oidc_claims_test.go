@@ -110,6 +110,38 @@ func TestB03SmallCookiesOfAHugeLogin(t *testing.T) {
 	}
 }
 
+// Every kind of cookie that lasts, in one browser: a session, the mark against loops, what
+// the chooser, budgets and signals know the browser by, and the trust in it.
+func TestB03SmallCookiesOfEveryKind(t *testing.T) {
+	clock, op := newClock(t), newOP(t)
+	flow := strings.Replace(rememberFlow, "login idp\n", "login idp corp\nrisk device\n", 1)
+	g := start(t, asked(t, "idp", op)+"provider corp local {\nrealm idp\nuser u-alice "+hashOf(t, "alicepw")+"\n}\nsignal device device\n"+flow, factorSite)
+	mfaUser(op, "pwd", "mfa")
+	b := newBrowser(t)
+	p := fill(t, g.open(b, g.url("/a")), "provider", "idp")
+	m := manualKey.FindStringSubmatch(p.Body)
+	if m == nil {
+		t.Fatalf("want the page that sets up an app, got %d\n%s", p.Status, p.Text())
+	}
+	secret := strings.ReplaceAll(m[1], " ", "")
+	landed(t, fill(t, fill(t, p, "code", code(t, secret, clock))), "/a", "idp:u-alice")
+	clock.Advance(time.Minute)
+	g.again(t, b)
+	p = fill(t, fill(t, g.open(b, g.url("/a")), "provider", "corp"), "username", "u-alice", "password", "alicepw")
+	landed(t, fill(t, p, "code", code(t, secret, clock), "remember", "1"), "/a", "idp:u-alice")
+	total, kinds := 0, []string{}
+	for _, c := range b.Jar.Cookies(g.url("/.identity/flow")) {
+		if strings.HasPrefix(c.Name, "sallyport") {
+			// The address of most is https without a port.
+			name := strings.Replace("__Secure-"+c.Name, fmt.Sprintf("-%d", g.port), "", 1)
+			kinds, total = append(kinds, name), total+len(name)+len(c.Value)+len("=; ")
+		}
+	}
+	if len(kinds) != 6 || total >= 300 {
+		t.Errorf("%d bytes in %d cookies, want less than 300 in 6: %v", total, len(kinds), kinds)
+	}
+}
+
 func TestO9UnverifiedEmailIsNone(t *testing.T) {
 	op := newOP(t)
 	plain, trusting := asked(t, "corp", op), asked(t, "corp", op, "trust email")

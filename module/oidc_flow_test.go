@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -341,6 +342,7 @@ func TestB19ProviderDownAtStartAndLater(t *testing.T) {
 	site := "protect /sso/* sso {\n" + shown + "}\nprotect corp {\n" + shown + "}\nreverse_proxy {APP}"
 	g := start(t, people(t)+asked(t, "idp", op)+"flow corp {\nlogin corp\n}\nflow sso {\nlogin idp\n}\nflow any {\nlogin corp idp\n}\n", site+"\n")
 	g.signedIn("/x", "alice", "alicepw") // the other provider works
+	clock.Advance(time.Minute)           // it is long known to be down
 	b := newBrowser(t)
 	begin := time.Now()
 	p := g.open(b, g.url("/sso/x"))
@@ -376,12 +378,35 @@ func TestB19ProviderDownAtStartAndLater(t *testing.T) {
 	landed(t, g.open(late, back.String()), "/sso/y", "idp:u-alice")
 }
 
+// TestB19LoginRightAfterAFailedStart: the gateway itself may be what stands in front
+// of the provider, and then its first question comes before anybody answers.
+func TestB19LoginRightAfterAFailedStart(t *testing.T) {
+	op := newOP(t)
+	var tries atomic.Int32
+	failed := make(chan struct{})
+	op.SetBehaviour(oidctest.Mode{Serve: func(_ *oidctest.OP, endpoint string, w http.ResponseWriter, _ *http.Request) bool {
+		if endpoint != "discovery" || tries.Add(1) > 1 {
+			return false
+		}
+		w.WriteHeader(http.StatusBadGateway)
+		close(failed)
+		return true
+	}})
+	g := start(t, asked(t, "corp", op), whoSite)
+	<-failed
+	landed(t, g.open(newBrowser(t), g.url("/x")), "/x", "corp:u-alice")
+	if n := tries.Load(); n != 2 {
+		t.Errorf("asked %d times, want 2", n)
+	}
+}
+
 func TestB19ChooserOutlivesAProvider(t *testing.T) {
 	clock := newClock(t)
 	op := newOP(t)
 	op.SetUser(person("u-alice", "alice.sso"))
 	op.SetDown(true)
 	g := start(t, people(t)+asked(t, "idp", op), whoSite)
+	clock.Advance(time.Minute) // it is long known to be down
 	b := newBrowser(t)
 	p, err := g.open(b, g.url("/x")).Fill("provider", "idp")
 	if err != nil {

@@ -1,10 +1,8 @@
 package module
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base32"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -226,67 +224,11 @@ func (v *visit) clearPending() {
 	}
 }
 
-// stateToken is what the sealed `state` carries through a provider: it finds
-// the pending login, and where to go when that is gone (B06).
-type stateToken struct {
-	Pending  string `json:"i"`
-	Serial   int    `json:"n"`
-	Provider string `json:"p"`
-	ReturnTo string `json:"r,omitempty"`
-	Saved    string `json:"k,omitempty"`
-	Attempt  int    `json:"a,omitempty"`
-	Expires  int64  `json:"e"`
-}
-
-func (v *visit) sealState(s stateToken) (string, error) {
-	k, err := v.app.keys.ring(v.r.Context())
-	if err != nil {
-		return "", err
-	}
-	b, err := json.Marshal(s)
-	if err != nil {
-		return "", err
-	}
-	sealed, err := k.Seal("state", v.place.origin, b)
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(sealed), nil
-}
-
-// openHandle reads either kind of handle.
-func (v *visit) openHandle(text string) (stateToken, error) {
-	if s, ok, err := v.openShort(text); ok || err != nil {
-		return s, err
-	}
-	return v.openState(text)
-}
-
-func (v *visit) openState(text string) (stateToken, error) {
-	var s stateToken
-	k, err := v.app.keys.ring(v.r.Context())
-	if err != nil {
-		return s, err
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(text) > 8192 {
-		return s, flowsession.ErrSealed
-	}
-	b, err := k.Open("state", v.place.origin, raw)
-	if err != nil {
-		return s, err
-	}
-	return s, json.Unmarshal(b, &s)
-}
-
-// consume makes the marks of a finished run, and that of the pending login
-// itself. Who comes second is refused (I09).
-func (v *visit) consume(ctx context.Context, id string, x *flows.Execution) error {
-	marks := append([]flows.Mark{{Space: "pending", ID: id, Until: x.Expires}}, x.Marks...)
-	for _, m := range marks {
-		if err := v.consumeMark(ctx, m); err != nil {
-			return err
+func (v *visit) dropStored(id string) {
+	_ = v.app.store.Update(v.r.Context(), "x/"+id, func(old []byte) (flows.Change, error) {
+		if old == nil {
+			return flows.Keep(), nil
 		}
-	}
-	return nil
+		return flows.Remove(), nil
+	})
 }

@@ -2,6 +2,7 @@ package module
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -78,8 +79,7 @@ func (v *visit) portal() error {
 }
 
 func (v *visit) noPage() error {
-	v.showError(http.StatusNotFound, ReasonNoPage, "", newID())
-	return nil
+	return v.refuseStranger(http.StatusNotFound, ReasonNoPage, errors.New("nothing is at this address"))
 }
 
 // ReasonNoPage is the answer under /.identity/ where nothing is.
@@ -207,18 +207,22 @@ func (v *visit) rotated() error {
 	h.Set("WWW-Authenticate", "Sallyport")
 	if isNavigation(v.r) && v.r.Method == http.MethodGet {
 		h.Set("Refresh", "1")
-		v.showError(http.StatusUnauthorized, flows.ReasonSessionRotated, "", newID())
+		v.showError(http.StatusUnauthorized, flows.ReasonSessionRotated, "", "") // over by the time somebody asks
 		return nil
 	}
 	return v.json(http.StatusUnauthorized, map[string]any{"error": flows.ReasonSessionRotated, "retry": true})
 }
 
-// insecure refuses a login over plain http off loopback.
+// exposed reports a request over plain http off loopback: there is no login, unless
+// the operator said so.
+func (v *visit) exposed() bool {
+	return !v.place.secure && !Loopback(v.place.host) && !v.app.Session.InsecureHTTP
+}
+
+// insecure refuses a login where the request is exposed.
 func (v *visit) insecure() error {
-	id := newID()
-	v.app.log.Error("no login over plain http: if TLS ends in front of the gateway, set trusted_proxies or `url https://…` in protect")
-	v.showError(http.StatusForbidden, flows.ReasonInsecure, "", id)
-	return nil
+	return v.refuseStranger(http.StatusForbidden, flows.ReasonInsecure,
+		errors.New("no login over plain http: if TLS ends in front of the gateway, set trusted_proxies or `url https://…` in protect"))
 }
 
 // sessionInfo answers /.identity/session; the time left is that on the route of

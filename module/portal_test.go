@@ -95,6 +95,23 @@ func TestB05PendingLoginsStayFewAndSmall(t *testing.T) {
 	}
 }
 
+// More than five of the smallest would fit into 4 KB.
+func TestB05NeverMoreThanFivePendingLogins(t *testing.T) {
+	g := start(t, people(t)+"provider more local {\nuser eve "+hashOf(t, "evepw")+"\n}\n", plainSite)
+	b := browser.New()
+	defer b.Close()
+	for i := range 8 {
+		want(t, g.open(b, g.url("/a")), http.StatusOK)
+		cookies, total := b.Jar.Cookies(g.url("/")), 0
+		for _, c := range cookies {
+			total += len(c.Name) + len(c.Value) + 3
+		}
+		if len(cookies) != min(i+1, 5) || 6*total/len(cookies) > 4096 {
+			t.Errorf("after %d logins there are %d with %d bytes", i+1, len(cookies), total)
+		}
+	}
+}
+
 func TestB05LongReturnAddressWaitsInTheBrowser(t *testing.T) {
 	g := start(t, people(t), plainSite)
 	b := browser.New()
@@ -284,11 +301,12 @@ func TestB3CookieFlags(t *testing.T) {
 func TestB4CookieTossing(t *testing.T) {
 	g := start(t, people(t), plainSite)
 	c := ticketOf(t, g, g.signedIn("/a", "alice", "alicepw"))
-	bad := c.Name + "=" + strings.Repeat("B", 43)
-	for _, cookie := range []string{bad + "; " + c.Name + "=" + c.Value, c.Name + "=x; " + c.Name + "=" + c.Value + "; " + bad, c.Name + "=; " + c.Name + "=" + c.Value} {
+	bad, unknown := c.Name+"="+strings.Repeat("B", 43), c.Name+"="+strings.Repeat("A", 43) // one is no ticket, the other nobody's
+	for _, cookie := range []string{unknown + "; " + c.Name + "=" + c.Value, bad + "; " + c.Name + "=" + c.Value, c.Name + "=x; " + c.Name + "=" + c.Value + "; " + bad, c.Name + "=; " + c.Name + "=" + c.Value} {
 		want(t, g.get("/a", cookie), http.StatusOK)
 	}
 	want(t, g.get("/a", bad+"; "+bad), http.StatusSeeOther)
+	want(t, g.get("/a", unknown+"; "+bad), http.StatusSeeOther)
 	p := g.get("/a", strings.Repeat(bad+"; ", 100)+c.Name+"="+c.Value)
 	want(t, p, http.StatusOK)
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 // profile is what is usual for a person: one sealed entry of the store. It is written
@@ -39,8 +40,8 @@ const (
 	maxProfile     = 32 << 10
 )
 
-func (a *App) profileVault() *vault {
-	return &vault{space: "hall/profiles", store: a.store, keys: &a.keys}
+func (a *App) profileVault() *vault.Vault {
+	return a.vault("hall/profiles")
 }
 
 // profiles reports whether anything of this configuration asks for them.
@@ -199,5 +200,5 @@ func (k profileKeeper) Export(ctx context.Context, user flows.UserKey) ([]flows.
 
 // Erase implements flows.Keeper.
 func (k profileKeeper) Erase(ctx context.Context, user flows.UserKey) error {
-	return k.a.profileVault().remove(ctx, string(user))
+	return k.a.profileVault().Remove(ctx, string(user))
 }

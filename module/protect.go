@@ -320,18 +320,19 @@ func (p *Protect) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	// One look at the request's vars: each walk of the context costs as much as
 	// a look into the cache of sessions.
 	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
-	var v *visit
-	first := false
 	switch seen := vars[visitVar].(type) {
 	case *probe:
 		return p.answerProbe(seen, w, r, next)
 	case *explaining:
 		return p.explain(seen, w, r, vars, next)
 	case *visit:
-		v = seen
-	default:
-		v, first = p.begin(w, r, vars), true
+		return p.serve(seen, false, w, r, next)
 	}
+	return p.serve(p.begin(w, r, vars), true, w, r, next)
+}
+
+// serve is a function of its own because one with few ways out defers at half the cost.
+func (p *Protect) serve(v *visit, first bool, w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	defer v.rescue()
 	if first {
 		asked := originalOf(r)

@@ -1,73 +1,76 @@
 package module
 
 import (
-	"errors"
-	"net/http"
-	"time"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/sallyport-gateway/sallyport/flows"
-	"github.com/sallyport-gateway/sallyport/flows/audit"
 )
 
-// adminProvider is what the admin API tells of a provider.
-type adminProvider struct {
-	Name    string `json:"name"`
-	Type    string `json:"type"`
-	Healthy bool   `json:"healthy"`
-	Error   string `json:"error,omitempty"`
-	// Checked is when this node's newest health check ended, Since when one last changed
-	// the verdict. Only providers that a login has a fallback for are checked.
-	Checked time.Time `json:"checked,omitzero"`
-	Since   time.Time `json:"since,omitzero"`
-	// Drills are outages that were made up for test users.
-	Drills []shownDrill `json:"drills,omitempty"`
-}
-
-func (a *App) adminProviders(w http.ResponseWriter, r *http.Request) error {
-	if err := a.adminAudit(r, audit.Event{}); err != nil {
-		return err
-	}
-	drills, err := a.drills(r.Context())
-	if err != nil {
-		return adminUnavailable(err)
-	}
-	byProvider := map[string][]shownDrill{}
-	for _, id := range orderOf(nil, drills) {
-		byProvider[drills[id].Provider] = append(byProvider[drills[id].Provider], shown(drills[id]))
-	}
-	out := make([]adminProvider, 0, len(a.providers))
-	for _, p := range a.providers {
-		one := adminProvider{Name: p.Name, Type: p.Type, Healthy: true, Drills: byProvider[p.Name]}
-		if _, err := a.healthOf(p); err != nil {
-			one.Healthy, one.Error = false, err.Error()
+func (a *App) provisionProviders(ctx caddy.Context) error {
+	for name, raw := range a.ProvidersRaw {
+		if !flows.ValidName(name) {
+			return fmt.Errorf("provider %q: a name must match [a-z0-9_-]+", name)
 		}
-		if c := a.checks[p.Name]; c != nil {
-			_, since, checked, err := c.judged.state()
-			one.Since, one.Checked = since.UTC(), checked.UTC()
-			if err != nil { // also of a check that did not change the verdict
-				one.Error = err.Error()
+		if name == flows.Passkey {
+			return fmt.Errorf("no provider can be called '%s': login means the passkeys of factor webauthn by it", name)
+		}
+		a.raw["provider:"+name] = string(raw)
+	}
+	mods, err := ctx.LoadModule(a, "ProvidersRaw")
+	if err != nil {
+		return fmt.Errorf("loading providers: %w", err)
+	}
+	byName, _ := mods.(map[string]any)
+	for _, name := range orderOf(a.ProviderOrder, byName) {
+		g, ok := byName[name].(flows.ProviderGuest)
+		if !ok {
+			return fmt.Errorf("provider %s: %T is no provider", name, byName[name])
+		}
+		p := &flows.Provider{Name: name, Guest: g}
+		if m, ok := g.(caddy.Module); ok {
+			p.Type = m.CaddyModule().ID.Name()
+		}
+		if r := g.Options().Realm; r != "" && !flows.ValidName(r) {
+			return fmt.Errorf("provider %s: realm %q must match [a-z0-9_-]+", name, r)
+		}
+		for _, n := range g.Options().Formerly {
+			if _, taken := byName[n]; taken || !flows.ValidName(n) || n == flows.Passkey {
+				return fmt.Errorf("provider %s: formerly %s: that is another provider's name, or none", name, n)
 			}
 		}
-		out = append(out, one)
+		a.providers = append(a.providers, p)
 	}
-	return adminJSON(w, map[string]any{"providers": out})
+	return nil
 }
 
-// healthOf is how a provider stands: by the checks of this node, or where there are
-// none by what it says of itself; known is false when neither says anything.
-func (a *App) healthOf(p *flows.Provider) (known bool, err error) {
-	if c := a.checks[p.Name]; c != nil {
-		down, _, _, err := c.judged.state()
-		if !down {
-			return true, nil
-		}
-		if err == nil { // a first check passed, more must
-			err = errors.New("it answers again, but not for long enough yet")
-		}
-		return true, err
+// provider finds a provider by the name it has now; nil if there is none.
+func (a *App) provider(name string) *flows.Provider {
+	return a.find(func(p *flows.Provider) bool { return p.Name == name })
+}
+
+// called finds it also by a name it had before (I05).
+func (a *App) called(name string) *flows.Provider {
+	return a.find(func(p *flows.Provider) bool { return p.Called(name) })
+}
+
+func (a *App) find(is func(*flows.Provider) bool) *flows.Provider {
+	if i := slices.IndexFunc(a.providers, is); i >= 0 {
+		return a.providers[i]
 	}
-	if h, ok := p.Guest.(flows.Health); ok {
-		return true, h.Health()
+	return nil
+}
+
+func (a *App) providerNames() string {
+	var names []string
+	for _, p := range a.providers {
+		names = append(names, p.Name)
 	}
-	return false, nil
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }

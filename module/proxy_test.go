@@ -256,7 +256,7 @@ func TestP10MethodsDoNotSkipRules(t *testing.T) {
 		return g.sendRaw(req + "\r\n")
 	}
 	mark := g.app.count()
-	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "LOCK", "PURGE", "get", "Get", "FOO", "GET-X", "M-SEARCH"} {
+	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "LOCK", "PURGE", "get", "Get", "FOO", "GET-X", "M-SEARCH"} {
 		for _, more := range [][]string{nil, {"X-HTTP-Method-Override: GET"}, {"X-Method-Override: OPTIONS", "X-HTTP-Method: HEAD"}, {"Accept: text/html", "Sec-Fetch-Mode: navigate"}} {
 			if s := send(m, "/admin/x", bob, more...); s != http.StatusForbidden {
 				t.Errorf("%s %v of bob: want 403, got %d", m, more, s)
@@ -269,6 +269,11 @@ func TestP10MethodsDoNotSkipRules(t *testing.T) {
 					t.Errorf("%s %v where only GET may: got %d", m, more, s)
 				}
 			}
+		}
+	}
+	for _, path := range []string{"/admin/x", "/a", "/read/x"} { // a tunnel is nobody's
+		if s := send("CONNECT", path, bob); s != http.StatusBadRequest {
+			t.Errorf("CONNECT %s: want 400, got %d", path, s)
 		}
 	}
 	if n := g.app.count(); n != mark {

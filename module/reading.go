@@ -123,8 +123,22 @@ func trimSegment(s string) string {
 	return strings.TrimRight(s, ". ")
 }
 
+// asSent is the request as reverse_proxy sends it on: a WebSocket is a GET, and rules
+// about GET, or about upgrades, are about that one (P13).
+func asSent(r *http.Request) *http.Request {
+	if !webSocketByConnect(r) {
+		return r
+	}
+	c := new(http.Request)
+	*c = *r
+	c.Method, c.Header = http.MethodGet, r.Header.Clone()
+	c.Header["Connection"], c.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	return c
+}
+
 // readPath prepares the request as rules see it, in every reading.
 func (v *visit) readPath(r *http.Request) {
+	r = asSent(r)
 	v.asked, v.other = r, nil
 	if !oddPath(r.URL.Path) {
 		return

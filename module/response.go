@@ -72,8 +72,11 @@ func (o *response) clean() {
 	}
 	if o.private {
 		// RFC 9213: these overrule Cache-Control in the caches they speak to.
-		delete(h, "Cdn-Cache-Control") // canonical, as net/http reads them
-		delete(h, "Surrogate-Control")
+		for _, name := range [...]string{"Cdn-Cache-Control", "Surrogate-Control"} { // canonical, as net/http reads them
+			if _, ok := h[name]; ok { // deleting what is not there costs more than looking
+				delete(h, name)
+			}
+		}
 		if cc := h["Cache-Control"]; len(cc) == 0 {
 			o.only[0] = "private"
 			h["Cache-Control"] = o.only[:]

@@ -109,11 +109,23 @@ func (v *visit) readAnew(device, ip string) *review {
 	flows.Assess(context.WithoutCancel(v.r.Context()), x, list, s.Risk.Formula)
 	v.app.shared.metrics.assessed(x)
 	r := &review{run: s.Risk.Run, device: device, ip: ip, at: v.now, readings: x.Readings, risk: x.Risk}
-	if x.Risk.Above(s.Risk) || device != s.Risk.Device && !x.Risk.Low() {
+	if x.Risk.Above(s.Risk) || !v.accepted(device) && !x.Risk.Low() {
 		r.rose = v.now
 	}
 	v.known = nil
 	return r
+}
+
+// accepted reports whether the flow of the session accepted a device. That of a browser
+// which keeps no cookie of that kind is accepted by the session, whose ticket is a new one
+// since; but once it was seen with the cookie, who comes without is somebody else.
+func (v *visit) accepted(device string) bool {
+	s := v.session
+	if device != "" || !s.Risk.Bare {
+		return device == s.Risk.Device
+	}
+	shown, _ := session.LiveOf(s).Shown.Load().(string)
+	return shown != s.Device
 }
 
 // tellRise writes down that a session is to be challenged.
@@ -183,12 +195,14 @@ func (v *visit) heldDevice() string {
 		}
 	}
 	live := session.LiveOf(v.session)
-	if known, _ := live.Device.Load().([2]string); known[0] == held && held != "" {
-		return known[1]
+	known, _ := live.Device.Load().([2]string)
+	if held == "" || known[0] != held {
+		if known = [2]string{held, deviceID(held)}; known[1] != "" {
+			live.Device.Store(known)
+		}
 	}
-	id := deviceID(held)
-	if id != "" {
-		live.Device.Store([2]string{held, id})
+	if r := v.session.Risk; r != nil && r.Bare && known[1] != "" && known[1] == v.session.Device {
+		live.Shown.Store(known[1])
 	}
-	return id
+	return known[1]
 }

@@ -247,3 +247,68 @@ func TestB28AnotherDeviceAtTheSameLevelIsChallenged(t *testing.T) {
 	asksForCode(t, "another device", p)
 	landed(t, fill(t, p, "code", code(t, secret, clock)), "/b", "idp:u-alice")
 }
+
+// refuses has a browser lose the cookie by which it is known again, and take no other.
+func refuses(t *testing.T, g *gateway, b *browser.Browser) {
+	t.Helper()
+	u, _ := url.Parse(g.url("/"))
+	b.Jar.Set(u, []*http.Cookie{{Name: browserCookie(t, g, b).Name, Path: "/", MaxAge: -1}})
+	b.Jar.Refuses = ".browser"
+}
+
+// A browser that does not keep that cookie proves itself once in a session, not at every
+// page: what was accepted of it counts until the risk rises.
+func TestB28ABrowserThatRefusesItsCookieProvesItselfOnce(t *testing.T) {
+	scripts(t, nil)
+	g, clock, secret, b := calm(t, everySite)
+	refuses(t, g, b)
+	for _, ip := range []string{"198.51.100.7", "203.0.113.9"} {
+		from(b, ip)
+		p := g.open(b, g.url("/b"))
+		asksForCode(t, ip, p)
+		landed(t, fill(t, p, "code", code(t, secret, clock)), "/b", "idp:u-alice")
+		for range 3 {
+			landed(t, g.open(b, g.url("/c")), "/c", "idp:u-alice")
+			if p := fetched(t, g, b, "/d"); p.Status != http.StatusOK {
+				t.Fatalf("a script: %d %s", p.Status, p.Body)
+			}
+			clock.Advance(6 * time.Minute) // read anew
+		}
+	}
+	scripts(t, func(*flows.Facts) (flows.Reading, error) { return flows.Reading{Score: 100, Reason: "listed"}, nil })
+	from(b, "198.51.100.7") // as high as it was accepted
+	landed(t, g.open(b, g.url("/c")), "/c", "idp:u-alice")
+}
+
+// It gets the cookie each time. Once it keeps it, a copy of the session without is
+// somebody else.
+func TestB28ACopyWithoutTheCookieIsChallenged(t *testing.T) {
+	scripts(t, nil)
+	g, clock, secret, b := calm(t, everySite)
+	refuses(t, g, b)
+	b.Jar.Refuses = ""
+	landed(t, fill(t, g.open(b, g.url("/b")), "code", code(t, secret, clock)), "/b", "idp:u-alice")
+	if browserCookie(t, g, b) == nil {
+		t.Fatal("it did not get its cookie again")
+	}
+	thief := b.Twin()
+	refuses(t, g, thief)
+	asksForCode(t, "the thief", g.open(thief, g.url("/c")))
+	landed(t, g.open(b, g.url("/c")), "/c", "idp:u-alice")
+}
+
+// Where the flow asks for nothing at that level, the way through it is no circle.
+func TestB08ABrowserThatRefusesItsCookieMakesNoLoop(t *testing.T) {
+	scripts(t, nil)
+	op := newOP(t)
+	g := start(t, asked(t, "idp", op)+strings.Replace(riskFlow, "risk.level != \"low\"", "risk.level == \"high\"", 1), everySite)
+	b := arrives(t, "198.51.100.7")
+	landed(t, g.open(b, g.url("/a")), "/a", "idp:u-alice")
+	refuses(t, g, b)
+	for range 3 {
+		landed(t, g.open(b, g.url("/b")), "/b", "idp:u-alice")
+	}
+	if n := len(g.events("risk_rose", 1)); n != 1 {
+		t.Errorf("%d rises", n)
+	}
+}

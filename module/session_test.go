@@ -265,6 +265,26 @@ func TestB17LimitsOfARoute(t *testing.T) {
 	}
 }
 
+// Who proves themselves where a route asks anew must be who the session is of.
+func TestI02AnotherPersonWhereARouteAsksAnew(t *testing.T) {
+	clock := newClock(t)
+	g := start(t, people(t), "protect /bank/* {\nheaders siteminder\nsession {\nlifetime 5m\n}\n}\nprotect {\nheaders siteminder\n}\nreverse_proxy {APP}")
+	b := g.signedIn("/bank/x", "alice", "alicepw")
+	ticket := ticketOf(t, g, b).Value
+	clock.Advance(6 * time.Minute)
+	p := fill(t, g.open(b, g.url("/bank/x")), "username", "bob", "password", "bobpw")
+	want(t, p, http.StatusForbidden)
+	if e := g.lastDenied("login_denied", 1); e["reason"] != "user_mismatch" || !p.Has(e["id"].(string)) {
+		t.Errorf("event: %v\n%s", e, p.Text())
+	}
+	if ticketOf(t, g, b).Value != ticket {
+		t.Error("the session was touched")
+	}
+	if p := g.open(b, g.url("/other")); p.Status != http.StatusOK || !p.Has("SM_USER: alice") {
+		t.Errorf("the session afterwards: %d\n%s", p.Status, p.Text())
+	}
+}
+
 func TestB18SessionsSurviveReload(t *testing.T) {
 	g := start(t, people(t), plainSite)
 	b := g.signedIn("/a", "alice", "alicepw")

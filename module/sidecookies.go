@@ -2,8 +2,6 @@ package module
 
 import (
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -65,38 +63,41 @@ func (v *visit) sideCookie(name, value, path string, age int) {
 	http.SetCookie(v.w, &http.Cookie{Name: name, Value: value, Path: path, MaxAge: age, Secure: v.place.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-type deviceToken struct {
-	Name string `json:"n"`
-	ID   string `json:"d"`
-}
-
 // deviceFor is how long a browser is remembered as one that a person signed in with.
 const deviceFor = 90 * 24 * time.Hour
 
+// The device cookie is an id and a mark of it, the name and the origin: it is short
+// (B03), nobody can make one, and the name cannot be read in it.
+const (
+	deviceIDLen   = 13 // of base32: 65 bits
+	deviceMarkLen = 16 // of base64: 96 bits
+)
+
 func (v *visit) deviceName() string { return v.sideNameBelow("device") }
+
+// deviceMarks are those under every key of the ring.
+func (v *visit) deviceMarks(name, id string) ([]string, error) {
+	k, err := v.app.keys.ring(v.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	marks, err := k.Hashes("device", v.place.origin+" "+id+" "+strings.ToLower(strings.TrimSpace(name)))
+	for i, m := range marks {
+		marks[i] = m[:deviceMarkLen]
+	}
+	return marks, err
+}
 
 func (v *visit) setDevice(x *flows.Execution) {
 	if !slices.ContainsFunc(x.Evidence, func(e flows.Evidence) bool { return e.Method == "password" }) {
 		return
 	}
-	k, err := v.app.keys.ring(v.r.Context())
+	id := rand.Text()[:deviceIDLen]
+	marks, err := v.deviceMarks(x.User.Name, id)
 	if err != nil {
 		return
 	}
-	name := strings.ToLower(strings.TrimSpace(x.User.Name))
-	h, err := k.Hashes("device", name)
-	if err != nil {
-		return
-	}
-	b, err := json.Marshal(deviceToken{Name: h[0], ID: rand.Text()[:16]})
-	if err != nil {
-		return
-	}
-	sealed, err := k.Seal("device", v.place.origin, b)
-	if err != nil {
-		return
-	}
-	v.sideCookie(v.deviceName(), base64.RawURLEncoding.EncodeToString(sealed), "/.identity", int(deviceFor.Seconds()))
+	v.sideCookie(v.deviceName(), id+marks[0], "/.identity", int(deviceFor.Seconds()))
 }
 
 // The last one is for the chooser, which offers first what was chosen the last time.
@@ -118,22 +119,14 @@ func (v *visit) setLastProvider(x *flows.Execution) {
 
 // device is the id of this browser if the named person signed in with it before.
 func (v *visit) device(name string) string {
-	raw, err := base64.RawURLEncoding.DecodeString(v.sideValue(v.deviceName()))
-	if err != nil || len(raw) == 0 {
+	held := v.sideValue(v.deviceName())
+	if len(held) != deviceIDLen+deviceMarkLen {
 		return ""
 	}
-	k, err := v.app.keys.ring(v.r.Context())
-	if err != nil {
+	id, mark := held[:deviceIDLen], held[deviceIDLen:]
+	marks, err := v.deviceMarks(name, id)
+	if err != nil || !slices.ContainsFunc(marks, func(m string) bool { return equalToken(m, mark) }) {
 		return ""
 	}
-	b, err := k.Open("device", v.place.origin, raw)
-	var d deviceToken
-	if err != nil || json.Unmarshal(b, &d) != nil {
-		return ""
-	}
-	hs, err := k.Hashes("device", strings.ToLower(strings.TrimSpace(name)))
-	if err != nil || !slices.Contains(hs, d.Name) {
-		return ""
-	}
-	return d.ID
+	return id
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/audit"
 	"github.com/sallyport-gateway/sallyport/module/pages"
 )
 
@@ -67,7 +68,7 @@ func justMade(id string) bool {
 
 // loop ends a chain of logins that brought no session, with the likely cause.
 func (v *visit) loop(home string) error {
-	e := v.event(auditLoginDenied)
+	e := v.event(audit.LoginDenied)
 	e.Reason = flows.ReasonLoop
 	cause, values := v.loopCause()
 	e.Detail = cause
@@ -87,7 +88,7 @@ func (v *visit) loopCause() (string, map[string]string) {
 	switch {
 	case domain != "" && !below(host, domain):
 		return "host_outside", map[string]string{"host": host, "domain": domain}
-	case !v.place.secure && !loopback(v.place.host):
+	case !v.place.secure && !Loopback(v.place.host):
 		return "plain_http", nil
 	case !v.sendsCookies():
 		return "cookies_missing", nil

@@ -32,6 +32,13 @@ func TestI25StrangersAreCountedNotWritten(t *testing.T) {
 		"front channel": {func() *browser.Page {
 			return g.raw(http.MethodGet, framed("entra", "iss", op.Issuer, "sid", "no-such-sid-0123"), "", frame...)
 		}, "invalid_answer"},
+		"path": {func() *browser.Page { return g.raw(http.MethodGet, "/a//b", "", "Accept", "application/json") }, "bad_path"},
+		"callback, nobody": {func() *browser.Page {
+			return g.raw(http.MethodGet, "/.identity/callback/nobody?code=a&state=b", "", "Accept", "application/json")
+		}, "no_such_page"},
+		"form of another site": {func() *browser.Page {
+			return g.raw(http.MethodPost, "/.identity/flow", "a=b", append([]string{"Origin", "https://evil.example"}, form...)...)
+		}, "cross_site"},
 		"begun by a form": {func() *browser.Page { return g.raw(http.MethodPost, "/.identity/login", "a=b", form...) }, "invalid_answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,5 +78,33 @@ func TestI25StrangersAreInTheLog(t *testing.T) {
 	}
 	if warned == 0 || warned > 30 {
 		t.Errorf("a flood of a hundred made %d lines at level warn", warned)
+	}
+}
+
+// A reference that is shown can be found, that of a wrong address, too.
+func TestEveryReferenceIsInTheLog(t *testing.T) {
+	const bound = "bind 127.0.0.1\n"
+	g, read := logged(t, people(t), "http://127.0.0.1:{PORT} {\n"+bound+plainSite+"\n}\nhttp://app.example.test:{PORT} {\n"+bound+"protect\nrespond ok\n}")
+	b := g.signedIn("/a", "alice", "alicepw")
+	ticket := ticketOf(t, g, b)
+	ids := regexp.MustCompile(`"id":"([A-Z2-7]{26})"`)
+	for name, tc := range map[string]struct {
+		path, header, value string
+		status              int
+		reason              string
+	}{
+		"wrong address":            {"/.identity/nope", "Host", fmt.Sprintf("127.0.0.1:%d", g.port), http.StatusNotFound, "no_such_page"},
+		"wrong address, signed in": {"/.identity/nope", "Cookie", ticket.Name + "=" + ticket.Value, http.StatusNotFound, "no_such_page"},
+		"no SAML provider":         {"/.identity/saml/nope/acs", "Host", fmt.Sprintf("127.0.0.1:%d", g.port), http.StatusNotFound, "no_such_page"},
+		"login over plain http":    {"/a", "Host", "app.example.test", http.StatusForbidden, "https_required"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := g.raw(http.MethodGet, tc.path, "", "Accept", "application/json", tc.header, tc.value)
+			m := ids.FindStringSubmatch(p.Body)
+			if p.Status != tc.status || !p.Has(tc.reason) || m == nil {
+				t.Fatalf("%d %s", p.Status, p.Body)
+			}
+			until(t, "the log holds "+m[1], func() bool { return strings.Contains(read(), m[1]) })
+		})
 	}
 }

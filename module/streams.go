@@ -69,7 +69,7 @@ func (p *Protect) provisionStreams() {
 // where nobody writes any more.
 func (v *visit) watch() {
 	f := v.facts()
-	if v.p.readsHeader {
+	if v.p.readsHeader || v.client != nil { // a program's flow is run again, too
 		f.Request.Header = v.r.Header.Clone()
 	}
 	v.stream.Judge, v.stream.Judged = v, v.now
@@ -77,6 +77,7 @@ func (v *visit) watch() {
 
 // judgeStreams judges those that are due beside everything else: a signal may take its time.
 func (a *App) judgeStreams() {
+	a.judgePrograms()
 	due := a.shared.cache.Due(Now(), streamEvery)
 	if len(due) == 0 {
 		return
@@ -103,7 +104,10 @@ func judge(a *App, u session.Under) {
 // or the handlers behind us, may write.
 func (v *visit) Again(now time.Time) bool {
 	t := v.then(now)
-	over := t.routeOver() || v.p.every > 0 && t.riskRose()
+	if v.client != nil && !t.shownAgain(v.client) {
+		return false
+	}
+	over := v.client == nil && (t.routeOver() || v.p.every > 0 && t.riskRose())
 	f := t.facts()
 	f.Request.Native, f.Approved = &v.known.misses, v.known.facts.Approved
 	if over {
@@ -130,11 +134,11 @@ func (v *visit) then(now time.Time) *visit {
 	if t.body == nil {
 		t.body = &bodyRead{err: errBodyGone}
 	}
-	r := &http.Request{Method: was.Method, Host: was.Host, URL: &url.URL{Path: was.Path, RawQuery: was.Query}, RemoteAddr: was.Peer}
-	if v.p.readsHeader {
+	r := &http.Request{Method: was.Method, Host: was.Host, URL: &url.URL{Path: was.Path, RawQuery: was.Query}, RemoteAddr: was.Peer, TLS: connection(was)}
+	if v.p.readsHeader || v.client != nil {
 		r.Header = was.Header
 	}
-	vars := map[string]any{caddyhttp.ClientIPVarKey: was.IP}
+	vars := map[string]any{caddyhttp.ClientIPVarKey: was.IP, caddyhttp.TrustedProxyVarKey: was.Trusted}
 	t.r = r.WithContext(context.WithValue(context.Background(), caddyhttp.VarsCtxKey, vars))
 	t.asked = t.r
 	return t

@@ -45,16 +45,21 @@ type openStream struct{ ended chan struct{} }
 
 func (g *gateway) listens(b *browser.Browser, path string, upgrade bool) *openStream {
 	g.t.Helper()
+	return g.listensOn("127.0.0.1", b, path, upgrade)
+}
+
+func (g *gateway) listensOn(host string, b *browser.Browser, path string, upgrade bool) *openStream {
+	g.t.Helper()
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", g.port))
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() { c.Close() })
 	var cookies []string
-	for _, k := range b.Jar.Cookies(g.url(path)) {
+	for _, k := range b.Jar.Cookies(fmt.Sprintf("http://%s:%d%s", host, g.port, path)) {
 		cookies = append(cookies, k.Name+"="+k.Value)
 	}
-	head := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nCookie: %s\r\nX-Forwarded-For: %s\r\n", path, g.port, strings.Join(cookies, "; "), b.Header.Get("X-Forwarded-For"))
+	head := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s:%d\r\nCookie: %s\r\nX-Forwarded-For: %s\r\n", path, host, g.port, strings.Join(cookies, "; "), b.Header.Get("X-Forwarded-For"))
 	if upgrade {
 		head += "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
+	"github.com/sallyport-gateway/sallyport/module/vault"
 )
 
 func (a *App) provisionAudit(ctx caddy.Context) error {
@@ -125,7 +126,7 @@ const (
 	headLimit = 5 * time.Second
 )
 
-func (a *App) headsVault() *vault { return &vault{space: "hall/audit", store: a.store, keys: &a.keys} }
+func (a *App) headsVault() *vault.Vault { return a.vault("hall/audit") }
 
 // Keep remembers a head beside what goes on. If it is lost, the next one says as much.
 func (n notary) Keep(h audit.Head) {

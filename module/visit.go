@@ -53,8 +53,8 @@ type visit struct {
 	// request clears and the collector frees.
 	known *known
 	body  *bodyRead
-	// client is the provider that this request's credential is of; nil: a person's.
-	client *taker
+	// client is what this request showed of a program; nil: it is a person's.
+	client *program
 	vouch  *vouching
 	other  *otherReadings
 	// replay is what was swapped in, of a request that was kept; nil for others.
@@ -89,8 +89,8 @@ func (v *visit) facts() *flows.Facts {
 	v.known = new(known)
 	r := v.r
 	q, f := &v.known.request, &v.known.facts // field by field: a whole one would be made and then copied
-	q.Method, q.Scheme, q.Host, q.Path, q.Query = r.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
-	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, r.Header, v
+	q.Method, q.Scheme, q.Host, q.Path, q.Query = v.asked.Method, v.place.scheme, v.place.host, v.asked.URL.Path, r.URL.RawQuery
+	q.IP, q.Peer, q.Header, q.Native = v.ip(), r.RemoteAddr, v.asked.Header, v
 	q.Captured, q.Certificate = v.captured(), certificate(r)
 	if q.Certificate != nil {
 		q.Chains = r.TLS.VerifiedChains
@@ -230,8 +230,8 @@ func canonicalHost(h, scheme string) string {
 	return host + ":" + port
 }
 
-// loopback reports whether a host is this machine by name.
-func loopback(host string) bool {
+// Loopback reports whether browsers take a host for this machine by its name alone.
+func Loopback(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
@@ -264,9 +264,12 @@ func (v *visit) base(asked original) (bool, error) {
 // every cookie of ours.
 func (v *visit) clean(asked original, found func(string)) (bad string) {
 	r := v.r
-	if noPath(r) {
+	switch {
+	case noPath(r):
 		bad = "no path in the target"
-	} else if v.p.strict {
+	case tunnels(r):
+		bad = "a tunnel"
+	case v.p.strict:
 		bad = badRawPath(v.rawPath(asked))
 	}
 	// Who asks is found out for a bad path, too: only then its refusal is an event (I25).

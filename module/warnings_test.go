@@ -200,3 +200,30 @@ func edit(v any, f func(map[string]any)) {
 		}
 	}
 }
+
+// A second protect would seem to add to the first; it is never asked.
+func TestWarnsOfAProtectBehindAnother(t *testing.T) {
+	g := start(t, people(t), plainSite)
+	const rule = "protect {\nrequire /admin/* `false`\n}\n"
+	for name, tc := range map[string]struct {
+		site string
+		want int
+	}{
+		"two without a matcher":     {"protect\n" + rule + "respond ok", 1},
+		"one in a handle":           {"protect\nhandle /admin/* {\n" + rule + "respond a\n}\nrespond ok", 1},
+		"a matched one comes first": {"protect\nprotect /admin/* {\nrequire `false`\n}\nrespond ok", 0},
+		"off beside one":            {"protect off\n" + rule + "respond ok", 0},
+		"each in a handle":          {"protect off\nhandle /a/* {\nprotect\nrespond a\n}\nhandle {\n" + rule + "respond b\n}", 0},
+		"two sites":                 {"http://127.0.0.1:{PORT} {\nprotect\nrespond a\n}\nhttp://localhost:{PORT} {\n" + rule + "respond b\n}", 0},
+	} {
+		found := warnings(g.logged(people(t), tc.site)(), "judges nothing")
+		if len(found) != tc.want {
+			t.Errorf("%s: %v, want %d", name, found, tc.want)
+		}
+		for _, w := range found {
+			if p, b := w["protect"], w["before"]; p == b || !strings.HasPrefix(p.(string), "Caddyfile:") || !strings.HasPrefix(b.(string), "Caddyfile:") {
+				t.Errorf("%s: it names %v and %v", name, p, b)
+			}
+		}
+	}
+}

@@ -18,19 +18,31 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// doors is a gateway with one site behind three doors: HTTP/1.1 and h2c on
-// g.port, HTTP/2 over TLS on secure. All are one origin, by `url`.
+// doors is a gateway with one site behind four doors: HTTP/1.1 and h2c on g.port,
+// HTTP/2 over TLS and HTTP/3 on secure. All are one origin, by `url`.
 type doors struct {
 	*gateway
 	secure int
-	conns  map[string]*h2conn
+	conns  map[string]framing
+}
+
+// framing is a connection on which requests are written frame by frame.
+type framing interface {
+	// send begins a request, or ends it with trailers; more says that something follows.
+	send(more bool, fields ...hpack.HeaderField)
+	data([]byte)
+	// answer is the status, 0 if the request was not taken; alive says whether the
+	// connection can be used for another.
+	answer() (status int, alive bool)
+	close()
 }
 
 // openDoors starts one; rules are what stands in its protect, head stands before it.
 func openDoors(t *testing.T, global, head, rules string) *doors {
 	t.Helper()
 	g := start(t, global, "respond ok") // for its folder
-	d := &doors{gateway: g, secure: freePort(t), conns: map[string]*h2conn{}}
+	g.protocols = "h1 h2 h2c h3"
+	d := &doors{gateway: g, secure: freePort(t), conns: map[string]framing{}}
 	t.Cleanup(func() {
 		for _, c := range d.conns {
 			c.close()
@@ -74,7 +86,9 @@ func ownCertificate(t testing.TB, dir string) (cert, key string) {
 }
 
 // ways are the protocols a request can come in.
-var ways = []string{"HTTP/1.1", "h2c", "h2"}
+var ways = []string{"HTTP/1.1", "h2c", "h2", "h3"}
+
+func secure(way string) bool { return way == "h2" || way == "h3" }
 
 // get asks for a target as it is; 0 means that the request was not taken at all.
 func (d *doors) get(way, target, cookie string, more ...hpack.HeaderField) int {
@@ -98,24 +112,28 @@ func (d *doors) get(way, target, cookie string, more ...hpack.HeaderField) int {
 
 func (d *doors) pseudo(way, method, target string) []hpack.HeaderField {
 	scheme, port := "http", d.port
-	if way == "h2" {
+	if secure(way) {
 		scheme, port = "https", d.secure
 	}
 	return []hpack.HeaderField{{Name: ":method", Value: method}, {Name: ":scheme", Value: scheme}, {Name: ":authority", Value: fmt.Sprintf("127.0.0.1:%d", port)}, {Name: ":path", Value: target}}
 }
 
 // conn is the way's connection, a new one if the last was closed.
-func (d *doors) conn(way string) *h2conn {
+func (d *doors) conn(way string) framing {
 	d.t.Helper()
 	c := d.conns[way]
-	if c == nil {
-		port := d.port
-		if way == "h2" {
-			port = d.secure
-		}
-		c = dialH2(d.t, port, way == "h2")
-		d.conns[way] = c
+	if c != nil {
+		return c
 	}
+	switch way {
+	case "h3":
+		c = dialH3(d.t, d.secure)
+	case "h2":
+		c = dialH2(d.t, d.secure, true)
+	default:
+		c = dialH2(d.t, d.port, false)
+	}
+	d.conns[way] = c
 	return c
 }
 
@@ -127,7 +145,7 @@ func (d *doors) stream(way string, fields ...hpack.HeaderField) int {
 	return d.finish(way, c)
 }
 
-func (d *doors) finish(way string, c *h2conn) int {
+func (d *doors) finish(way string, c framing) int {
 	status, alive := c.answer()
 	if !alive {
 		c.close()
@@ -150,7 +168,7 @@ func TestWaysAreWhatTheySay(t *testing.T) {
 			if len(got) != 1 || strings.Join(header(got[0], "X-User"), "|") != want {
 				t.Errorf("%s %s: the application saw %q", way, path, got)
 			}
-			if proto := strings.Join(header(got[0], "X-Forwarded-Proto"), "|"); (proto == "https") != (way == "h2") {
+			if proto := strings.Join(header(got[0], "X-Forwarded-Proto"), "|"); (proto == "https") != secure(way) {
 				t.Errorf("%s came by %s", way, proto)
 			}
 		}

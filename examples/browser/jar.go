@@ -13,7 +13,10 @@ import (
 type Jar struct {
 	// Lost drops every cookie, as a browser that refuses cookies.
 	Lost bool
-	all  []stored
+	// Refuses drops the cookies whose names end so, as a browser does whose owner wants
+	// none of that kind.
+	Refuses string
+	all     []stored
 }
 
 type stored struct {
@@ -28,6 +31,9 @@ func (j *Jar) Set(u *url.URL, cookies []*http.Cookie) {
 		return
 	}
 	for _, c := range cookies {
+		if j.Refuses != "" && strings.HasSuffix(c.Name, j.Refuses) {
+			continue
+		}
 		if c.Path == "" || c.Path[0] != '/' {
 			c.Path = "/"
 		}
@@ -73,7 +79,7 @@ func (j *Jar) Cookies(address string) []*http.Cookie {
 }
 
 // Clone copies the jar: the thief's copy, or the tab of yesterday.
-func (j *Jar) Clone() *Jar { return &Jar{Lost: j.Lost, all: slices.Clone(j.all)} }
+func (j *Jar) Clone() *Jar { return &Jar{Lost: j.Lost, Refuses: j.Refuses, all: slices.Clone(j.all)} }
 
 // Clear forgets everything.
 func (j *Jar) Clear() { j.all = nil }

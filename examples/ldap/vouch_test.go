@@ -33,21 +33,21 @@ func TestVouchForWhoIsNotHere(t *testing.T) {
 	t.Cleanup(func() { _ = p.Cleanup() })
 
 	const alice, bob = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
-	u, err := p.Vouch(t.Context(), alice)
+	u, _, err := p.Vouch(t.Context(), alice)
 	if err != nil || u.Name != "alice" || u.Subject != alice || len(u.Groups) != 2 {
 		t.Errorf("alice: %+v, %v", u, err)
 	}
 	for name, subject := range map[string]string{"bob, who does not fit": bob, "nobody": "33333333-3333-4333-8333-333333333333", "a name": "alice", "a filter": "*"} {
-		if u, err := p.Vouch(t.Context(), subject); !errors.Is(err, flows.ErrCredentials) {
+		if u, _, err := p.Vouch(t.Context(), subject); !errors.Is(err, flows.ErrCredentials) {
 			t.Errorf("%s: %+v, %v", name, u, err)
 		}
 	}
 	dir.Modify("uid=alice,ou=people,dc=example,dc=test", map[string][]string{"departmentNumber": {"sales"}})
-	if u, err := p.Vouch(t.Context(), alice); !errors.Is(err, flows.ErrCredentials) {
+	if u, _, err := p.Vouch(t.Context(), alice); !errors.Is(err, flows.ErrCredentials) {
 		t.Errorf("alice, who changed: %+v, %v", u, err)
 	}
 	dir.Freeze()
-	if _, err := p.Vouch(t.Context(), alice); errors.Is(err, flows.ErrCredentials) || flows.ReasonOf(err) != flows.ReasonProviderDown {
+	if _, _, err := p.Vouch(t.Context(), alice); errors.Is(err, flows.ErrCredentials) || flows.ReasonOf(err) != flows.ReasonProviderDown {
 		t.Errorf("frozen: %v", err)
 	}
 }

@@ -140,3 +140,14 @@ func Public(a netip.Addr) bool {
 	}
 	return true
 }
+
+// Loopback reports whether what is sent to a host stays on this machine, so that it
+// needs no TLS. A name below .localhost is none of them: a resolver may look it up
+// elsewhere (RFC 6761 §6.3).
+func Loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback()
+}

@@ -332,3 +332,15 @@ func FuzzPublic(f *testing.F) {
 		}
 	})
 }
+
+func TestOnlyWhatStaysHereNeedsNoTLS(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]bool{
+		"localhost": true, "LocalHost": true, "127.0.0.1": true, "127.8.8.8": true, "::1": true, "::ffff:127.0.0.1": true,
+		"": false, "app.localhost": false, "localhost.example.com": false, "0.0.0.0": false, "::": false, "10.0.0.1": false, "127.0.0.1.example.com": false, "2130706433": false,
+	} {
+		if got := Loopback(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}

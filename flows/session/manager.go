@@ -178,9 +178,15 @@ func (c *Card) fill(x *flows.Execution, b Browser, now time.Time) {
 			c.SIDs[g.Provider] = g.SID
 		}
 		c.setLogoutKeys(g)
-		if !g.NotAfter.IsZero() && g.NotAfter.Before(c.Expires) {
-			c.Expires = g.NotAfter
-		}
+		c.endBy(g.NotAfter)
+	}
+	c.endBy(x.NotAfter)
+}
+
+// endBy ends the session no later than t; zero says nothing of its end.
+func (c *Card) endBy(t time.Time) {
+	if !t.IsZero() && t.Before(c.Expires) {
+		c.Expires = t
 	}
 }
 

@@ -215,7 +215,5 @@ func (c *Card) renew(u *flows.User, g flows.Grant) {
 		c.SIDs[g.Provider] = g.SID
 	}
 	c.setLogoutKeys(g)
-	if !g.NotAfter.IsZero() && g.NotAfter.Before(c.Expires) {
-		c.Expires = g.NotAfter
-	}
+	c.endBy(g.NotAfter)
 }

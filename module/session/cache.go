@@ -253,9 +253,10 @@ type Live struct {
 	// Routes is when each route was last used, for limits of a route's own (B17).
 	Routes sync.Map
 	// Reviews are the hall's: the risk of the session, read anew, newest first; Review is
-	// held while one is made. Device is what the browser holds that came last, and its id.
-	Reviews, Device atomic.Value
-	Review          sync.Mutex
+	// held while one is made. Device is what the browser holds that came last, and its id;
+	// Shown the id of the session's own device, since that came.
+	Reviews, Device, Shown atomic.Value
+	Review                 sync.Mutex
 	// Noted are applications that the card says are to be told of the session's end.
 	Noted sync.Map
 }
@@ -353,14 +354,20 @@ func (c *Cache) Due(now time.Time, every time.Duration) (due []Under) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range c.lives {
-		l.mu.Lock()
-		for s := l.first; s != nil; s = s.next {
-			if s.Judge != nil && now.Sub(s.Judged) >= every {
-				s.Judged = now
-				due = append(due, Under{s.Judge, l, s})
-			}
+		due = append(due, l.due(now, every, time.Time{})...)
+	}
+	return due
+}
+
+// due are those of one session; what let them in is believed until then, zero: for ever.
+func (l *Live) due(now time.Time, every time.Duration, until time.Time) (due []Under) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := l.first; s != nil; s = s.next {
+		if s.Judge != nil && (now.Sub(s.Judged) >= every || !now.Before(until) && s.Judged.Before(until)) {
+			s.Judged = now
+			due = append(due, Under{s.Judge, l, s})
 		}
-		l.mu.Unlock()
 	}
 	return due
 }

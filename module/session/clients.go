@@ -141,6 +141,26 @@ func (o *Client) leave() {
 	}
 }
 
+// Due are the streams of programs that were not judged for so long, or not since what let
+// them in is believed no more: together those of one credential, each for one caller.
+func (c *Clients) Due(now time.Time, every time.Duration) (due [][]Under) {
+	for _, k := range c.byKey.Keys() {
+		if o, ok := c.byKey.Peek(k); ok && o.Session != nil {
+			if list := LiveOf(o.Session).due(now, every, o.Until); len(list) > 0 {
+				due = append(due, list)
+			}
+		}
+	}
+	return due
+}
+
+// Drop forgets what is not believed any more, and cuts its streams.
+func (c *Clients) Drop(k ClientKey, now time.Time) {
+	if o, ok := c.byKey.Peek(k); ok && !now.Before(o.Until) {
+		c.byKey.Remove(k)
+	}
+}
+
 // End forgets the programs of a person.
 func (c *Clients) End(is func(*session.Session) bool) {
 	for _, k := range c.byKey.Keys() {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/place"
 	"github.com/sallyport-gateway/sallyport/flows/audit"
 )
 
@@ -87,7 +87,7 @@ func (s *Sink) SetClock(now func() time.Time) { s.set.now = now }
 // SetNotary gives the sink who signs its checkpoints.
 func (s *Sink) SetNotary(n audit.Notary) { s.set.notary = n }
 
-// Validate refuses a path that is a directory, and limits that mean nothing.
+// Validate refuses a path that can never be our file, and limits that mean nothing.
 func (s *Sink) Validate() error {
 	r := s.set.roll
 	switch {
@@ -96,8 +96,8 @@ func (s *Sink) Validate() error {
 	case (r.keep > 0 || r.keepFor > 0) && r.size == 0 && r.interval == 0:
 		return errors.New("audit file: roll_keep and roll_keep_for want roll_size or roll_interval: nothing is put aside")
 	}
-	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
-		return fmt.Errorf("audit file: path %s is a directory", s.path)
+	if err := place.Check(s.path); err != nil {
+		return fmt.Errorf("audit file: %w", err)
 	}
 	return nil
 }

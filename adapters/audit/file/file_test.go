@@ -144,11 +144,14 @@ func TestI25FullDiskIsAnError(t *testing.T) {
 func TestUnwritableDirectoryRecovers(t *testing.T) {
 	t.Parallel()
 	blocker := filepath.Join(t.TempDir(), "log")
+	path := filepath.Join(blocker, "audit.log")
+	s := open(t, path)
 	if err := os.WriteFile(blocker, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(blocker, "audit.log")
-	s := open(t, path)
+	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), blocker) {
+		t.Errorf("a path below a file: %v", err)
+	}
 	if err := s.Write(context.Background(), flowstest.AuditEvent("a")); err == nil {
 		t.Error("written below a file")
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // target is a dsn that was read. No error shows any of it: where a password has a
@@ -124,8 +126,7 @@ func (t target) hosts() (all []string) {
 // local reports that what is sent stays on this machine.
 func (t target) local() bool {
 	return t.Query().Get("socket") != "" || !slices.ContainsFunc(t.hosts(), func(h string) bool {
-		ip := net.ParseIP(h)
-		return h != "" && !strings.HasPrefix(h, "/") && h != "localhost" && (ip == nil || !ip.IsLoopback())
+		return h != "" && !strings.HasPrefix(h, "/") && !outbound.Loopback(h)
 	})
 }
 

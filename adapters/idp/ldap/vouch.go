@@ -4,31 +4,34 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/adapters/internal/ldapconn"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
 // Vouch answers the person of a subject as the directory knows them now: who still
-// fits the filter, whatever their name is by now, and whose account may be used.
-func (p *Provider) Vouch(ctx context.Context, subject string) (flows.User, error) {
+// fits the filter, whatever their name is by now, and whose account may be used, and
+// until when that is so.
+func (p *Provider) Vouch(ctx context.Context, subject string) (flows.User, time.Time, error) {
+	none, never := flows.User{}, time.Time{}
 	found, err := p.bySubject(ctx, subject)
 	switch {
 	case errors.Is(err, ldapconn.ErrTooMany):
-		return flows.User{}, &flows.CredentialsError{Detail: "several entries have this subject"}
+		return none, never, &flows.CredentialsError{Detail: "several entries have this subject"}
 	case err != nil:
-		return flows.User{}, trouble("searching the person", err)
+		return none, never, trouble("searching the person", err)
 	case found == nil:
-		return flows.User{}, &flows.CredentialsError{Detail: "nobody has this subject"}
+		return none, never, &flows.CredentialsError{Detail: "nobody has this subject"}
 	}
-	u, _, err := p.account(ctx, found.Entry, p.now())
+	u, notAfter, err := p.account(ctx, found.Entry, p.now())
 	switch reason := flows.ReasonOf(err); {
 	case err == nil:
-		return u, nil
+		return u, notAfter, nil
 	case slices.Contains([]flows.Reason{flows.ReasonAccountDisabled, flows.ReasonAccountLocked, flows.ReasonAccountExpired}, reason):
-		return flows.User{}, &flows.CredentialsError{Reason: reason, Detail: err.Error()}
+		return none, never, &flows.CredentialsError{Reason: reason, Detail: err.Error()}
 	}
-	return flows.User{}, err
+	return none, never, err
 }
 
 // bySubject searches by what the subject may have been taken from, and then looks

@@ -2,12 +2,15 @@ package ldap
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport-gateway/sallyport/adapters/internal/ldapconn/ldaptest"
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/flowstest"
 )
 
 const guidBytes, guidText = "\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\x2a", "00112233-4455-6677-8899-aabbccddee2a"
@@ -52,7 +55,7 @@ func TestVouch(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			u, err := provider(t, lines(start(t, tc.entries...), tc.more)).Vouch(t.Context(), tc.subject)
+			u, _, err := provider(t, lines(start(t, tc.entries...), tc.more)).Vouch(t.Context(), tc.subject)
 			if tc.want != "" && (err != nil || u.Name != tc.want || u.Subject != tc.subject) {
 				t.Errorf("got %+v, %v, want %s", u, err, tc.want)
 			}
@@ -76,9 +79,22 @@ func TestVouchIsWhoSignsIn(t *testing.T) {
 	t.Parallel()
 	p := provider(t, lines(start(t, tree()...), "nested on"))
 	proof := signIn(t, p, "alice", "alicepw")
-	u, err := p.Vouch(t.Context(), proof.User.Subject)
+	u, _, err := p.Vouch(t.Context(), proof.User.Subject)
 	if err != nil || u.Name != proof.User.Name || u.Email != proof.User.Email || !slices.Equal(u.Groups, proof.User.Groups) {
 		t.Errorf("got %+v, %v, want %+v", u, err, proof.User)
+	}
+}
+
+// They do so until the same end, which is no more than the account's.
+func TestVouchEndsWithTheAccount(t *testing.T) {
+	t.Parallel()
+	until := flowstest.Start.Add(time.Hour)
+	a := alice()
+	a.Attrs["accountExpires"] = []string{fmt.Sprint(until.UnixNano()/100 + epochOffset)}
+	p := provider(t, lines(start(t, a), ""))
+	flowstest.TestPasswordVerifier(t, flowstest.Password{Guest: p, Name: "alice", Password: "alicepw"})
+	if _, notAfter, err := p.Vouch(t.Context(), a.Attrs["entryUUID"][0]); err != nil || !notAfter.Equal(until) {
+		t.Errorf("until %s, %v; want %s", notAfter, err, until)
 	}
 }
 
@@ -88,7 +104,7 @@ func TestVouchCannotAsk(t *testing.T) {
 	s := start(t, alice())
 	p := provider(t, lines(s, ""))
 	s.Kill()
-	if _, err := p.Vouch(t.Context(), "alice"); errors.Is(err, flows.ErrCredentials) || flows.ReasonOf(err) != flows.ReasonProviderDown {
+	if _, _, err := p.Vouch(t.Context(), "alice"); errors.Is(err, flows.ErrCredentials) || flows.ReasonOf(err) != flows.ReasonProviderDown {
 		t.Errorf("got %v", err)
 	}
 }

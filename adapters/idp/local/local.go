@@ -171,13 +171,13 @@ func (p *Provider) VerifyPassword(ctx context.Context, name, password string) (f
 	}, nil
 }
 
-// Vouch answers what the config says of somebody now.
-func (p *Provider) Vouch(_ context.Context, subject string) (flows.User, error) {
+// Vouch answers what the config says of somebody now; no account of it has an end.
+func (p *Provider) Vouch(_ context.Context, subject string) (flows.User, time.Time, error) {
 	a, known := p.accounts[subject]
 	if !known {
-		return flows.User{}, flows.ErrCredentials
+		return flows.User{}, time.Time{}, flows.ErrCredentials
 	}
-	return a.user.person(), nil
+	return a.user.person(), time.Time{}, nil
 }
 
 // person copies what the config says, so that no run can change it for another.

@@ -88,8 +88,8 @@ type option func(p *Provider, d *caddyfile.Dispenser, args []string) error
 
 var options = map[string]option{
 	"issuer":         issuerOption,
-	"client_id":      text(func(p *Provider) *string { return &p.ClientID }),
-	"client_secret":  text(func(p *Provider) *string { return &p.ClientSecret }),
+	"client_id":      text("client_id", func(p *Provider) *string { return &p.ClientID }),
+	"client_secret":  text("client_secret", func(p *Provider) *string { return &p.ClientSecret }),
 	"client_key":     clientKeyOption,
 	"token_auth":     word(func(p *Provider) *string { return &p.TokenAuth }, "auto", "basic", "post"),
 	"groups_overage": overageOption,
@@ -104,10 +104,13 @@ var options = map[string]option{
 	"refresh":        onOff(func(p *Provider, on bool) { p.RefreshTokens = &on }),
 }
 
-func text(field func(*Provider) *string) option {
+func text(name string, field func(*Provider) *string) option {
 	return func(p *Provider, d *caddyfile.Dispenser, args []string) error {
-		if len(args) != 1 || args[0] == "" {
+		if len(args) != 1 {
 			return d.ArgErr()
+		}
+		if args[0] == "" {
+			return d.Errf("%s is empty", name)
 		}
 		*field(p) = args[0]
 		return nil

@@ -184,8 +184,8 @@ func TestB19KeysEndpointDies(t *testing.T) {
 	wantRefusal(t, err, flows.ReasonProviderDown)
 }
 
-// TestB19DownAtStart: loading needs no provider, logins are refused at once, and
-// the first one after its return works.
+// TestB19DownAtStart: loading needs no provider, logins are refused, and the first
+// one after its return works.
 func TestB19DownAtStart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil) // Provision, Validate, Bind: nothing was asked

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
+	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -103,7 +104,8 @@ type Provider struct {
 	done     context.Context
 	stop     context.CancelFunc
 	warming  atomic.Bool
-	patience time.Duration // how long a login waits for discovery
+	// pause is what a login does between two tries when nothing is at hand yet.
+	pause func(context.Context, time.Duration) bool
 }
 
 // Claim is where an attribute comes from.
@@ -125,7 +127,7 @@ func (p *Provider) Provision(ctx caddy.Context) error {
 	p.log = ctx.Logger()
 	p.done, p.stop = context.WithCancel(ctx)
 	p.now = func() time.Time { return time.Time{} } // until Bind lends a clock
-	p.patience = 5 * time.Second
+	p.pause = patience.Pause
 	repl := caddy.NewReplacer()
 	for _, f := range []struct {
 		name, raw string

@@ -98,7 +98,7 @@ func TestCaddyfileErrors(t *testing.T) {
 		{"issuer two", "issuer https://a.example https://b.example", "wrong argument count"},
 		{"client_id none", "client_id", "wrong argument count"},
 		{"client_secret two", "client_secret a b", "wrong argument count"},
-		{"client_secret empty", `client_secret ""`, "wrong argument count"},
+		{"client_secret empty", `client_secret ""`, "client_secret is empty"},
 		{"client_key three", "client_key a b c", "wrong argument count"},
 		{"token_auth", base + "token_auth jwt", "'jwt' is unknown here; there are: auto, basic, post"},
 		{"alg none", base + "id_token_alg RS256 none", "id_token_alg 'none' is not accepted; there are: RS256, RS384"},

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -66,6 +67,7 @@ func (r *rig) guest(edit func(*Provider)) *Provider {
 	if err := p.Bind(r.reg); err != nil {
 		r.t.Fatal(err)
 	}
+	p.pause = func(context.Context, time.Duration) bool { return false } // what waits is in wait_test.go
 	return p
 }
 

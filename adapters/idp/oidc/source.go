@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	oidclib "github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/sallyport-gateway/sallyport/adapters/internal/jwt"
+	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 	"github.com/sallyport-gateway/sallyport/flows"
 	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
@@ -27,7 +27,6 @@ const (
 	firstRetry  = time.Second      // after the first failed discovery
 	lastRetry   = time.Minute      // the longest wait between two tries
 	metadataAge = time.Hour        // a good document is looked at again after this
-	askedAgain  = time.Second      // logins try a missing document at most this often
 	documentMax = 10 * time.Second // one discovery
 )
 
@@ -58,7 +57,8 @@ type source struct {
 	good   *metadata
 	at     time.Time // when good was fetched
 	tried  time.Time
-	err    error // of the newest try; nil when it went well
+	failed time.Time // when the first try began of those that failed in a row; zero: the newest did not
+	err    error     // of the newest try; nil when it went well
 	flight *flight
 	keys   *jwt.Keys
 	poke   chan struct{}
@@ -160,8 +160,10 @@ func (s *source) fetch(ctx context.Context, f *flight, c *http.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err = err; err == nil { // a bad document never replaces a good one
-		s.good, s.at = m, s.now()
+		s.good, s.at, s.failed = m, s.now(), time.Time{}
 		s.keys.Use(m.KeysURL)
+	} else if s.failed.IsZero() {
+		s.failed = s.tried
 	}
 	f.err, s.flight = err, nil
 	close(f.done)
@@ -215,7 +217,7 @@ func (m *metadata) check(issuer string) error {
 			return fmt.Errorf("%s %q is no usable address", e.name, e.url)
 		}
 		// A document that came over TLS must not send codes and secrets in the clear.
-		if u.Scheme != "https" && (u.Scheme != "http" || base.Scheme != "http" || !loopback(u.Hostname())) {
+		if u.Scheme != "https" && (u.Scheme != "http" || base.Scheme != "http" || !outbound.Loopback(u.Hostname())) {
 			return fmt.Errorf("%s %q is not https", e.name, e.url)
 		}
 	}
@@ -243,32 +245,30 @@ func (m *metadata) algs() []string {
 	return out
 }
 
-// metadata answers the last good document at once. Without one a login tries
-// once and gives up soon.
+// metadata answers the last good document at once. Without one a login waits for it.
 func (p *Provider) metadata(ctx context.Context) (*metadata, error) {
 	p.keepWarm()
 	if m := p.src.last(); m != nil {
 		return m, nil
 	}
-	if err := p.src.justFailed(); err != nil {
-		return nil, flows.Refuse(flows.ReasonProviderDown, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, p.patience)
-	defer cancel()
-	if err := p.src.discover(ctx); err != nil {
+	if err := patience.Wait(ctx, p.src.tries, p.src.discover, p.pause); err != nil {
 		return nil, flows.Refuse(flows.ReasonProviderDown, err)
 	}
 	return p.src.last(), nil
 }
 
-// justFailed keeps a crowd of logins from becoming a crowd of fetches.
-func (s *source) justFailed() error {
+// tries is how discovery went until now.
+func (s *source) tries() (t patience.Tries) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight == nil && !s.tried.IsZero() && s.now().Sub(s.tried) < askedAgain {
-		return s.err
+	now := s.now()
+	if s.flight == nil && !s.tried.IsZero() {
+		t.Err, t.Ago = s.err, now.Sub(s.tried)
 	}
-	return nil
+	if !s.failed.IsZero() {
+		t.Failing = now.Sub(s.failed)
+	}
+	return t
 }
 
 // Health answers nil when the newest exchange with the provider went well.
@@ -285,18 +285,10 @@ func issuerURL(s string) (*url.URL, error) {
 		return nil, fmt.Errorf("issuer %q is no URL with a host", s)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
 		return nil, fmt.Errorf("issuer %q must have no user, query or fragment", s) // OIDC Discovery 1.0 §3
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && outbound.Loopback(u.Hostname()):
 		return u, nil
 	case u.Scheme == "http":
 		return nil, fmt.Errorf("issuer %q: plain http is for loopback only", s)
 	}
 	return nil, fmt.Errorf("issuer %q must begin with https://", s)
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
 }

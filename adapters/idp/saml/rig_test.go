@@ -1,6 +1,7 @@
 package saml
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -215,6 +216,7 @@ func provision(t testing.TB, s *SAML) {
 		t.Fatal(err)
 	}
 	s.warming.Store(true) // tests look when they want to
+	s.pause = func(context.Context, time.Duration) bool { return false }
 }
 
 // refresh looks at the metadata as the background does.

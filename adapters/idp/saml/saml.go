@@ -19,7 +19,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 func init() { caddy.RegisterModule(&SAML{}) }
@@ -70,8 +72,9 @@ type SAML struct {
 	done     context.Context
 	stop     context.CancelFunc
 	warming  atomic.Bool
-	patience time.Duration // how long a login waits for metadata
 	outbound func(hosts ...string) *http.Client
+	// pause is what a login does between two tries when nothing is at hand yet.
+	pause func(context.Context, time.Duration) bool
 }
 
 // KeyPair is a private key and its certificate.
@@ -98,7 +101,7 @@ func (s *SAML) Provision(ctx caddy.Context) error {
 	s.log = ctx.Logger()
 	s.done, s.stop = context.WithCancel(ctx)
 	s.now = func() time.Time { return time.Time{} } // until Bind lends a clock
-	s.patience = 5 * time.Second
+	s.pause = patience.Pause
 	repl := caddy.NewReplacer()
 	for _, f := range []struct {
 		name, raw string
@@ -147,7 +150,7 @@ func checkSource(place string) error {
 		return fmt.Errorf("metadata '%s' is no URL with a host", place)
 	case u.User != nil || u.Fragment != "":
 		return fmt.Errorf("metadata '%s' must have no user or fragment", place)
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && outbound.Loopback(u.Hostname()):
 		return nil
 	case u.Scheme == "http":
 		return fmt.Errorf("metadata '%s': plain http is for loopback only", place)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 )
 
 // Warm keeps the provider's metadata at hand until ctx or this configuration
@@ -19,7 +21,7 @@ func (s *SAML) Warm(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.done, cancel)()
-	s.keepFresh(ctx, pause)
+	s.keepFresh(ctx, patience.Pause)
 }
 
 // keepWarm begins Warm when the hall did not.
@@ -72,16 +74,4 @@ func (s *source) untilStale() time.Duration {
 		age = min(age, max(shortestAge, s.good.ValidUntil.Sub(s.at)/2))
 	}
 	return max(0, age-now.Sub(s.at))
-}
-
-// pause waits for d; false when ctx ended before.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // How long anything may take. A server that does not answer a search in
@@ -69,7 +70,7 @@ func New(c *Connection, replace func(raw string) (string, error), log *zap.Logge
 		if err != nil {
 			return nil, err
 		}
-		if !t.tls && !c.StartTLS && !t.loopback() {
+		if !t.tls && !c.StartTLS && !outbound.Loopback(t.host) {
 			log.Warn("passwords go to the directory unencrypted: anybody on the way can read them", zap.String("url", raw))
 		}
 		cl.servers = append(cl.servers, newServer(cl, t))

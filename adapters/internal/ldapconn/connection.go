@@ -13,6 +13,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 // Connection says how the servers of one directory are reached. A guest embeds it.
@@ -102,7 +104,7 @@ func (c *Connection) Check() error {
 			return fmt.Errorf("url '%s' is there twice", raw)
 		}
 		clear = clear || !t.tls
-		if !t.tls && !c.StartTLS && !c.InsecurePlaintext && !t.loopback() {
+		if !t.tls && !c.StartTLS && !c.InsecurePlaintext && !outbound.Loopback(t.host) {
 			return fmt.Errorf("url '%s': passwords would cross the network unencrypted; use ldaps:// or start_tls (or insecure_plaintext, if everybody on the way may read them)", raw)
 		}
 	}
@@ -147,12 +149,6 @@ func parseURL(raw string) (target, error) {
 		}
 	}
 	return t, nil
-}
-
-// loopback reports that what is sent stays on this machine.
-func (t target) loopback() bool {
-	ip := net.ParseIP(t.host)
-	return t.host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (t target) address() string { return net.JoinHostPort(t.host, t.port) }

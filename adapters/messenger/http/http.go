@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 func init() { caddy.RegisterModule(new(Messenger)) }
@@ -139,7 +139,7 @@ func (m *Messenger) check() error {
 		return fmt.Errorf("url '%s' is no address such as https://sms.example.com/messages", m.URL)
 	case u.User != nil:
 		return errors.New("url holds a password; write: basic_auth <user> <password>")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !outbound.Loopback(u.Hostname()):
 		return fmt.Errorf("url '%s': http:// is for loopback only", m.URL)
 	case !slices.Contains([]string{"", http.MethodGet, http.MethodPost, http.MethodPut}, m.Method):
 		return fmt.Errorf("method '%s' is not GET, POST or PUT", m.Method)
@@ -190,11 +190,6 @@ func (m *Messenger) checkFields() error {
 		}
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Interface guards

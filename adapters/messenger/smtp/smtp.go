@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/sallyport-gateway/sallyport/flows"
+	"github.com/sallyport-gateway/sallyport/flows/outbound"
 )
 
 func init() { caddy.RegisterModule(new(Messenger)) }
@@ -99,7 +100,7 @@ func (m *Messenger) provisionTLS() error {
 	case m.InsecurePlaintext:
 		m.log.Warn("messages go to the mail server in the clear: everybody on the way reads the codes", zap.String("server", m.Server))
 		return nil
-	case loopback(m.host) && len(m.CA) == 0 && !m.ImplicitTLS:
+	case outbound.Loopback(m.host) && len(m.CA) == 0 && !m.ImplicitTLS:
 		return nil
 	}
 	m.tls = &tls.Config{ServerName: m.host, MinVersion: tls.VersionTLS12}
@@ -156,11 +157,6 @@ func (m *Messenger) check() error {
 		return errors.New("timeout must not be negative")
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Mails is always so.

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/sallyport-gateway/sallyport/adapters/internal/place"
 	"github.com/sallyport-gateway/sallyport/flows"
 )
 
@@ -67,10 +68,13 @@ func (s *Store) Provision(caddy.Context) error {
 	return nil
 }
 
-// Validate refuses a path that can never be a file.
+// Validate refuses a path that can never be our file.
 func (s *Store) Validate() error {
 	if info, err := os.Stat(s.path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("store file: path %s is no regular file", s.path)
+	}
+	if err := place.Check(s.path); err != nil {
+		return fmt.Errorf("store file: %w", err)
 	}
 	return nil
 }

@@ -167,10 +167,13 @@ func TestUnusableDirectoryRecovers(t *testing.T) {
 	t.Parallel()
 	clock, dir := flowstest.NewClock(), t.TempDir()
 	blocker := filepath.Join(dir, "data")
+	s := open(t, filepath.Join(blocker, "s.db"), clock)
 	if err := os.WriteFile(blocker, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, filepath.Join(blocker, "s.db"), clock)
+	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), blocker) {
+		t.Errorf("a path below a file: %v", err)
+	}
 	_, err := s.Get(bg, "a")
 	wantDown(t, err, blocker)
 	if err := os.Remove(blocker); err != nil {

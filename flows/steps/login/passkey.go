@@ -146,14 +146,14 @@ func (l *Login) passkey(ctx context.Context, x *flows.Execution, k kept, in flow
 		return l.ending(err)
 	}
 	reserved.Succeeded()
-	u, err = l.vouch(ctx, x, u, vouched)
+	u, until, err := l.vouch(ctx, x, u, vouched)
 	switch {
 	case flows.ReasonOf(err) == flows.ReasonVouchExpired:
 		return l.wait(ctx, x, k, l.current(x, k, flows.ReasonVouchExpired, 0))
 	case err != nil:
 		return l.ending(err)
 	}
-	if err := x.Admit(u, flows.Evidence{Method: keyFactor, AMR: amr, At: x.Env.Now}); err != nil {
+	if err := x.Admit(u, flows.Evidence{Method: keyFactor, AMR: amr, At: x.Env.Now}, until); err != nil {
 		return l.ending(err)
 	}
 	return flows.Continue(), nil
@@ -185,27 +185,27 @@ func (l *Login) holder(ctx context.Context, x *flows.Execution, k kept, in flows
 }
 
 // vouch has a provider of this login speak for the holder of a passkey: now if it can
-// be asked, else as it did when they last signed in there.
-func (l *Login) vouch(ctx context.Context, x *flows.Execution, u *flows.User, vouched time.Time) (*flows.User, error) {
+// be asked, and then perhaps until some time, else as it did when they last signed in there.
+func (l *Login) vouch(ctx context.Context, x *flows.Execution, u *flows.User, vouched time.Time) (_ *flows.User, until time.Time, err error) {
 	p := l.voucher(u)
 	if p == nil {
-		return nil, flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("passkey of %s: no provider of this login vouches for realm %s", u.Key, u.Realm))
+		return nil, until, flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("passkey of %s: no provider of this login vouches for realm %s", u.Key, u.Realm))
 	}
 	if v, ok := p.Guest.(flows.Voucher); ok {
-		now, err := v.Vouch(ctx, u.Subject)
+		now, notAfter, err := v.Vouch(ctx, u.Subject)
 		switch {
 		case errors.Is(err, flows.ErrCredentials):
-			return nil, flows.Refuse(flows.ReasonAccountDisabled, fmt.Errorf("passkey of %s: provider %s has no such account any more", u.Key, p.Name))
+			return nil, until, flows.Refuse(flows.ReasonAccountDisabled, fmt.Errorf("passkey of %s: provider %s has no such account any more", u.Key, p.Name))
 		case err != nil:
-			return nil, fmt.Errorf("provider %s: %w", p.Name, err)
+			return nil, until, fmt.Errorf("provider %s: %w", p.Name, err)
 		}
 		now.Key, now.Realm, now.Provider, now.Subject = u.Key, u.Realm, p.Name, u.Subject
-		u = &now
+		u, until = &now, notAfter
 	} else if limit := cmp.Or(time.Duration(l.Vouched), vouchedFor); x.Env.Now.Sub(vouched) > limit {
-		return nil, flows.Refuse(flows.ReasonVouchExpired, fmt.Errorf("passkey of %s: provider %s vouched for them last at %s", u.Key, u.Provider, vouched))
+		return nil, until, flows.Refuse(flows.ReasonVouchExpired, fmt.Errorf("passkey of %s: provider %s vouched for them last at %s", u.Key, u.Provider, vouched))
 	}
 	if err := p.Guest.Options().InScope(u); err != nil {
-		return nil, flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err))
+		return nil, until, flows.Refuse(flows.ReasonNotAllowed, fmt.Errorf("provider %s: %w", p.Name, err))
 	}
-	return u, nil
+	return u, until, nil
 }

@@ -78,11 +78,12 @@ func (o *owners) Use(context.Context, flows.UserKey, string, func(flows.Record) 
 // witness is a provider that can be asked for people again.
 type witness struct {
 	*passwords
-	err error
+	until time.Time
+	err   error
 }
 
-func (w *witness) Vouch(_ context.Context, subject string) (flows.User, error) {
-	return flows.User{Subject: subject, Name: "as it is now"}, w.err
+func (w *witness) Vouch(_ context.Context, subject string) (flows.User, time.Time, error) {
+	return flows.User{Subject: subject, Name: "as it is now"}, w.until, w.err
 }
 
 func newOwners() *owners {
@@ -236,11 +237,11 @@ func TestPasskeyVouching(t *testing.T) {
 	if done != nil || seen.Page.Problem != flows.ReasonVouchExpired || k.x.User != nil {
 		t.Errorf("an older one: %+v", seen)
 	}
-	w := &witness{passwords: people("anna")}
+	w := &witness{passwords: people("anna"), until: flowstest.Start.Add(time.Hour)}
 	k = withKeys(t, &Login{Providers: []string{"corp", "passkey"}}, provider("corp", w))
 	k.owners.vouched = time.Time{}
-	if _, done := k.answer("h1 right"); done == nil || k.x.User.Name != "as it is now" || k.x.User.Key != "corp:anna" {
-		t.Errorf("a provider that can be asked: %+v", k.x.User)
+	if _, done := k.answer("h1 right"); done == nil || k.x.User.Name != "as it is now" || k.x.User.Key != "corp:anna" || !k.x.NotAfter.Equal(w.until) {
+		t.Errorf("a provider that can be asked: %+v until %s", k.x.User, k.x.NotAfter)
 	}
 	w.err = flows.ErrCredentials
 	if seen, _ := k.answer("h1 right"); seen.Kind != "deny" || seen.Denial.Reason != flows.ReasonAccountDisabled {

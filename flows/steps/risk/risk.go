@@ -116,6 +116,9 @@ func (r *Risk) Enter(ctx context.Context, x *flows.Execution) (flows.Outcome, er
 	return flows.Continue(), nil
 }
 
+// Weighs implements flows.Weigher.
+func (r *Risk) Weighs() ([]flows.Weighed, flows.Formula) { return r.reads, r.formula }
+
 // Foresee implements flows.Foreseer: signals only read, and one that talks to others
 // is not asked (I26).
 func (r *Risk) Foresee(ctx context.Context, x *flows.Execution) (flows.Outcome, error) {
@@ -160,4 +163,5 @@ var (
 	_ flows.Producer        = (*Risk)(nil)
 	_ flows.Reacher         = (*Risk)(nil)
 	_ flows.Sourced         = (*Risk)(nil)
+	_ flows.Weigher         = (*Risk)(nil)
 )

@@ -1,4 +1,6 @@
-package module
+// Package fields reads what stands in the query and the body of a request so strictly
+// that whatever it answers is what every other program reads there (I20).
+package fields
 
 import (
 	"bytes"
@@ -18,15 +20,18 @@ import (
 	"github.com/sallyport-gateway/sallyport/flows/policy"
 )
 
-// fields are what a person may read of a request before they approve it: all that
+// MaxShown is the longest value that is shown to a person.
+const MaxShown = 200
+
+// Fields are what a person may read of a request before they approve it: all that
 // stands in the query and on the first level of the body, in the order it came.
-type fields struct {
-	all []formField
+type Fields struct {
+	all []field
 	// opaque: there is a body that is neither a form nor JSON.
 	opaque bool
 }
 
-type formField struct {
+type field struct {
 	name, value string
 	// scalar: it is one value, and no list or object.
 	scalar bool
@@ -36,10 +41,10 @@ func unclear(format string, args ...any) error {
 	return flows.Refuse(flows.ReasonUnclearFields, fmt.Errorf(format, args...))
 }
 
-// fieldsOf reads query and body strictly: what two parsers may read in two ways is an
+// Of reads query and body strictly: what two parsers may read in two ways is an
 // error.
-func fieldsOf(query, contentType string, body []byte) (*fields, error) {
-	f := new(fields)
+func Of(query, contentType string, body []byte) (*Fields, error) {
+	f := new(Fields)
 	if err := f.form(query); err != nil {
 		return nil, err
 	}
@@ -69,7 +74,7 @@ func fieldsOf(query, contentType string, body []byte) (*fields, error) {
 
 // form adds what stands in a query or form. A semicolon separates for some programs
 // and for others not, so it is refused with what is malformed.
-func (f *fields) form(text string) error {
+func (f *Fields) form(text string) error {
 	if _, err := url.ParseQuery(text); err != nil {
 		return unclear("a query or form that can be read in two ways")
 	}
@@ -85,14 +90,14 @@ func (f *fields) form(text string) error {
 		if err != nil {
 			return unclear("a query or form that can be read in two ways")
 		}
-		f.all = append(f.all, formField{name, value, true})
+		f.all = append(f.all, field{name, value, true})
 	}
 	return nil
 }
 
 // json adds the keys of an object. Doubled keys are refused at every depth: parsers
 // disagree about which one counts (RFC 8259 §4).
-func (f *fields) json(body []byte) error {
+func (f *Fields) json(body []byte) error {
 	if !utf8.Valid(body) {
 		return unclear("JSON that is no UTF-8")
 	}
@@ -105,7 +110,7 @@ func (f *fields) json(body []byte) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return unclear("something follows the JSON")
 	}
-	top, ok := v.([]formField)
+	top, ok := v.([]field)
 	if !ok {
 		f.opaque = true // a list, or one value: it has no fields
 		return nil
@@ -146,15 +151,15 @@ func strictValue(d *json.Decoder, depth int) (any, error) {
 	return nil, nil
 }
 
-func strictObject(d *json.Decoder, depth int) ([]formField, error) {
-	list := []formField{}
+func strictObject(d *json.Decoder, depth int) ([]field, error) {
+	list := []field{}
 	for d.More() {
 		t, err := d.Token()
 		if err != nil {
 			return nil, err
 		}
 		k, _ := t.(string)
-		if slices.ContainsFunc(list, func(o formField) bool { return o.name == k }) {
+		if slices.ContainsFunc(list, func(o field) bool { return o.name == k }) {
 			return nil, fmt.Errorf("key %q occurs twice", k)
 		}
 		v, err := strictValue(d, depth+1)
@@ -162,28 +167,28 @@ func strictObject(d *json.Decoder, depth int) ([]formField, error) {
 			return nil, err
 		}
 		s, scalar := v.(string)
-		list = append(list, formField{k, s, scalar})
+		list = append(list, field{k, s, scalar})
 	}
 	_, err := d.Token()
 	return list, err
 }
 
-// overridden refuses a field by which frameworks take another method.
-func (f *fields) overridden() error {
-	if slices.ContainsFunc(f.all, func(o formField) bool { return policy.Folded(o.name) == policy.Folded("_method") }) {
-		return notApprovable("a field _method names another method")
+// Overridden refuses a field by which frameworks take another method.
+func (f *Fields) Overridden() error {
+	if slices.ContainsFunc(f.all, func(o field) bool { return policy.Folded(o.name) == policy.Folded("_method") }) {
+		return flows.Refuse(flows.ReasonNotApprovable, errors.New("a field _method names another method"))
 	}
 	return nil
 }
 
-// only answers the value of a field that occurs exactly once, in this very spelling.
+// Only answers the value of a field that occurs exactly once, in this very spelling.
 // A second one that some programs take for the same is refused, too: `Amount`,
 // `amount[]` (I20).
-func (f *fields) only(name string) (string, error) {
+func (f *Fields) Only(name string) (string, error) {
 	if f.opaque {
 		return "", unclear("the body is neither a form nor a JSON object, and %s may stand in it", name)
 	}
-	var found *formField
+	var found *field
 	for i := range f.all {
 		o := &f.all[i]
 		switch {
@@ -198,7 +203,7 @@ func (f *fields) only(name string) (string, error) {
 		return "", unclear("%s is missing", name)
 	case !found.scalar:
 		return "", unclear("%s is not one value", name)
-	case len(found.value) > maxShown || !utf8.ValidString(found.value):
+	case len(found.value) > MaxShown || !utf8.ValidString(found.value):
 		return "", unclear("%s is too long to be shown, or no text", name)
 	case strings.ContainsFunc(found.value, func(r rune) bool { return !unicode.IsGraphic(r) }):
 		return "", unclear("%s holds characters that hide or turn text", name)

@@ -1,4 +1,4 @@
-package module
+package fields
 
 import (
 	"encoding/json"
@@ -23,11 +23,11 @@ func FuzzI20ShownIsWhatIsThere(f *testing.F) {
 		if asJSON {
 			typ = "application/json"
 		}
-		got, err := fieldsOf("", typ, []byte(body))
+		got, err := Of("", typ, []byte(body))
 		if err != nil {
 			return
 		}
-		value, err := got.only("amount")
+		value, err := got.Only("amount")
 		if err != nil {
 			return
 		}
