@@ -305,6 +305,8 @@ func TestC2FallbackUnderLoad(t *testing.T) {
 	stop := make(chan struct{})
 	atOnce := make(chan struct{}, 32) // a machine that cannot keep up is not asked for more
 	var wg sync.WaitGroup
+	end := sync.OnceFunc(func() { close(stop); wg.Wait() })
+	defer end() // nobody logs in any more when the test is over
 	wg.Go(func() {
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
@@ -336,8 +338,7 @@ func TestC2FallbackUnderLoad(t *testing.T) {
 	op.SetDown(false)
 	g.stands(true)
 	enough(&idp)
-	close(stop)
-	wg.Wait()
+	end()
 	all := idp.Load() + glass.Load() + early.Load() + wrong.Load()
 	t.Logf("%d logins in %s: %d at the provider, %d at the fallback, %d before it was noticed, %d wrong",
 		all, time.Since(began).Round(10*time.Millisecond), idp.Load(), glass.Load(), early.Load(), wrong.Load())

@@ -96,7 +96,7 @@ const flakyLine = "store flaky\n"
 // until waits for something that happens beside the request.
 func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !f(); {
+	for deadline := time.Now().Add(30 * time.Second); !f(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}
