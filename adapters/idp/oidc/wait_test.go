@@ -45,6 +45,13 @@ func (f *far) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
+// times is how often it was asked for its document.
+func (f *far) times() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
 // waiting is a guest of that provider that keeps warm as in a gateway that starts now.
 func waiting(t *testing.T, f *far) *Provider {
 	t.Helper()
@@ -87,7 +94,7 @@ func TestB19LoginsWaitForTheNextTry(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := f.asked; n != 2 {
+		if n := f.times(); n != 2 {
 			t.Errorf("asked %d times, want 2", n)
 		}
 	})
@@ -120,7 +127,7 @@ func TestB19DownForLongAnswersAtOnce(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 		}
 		// The background at 0, 1, 3 and 7 s, the logins at 1 to 5, 10.5 and 11.7 s.
-		if n := f.asked; n > 11 {
+		if n := f.times(); n > 11 {
 			t.Errorf("asked %d times, want 11 at most", n)
 		}
 		time.Sleep(time.Hour)

@@ -69,6 +69,8 @@ func (s *source) fetch(f chan struct{}) {
 // tries is how many began, and fails the test if two of them were too close.
 func (s *source) tries(t *testing.T) int {
 	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := 1; i < len(s.began); i++ {
 		if d := s.began[i].Sub(s.began[i-1]); d < Pace {
 			t.Errorf("two tries within %v", d)
@@ -127,7 +129,8 @@ func TestWait(t *testing.T) {
 func TestB19WaitingCostsOneTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &source{takes: 10 * time.Millisecond, upFrom: time.Now().Add(2500 * time.Millisecond)}
+		begin := time.Now()
+		s := &source{takes: 10 * time.Millisecond, upFrom: begin.Add(2500 * time.Millisecond)}
 		gone, leave := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		for i := range 200 {
@@ -140,8 +143,8 @@ func TestB19WaitingCostsOneTry(t *testing.T) {
 					return
 				}
 				err := Wait(gone, s.look, s.try, Pause)
-				if err == nil || time.Since(s.began[0]) != 1500*time.Millisecond {
-					t.Errorf("left with %v after %v", err, time.Since(s.began[0]))
+				if err == nil || time.Since(begin) != 1500*time.Millisecond {
+					t.Errorf("left with %v after %v", err, time.Since(begin))
 				}
 			})
 		}
