@@ -4,7 +4,7 @@
 set -uo pipefail
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-"$@" -v 2>&1 | tee "$log" | grep --line-buffered -E '^(ok|FAIL|---|panic:|#)|^[[:space:]]+--- FAIL|\.go:[0-9]+:'
+"$@" -v 2>&1 | tee "$log" | grep --line-buffered -E '^(ok|FAIL|---|panic:|#|WARNING: DATA RACE)|^[[:space:]]+--- FAIL|\.go:[0-9]+(:| \+0x)'
 status=${PIPESTATUS[0]}
 skipped=$(grep -cE '^[[:space:]]*--- SKIP' "$log")
 if [ "$skipped" -gt 0 ]; then

@@ -127,9 +127,12 @@ func (d *Database) url(user, name string) string {
 	return (&url.URL{Scheme: "postgres", User: url.UserPassword(user, d.Password), Host: d.Addr, Path: name, RawQuery: "sslmode=disable"}).String()
 }
 
+// The driver's logger is the process's, and it says of each ping that a server which is
+// only starting does not answer.
+func init() { _ = mysql.SetLogger(&mysql.NopLogger{}) }
+
 func (d *Database) connect(driver, dsn string) {
 	d.t.Helper()
-	_ = mysql.SetLogger(&mysql.NopLogger{})
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		d.t.Fatal(err)
