@@ -189,8 +189,10 @@ func (d *Database) Crash() {
 // Freeze stops all of it where it is (SIGSTOP). Thaw lets it go on.
 func (d *Database) Freeze() {
 	d.signal(syscall.SIGSTOP)
+	d.stopped(d.Pid())
 	for _, pid := range d.workers() {
 		_ = syscall.Kill(pid, syscall.SIGSTOP)
+		d.stopped(pid)
 	}
 }
 

@@ -210,7 +210,10 @@ func (d *Directory) Again() {
 
 // Freeze stops the process where it is (SIGSTOP): the kernel takes connections,
 // nobody answers. Thaw lets it go on.
-func (d *Directory) Freeze() { d.signal(syscall.SIGSTOP) }
+func (d *Directory) Freeze() {
+	d.signal(syscall.SIGSTOP)
+	d.stopped(d.Pid())
+}
 
 // Thaw is SIGCONT.
 func (d *Directory) Thaw() { d.signal(syscall.SIGCONT) }

@@ -2,6 +2,7 @@ package parts
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,6 +95,21 @@ func (p *Process) signal(s syscall.Signal) {
 	if err := syscall.Kill(-p.Pid(), s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		p.t.Logf("signal %v to %s: %v", s, p.name, err)
 	}
+}
+
+// stopped waits until a process runs nowhere any more: SIGSTOP reaches a thread when
+// it is scheduled next, and until then it may answer once more.
+func (p *Process) stopped(pid int) {
+	p.await(fmt.Sprintf("standstill of %d", pid), 10*time.Second, func() error {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, name := range stats {
+			text, _ := os.ReadFile(name) // a thread may have ended
+			if _, state, ok := strings.Cut(string(text), ") "); ok && !strings.ContainsAny(state[:1], "TtZX") {
+				return errors.New(strings.TrimSpace(string(text)))
+			}
+		}
+		return err
+	})
 }
 
 // ended answers an error once the leader is gone: waiting longer is useless.
