@@ -258,17 +258,10 @@ func (p *Provider) metadata(ctx context.Context) (*metadata, error) {
 }
 
 // tries is how discovery went until now.
-func (s *source) tries() (t patience.Tries) {
+func (s *source) tries() patience.Tries {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
-	if s.flight == nil && !s.tried.IsZero() {
-		t.Err, t.Ago = s.err, now.Sub(s.tried)
-	}
-	if !s.failed.IsZero() {
-		t.Failing = now.Sub(s.failed)
-	}
-	return t
+	return patience.Look(s.now(), s.tried, s.failed, s.flight != nil, s.err)
 }
 
 // Health answers nil when the newest exchange with the provider went well.

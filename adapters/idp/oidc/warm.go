@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/sallyport-gateway/sallyport/adapters/internal/patience"
 )
 
 // Warm keeps the provider's discovery document and keys at hand until ctx or
@@ -70,12 +72,6 @@ func pause(ctx context.Context, d time.Duration, poke <-chan struct{}) bool {
 	case <-t.C:
 		return true
 	case <-poke:
-	}
-	t.Reset(min(d, firstRetry))
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
+		return patience.Pause(ctx, min(d, firstRetry))
 	}
 }

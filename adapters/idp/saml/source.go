@@ -200,17 +200,10 @@ func (s *source) lookAgain(ctx context.Context) {
 }
 
 // tries is how reading the metadata went until now.
-func (s *source) tries() (t patience.Tries) {
+func (s *source) tries() patience.Tries {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
-	if s.flight == nil && !s.tried.IsZero() {
-		t.Err, t.Ago = s.err, now.Sub(s.tried)
-	}
-	if !s.failed.IsZero() {
-		t.Failing = now.Sub(s.failed)
-	}
-	return t
+	return patience.Look(s.now(), s.tried, s.failed, s.flight != nil, s.err)
 }
 
 // again looks for metadata newer than m, for a signature by a key that m does

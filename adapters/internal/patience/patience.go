@@ -30,6 +30,18 @@ type Tries struct {
 	Failing time.Duration
 }
 
+// Look is how it went until now: tried is when the newest try began, failed when the
+// first did of those that failed in a row, err what came of the newest.
+func Look(now, tried, failed time.Time, underWay bool, err error) (t Tries) {
+	if !underWay && !tried.IsZero() {
+		t.Err, t.Ago = err, now.Sub(tried)
+	}
+	if !failed.IsZero() {
+		t.Failing = now.Sub(failed)
+	}
+	return t
+}
+
 // JustFailed is the error of a try that is too young for another one.
 func (t Tries) JustFailed() error {
 	if t.Ago < Pace {

@@ -23,16 +23,10 @@ type source struct {
 	began         []time.Time
 }
 
-func (s *source) look() (t Tries) {
+func (s *source) look() Tries {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight == nil && !s.tried.IsZero() {
-		t.Err, t.Ago = s.err, time.Since(s.tried)
-	}
-	if !s.failed.IsZero() {
-		t.Failing = time.Since(s.failed)
-	}
-	return t
+	return Look(time.Now(), s.tried, s.failed, s.flight != nil, s.err)
 }
 
 func (s *source) try(ctx context.Context) error {
